@@ -1,0 +1,488 @@
+"""Build and install mmcv 2.1.0, with its ops, for the torch that is installed.
+
+mmcv 2.1.0 is the last release that mmdet 3.3.0 accepts. It is published as
+source, and its ``setup.py`` asks for C++17, while today's torch headers ask
+for C++20. This script makes the wheel with the standard that the installed
+torch needs (nothing else of the source is changed), keeps it in the user's
+cache, installs it, and runs an op to see that it works::
+
+    python tools/install_mmcv.py                  # ops for the CPU
+    FORCE_CUDA=1 TORCH_CUDA_ARCH_LIST=9.0 python tools/install_mmcv.py
+
+CUDA ops are built when torch sees a GPU or ``FORCE_CUDA=1``. The standard
+library, torch, setuptools and a compiler are all that it needs.
+"""
+
+import argparse
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+VERSION = '2.1.0'
+BUILD_GIB = 2.0
+STANDARDS = {
+    201402: 'c++14',
+    201703: 'c++17',
+    202002: 'c++20',
+    202302: 'c++23',
+}
+
+SMOKE_TEST = """
+import torch
+from mmcv.ops import get_compiling_cuda_version, nms
+devices = ['cpu']
+if torch.cuda.is_available() or {cuda}:
+    compiled = get_compiling_cuda_version()
+    assert compiled != 'not available', 'mmcv has no CUDA ops'
+if torch.cuda.is_available():
+    devices.append('cuda')
+for device in devices:
+    boxes = torch.tensor([[0., 0., 10., 10.], [1., 1., 11., 11.],
+                          [20., 20., 30., 30.]], device=device)
+    scores = torch.tensor([0.5, 0.9, 0.3], device=device)
+    _, keep = nms(boxes, scores, iou_threshold=0.5)
+    assert keep.tolist() == [1, 2], f'nms on {{device}}: {{keep.tolist()}}'
+"""
+
+
+class InstallError(RuntimeError):
+    """A reason why mmcv can't be installed, and its remedy."""
+
+
+def required_standard(include: Path) -> str:
+    """Read from torch's headers which C++ standard they ask for.
+
+    Args:
+        include (Path): torch's include directory.
+
+    Returns:
+        str: The value for ``-std=``, such as ``'c++20'``.
+    """
+    for header in ('ATen/ATen.h', 'c10/util/C++17.h'):
+        path = include / header
+        text = path.read_text(errors='replace') if path.exists() else ''
+        found = re.search(r'__cplusplus\s*<\s*(\d{6})L', text)
+        if found:
+            return STANDARDS.get(int(found[1]), 'c++17')
+    return 'c++17'
+
+
+def set_standard(setup_py: Path, standard: str) -> None:
+    """Set the C++ standard of mmcv's ``setup.py`` (compiler and nvcc)."""
+    text = setup_py.read_text(encoding='utf-8')
+    patched, count = re.subn(r'(?<=[-/]std[=:])c\+\+17', standard, text)
+    if not count:
+        raise InstallError(
+            f"mmcv {VERSION}'s setup.py does not set -std=c++17 as expected; "
+            'is the source archive the released one?'
+        )
+    setup_py.write_text(patched, encoding='utf-8')
+
+
+def wants_cuda(environ: Mapping[str, str]) -> bool:
+    """Whether to build CUDA ops: mmcv's own rule."""
+    import torch
+
+    return torch.cuda.is_available() or environ.get('FORCE_CUDA') == '1'
+
+
+def cache_name(environ: Mapping[str, str]) -> str:
+    """Name the build by all that decides whether its wheel can be used.
+
+    Example:
+        >>> cache_name({})  # doctest: +SKIP
+        'mmcv-2.1.0-cp311-torch2.14.1+cu130-cpu-x86_64'
+    """
+    import torch
+
+    device = 'cpu'
+    if wants_cuda(environ):
+        archs = (
+            environ.get('TORCH_CUDA_ARCH_LIST')
+            or ' '.join(
+                sorted(
+                    '{}.{}'.format(*torch.cuda.get_device_capability(i))
+                    for i in range(torch.cuda.device_count())
+                )
+            )
+            or 'all'
+        )
+        device = f'cuda{torch.version.cuda}-sm{archs}'
+    python = f'cp{sys.version_info.major}{sys.version_info.minor}'
+    name = (
+        f'mmcv-{VERSION}-{python}-torch{torch.__version__}-{device}-'
+        f'{os.uname().machine}'
+    )
+    return re.sub(r'[^\w.+-]+', '_', name)
+
+
+def check_toolchain(standard: str, environ: Mapping[str, str]) -> None:
+    """Compile a probe, so that what is missing is known in a second.
+
+    Raises:
+        InstallError: No compiler, one that is too old, no Python headers,
+            no setuptools with ``pkg_resources``, or no matching nvcc.
+    """
+    try:
+        import pkg_resources  # noqa: F401
+    except ImportError:
+        raise InstallError(
+            "mmcv's setup.py needs pkg_resources, which setuptools dropped: "
+            "pip install 'setuptools>=77.0.3,<81'"
+        ) from None
+    compiler = environ.get('CXX', 'c++')
+    needed = next(k for k, v in STANDARDS.items() if v == standard)
+    probe = (
+        '#include <Python.h>\n'
+        f'#if __cplusplus < {needed}L\n#error too old\n#endif\n'
+    )
+    command = [
+        *compiler.split(),
+        '-x',
+        'c++',
+        f'-std={standard}',
+        f'-I{sysconfig.get_path("include")}',
+        '-fsyntax-only',
+        '-',
+    ]
+    try:
+        done = subprocess.run(
+            command, input=probe, text=True, capture_output=True
+        )
+    except FileNotFoundError:
+        raise InstallError(
+            f'there is no C++ compiler ({compiler!r} was not found): '
+            'apt-get install g++, or set CXX'
+        ) from None
+    if 'Python.h' in done.stderr:
+        version = '{}.{}'.format(*sys.version_info)
+        raise InstallError(
+            f"Python {version}'s headers are missing (no Python.h): "
+            f'apt-get install python{version}-dev'
+        )
+    if done.returncode:
+        raise InstallError(
+            f"{compiler!r} can't compile {standard}, which the installed "
+            'torch needs; install g++ 11 or newer, or set CXX to it.\n'
+            f'{done.stderr.strip()}'
+        )
+    if wants_cuda(environ):
+        check_nvcc()
+
+
+def check_nvcc() -> None:
+    """Raise unless nvcc is there and of torch's CUDA major version."""
+    import torch
+    from torch.utils.cpp_extension import CUDA_HOME
+
+    if torch.version.cuda is None:
+        raise InstallError(
+            f'FORCE_CUDA=1, but torch {torch.__version__} was built without '
+            'CUDA: install a CUDA build of torch, or unset FORCE_CUDA'
+        )
+    nvcc = Path(CUDA_HOME or '/usr/local/cuda', 'bin', 'nvcc')
+    if not nvcc.exists():
+        raise InstallError(
+            f'there is no nvcc at {nvcc}: install the CUDA '
+            f'{torch.version.cuda} toolkit, or set CUDA_HOME to it'
+        )
+    text = subprocess.run(
+        [str(nvcc), '--version'], text=True, capture_output=True
+    ).stdout
+    found = re.search(r'release (\d+)\.(\d+)', text)
+    if found and found[1] != torch.version.cuda.split('.')[0]:
+        raise InstallError(
+            f'nvcc is of CUDA {found[1]}.{found[2]}, torch of CUDA '
+            f'{torch.version.cuda}: set CUDA_HOME to a CUDA '
+            f'{torch.version.cuda} toolkit'
+        )
+
+
+def build_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the build.
+
+    No debug symbols and ``-O2`` take two thirds of the default's time. The
+    runtime headers that torch's own ``nvidia-*`` wheels carry complete a
+    toolkit that has only the compiler.
+    """
+    env = dict(environ, MMCV_WITH_OPS='1', PYTHONUNBUFFERED='1')
+    env['CFLAGS'] = f'-g0 -O2 {environ.get("CFLAGS", "")}'
+    gib = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30
+    cores = len(os.sched_getaffinity(0))
+    env.setdefault('MAX_JOBS', str(max(1, min(cores, int(gib // 2)))))
+    if wants_cuda(environ):
+        site = Path(sysconfig.get_path('purelib'), 'nvidia')
+        headers = [str(p) for p in sorted(site.glob('*/include'))]
+        env['CPATH'] = os.pathsep.join(
+            filter(None, [environ.get('CPATH'), *headers])
+        )
+    return env
+
+
+def pip(*args: str) -> list[str]:
+    return [sys.executable, '-m', 'pip', '--disable-pip-version-check', *args]
+
+
+def fetch_source(sdist: Path | None, folder: Path) -> Path:
+    """Unpack mmcv's source archive, downloaded with pip unless given."""
+    if sdist is None:
+        done = subprocess.run(
+            pip(
+                'download',
+                '--quiet',
+                '--no-deps',
+                '--no-build-isolation',
+                '--no-binary',
+                'mmcv',
+                '--dest',
+                str(folder),
+                f'mmcv=={VERSION}',
+            ),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        archives = list(folder.glob('mmcv-*.tar.gz'))
+        if done.returncode or not archives:
+            raise InstallError(
+                f"pip could not get mmcv {VERSION}'s source; where there is "
+                f'no network, bring mmcv-{VERSION}.tar.gz and pass it as '
+                f'--sdist FILE. pip said:\n{done.stdout.strip()}'
+            )
+        sdist = archives[0]
+    try:
+        with tarfile.open(sdist) as archive:
+            archive.extractall(folder, filter='data')
+    except (OSError, tarfile.TarError) as error:
+        raise InstallError(
+            f'{sdist} is not a readable source archive ({error}); download '
+            'it again'
+        ) from None
+    source = folder / f'mmcv-{VERSION}'
+    if not (source / 'setup.py').exists():
+        raise InstallError(f'{sdist} holds no mmcv-{VERSION}/setup.py')
+    return source
+
+
+class Progress:
+    """One line on a terminal, a line each tenth elsewhere."""
+
+    def __init__(self) -> None:
+        self.start = time.monotonic()
+        self.shown = -1
+
+    def __call__(self, done: int, total: int) -> None:
+        text = (
+            f'  compiled {done}/{total} files, '
+            f'{time.monotonic() - self.start:.0f} s'
+        )
+        if sys.stdout.isatty():
+            print(f'\r{text}', end='\n' if done == total else '', flush=True)
+        elif done * 10 // total > self.shown:
+            self.shown = done * 10 // total
+            print(text, flush=True)
+
+
+def build_wheel(source: Path, folder: Path, env: Mapping[str, str]) -> Path:
+    """Compile ``source`` and return the path of the wheel in ``folder``."""
+    progress = Progress()
+    lines: list[str] = []
+    process = subprocess.Popen(
+        pip(
+            'wheel',
+            '--verbose',
+            '--no-deps',
+            '--no-build-isolation',
+            '--wheel-dir',
+            str(folder),
+            str(source),
+        ),
+        env=dict(env),
+        text=True,
+        errors='replace',
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    for line in process.stdout:
+        lines.append(line)
+        step = re.match(r'\s*\[(\d+)/(\d+)\]', line)
+        if step:
+            progress(int(step[1]), int(step[2]))
+    wheels = list(folder.glob('mmcv-*.whl'))
+    if process.wait() or not wheels:
+        log = Path(tempfile.gettempdir(), 'mmcv-build.log')
+        with contextlib.suppress(OSError):
+            log.write_text(''.join(lines))
+        text = ''.join(lines)
+        reason = 'the build failed'
+        if 'No space left on device' in text:
+            reason = 'the disk is full'
+        elif process.returncode < 0 or 'Killed' in text:
+            reason = (
+                'the build was killed, perhaps for lack of memory '
+                '(MAX_JOBS=1 takes less)'
+            )
+        errors = [x for x in lines if re.search(r'\berror\b|Killed', x, re.I)]
+        raise InstallError(
+            f'{reason}; its output is in {log}.\n'
+            + ''.join((errors or lines)[:5]).strip()
+        )
+    return wheels[0]
+
+
+@contextlib.contextmanager
+def workspace(cache: Path) -> Iterator[Path]:
+    """A folder for one build; folders that dead builds left are removed."""
+    for old in cache.glob('build-*'):
+        pid = int(old.name.partition('-')[2] or 0)
+        if not Path('/proc', str(pid)).exists():
+            shutil.rmtree(old, ignore_errors=True)
+    folder = cache / f'build-{os.getpid()}'
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free / 2**30
+        if free < BUILD_GIB:
+            raise InstallError(
+                f'{cache} has {free:.1f} GiB free and the build takes '
+                f'{BUILD_GIB:.0f}: make room, or choose another with --cache'
+            )
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_whole(wheel: Path) -> bool:
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def cached_wheel(cache: Path, sdist: Path | None = None) -> Path:
+    """The wheel for this Python and torch, built if the cache has none."""
+    import torch
+
+    home = cache / cache_name(os.environ)
+    for wheel in home.glob('*.whl'):
+        if is_whole(wheel):
+            print(f'mmcv: taking {wheel}', flush=True)
+            return wheel
+        print(f'mmcv: {wheel} is damaged; it is built again', flush=True)
+        wheel.unlink()
+    standard = required_standard(Path(torch.__file__).parent / 'include')
+    check_toolchain(standard, os.environ)
+    env = build_environ(os.environ)
+    with workspace(cache) as folder:
+        source = fetch_source(sdist, folder)
+        set_standard(source / 'setup.py', standard)
+        print(
+            f'mmcv: building {home.name} with -std={standard} in '
+            f'{env["MAX_JOBS"]} jobs',
+            flush=True,
+        )
+        wheel = build_wheel(source, folder, env)
+        if not is_whole(wheel):
+            raise InstallError('the new wheel is damaged; is the disk full?')
+        home.mkdir(parents=True, exist_ok=True)
+        # In one step, within one file system: the cache never holds a part.
+        return wheel.replace(home / wheel.name)
+
+
+def smoke_test() -> str:
+    """Run ``nms`` in a process of its own; return what went wrong, if so."""
+    code = SMOKE_TEST.format(cuda=wants_cuda(os.environ))
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        text=True,
+        capture_output=True,
+        cwd=tempfile.gettempdir(),
+    )
+    lines = done.stderr.strip().splitlines() or [f'exit {done.returncode}']
+    return lines[-1] if done.returncode else ''
+
+
+def is_installed(name: str) -> bool:
+    return not subprocess.run(
+        pip('show', '--quiet', name), stderr=subprocess.DEVNULL
+    ).returncode
+
+
+def install(wheel: Path) -> None:
+    """Install ``wheel``, in place of any other mmcv, and what it depends on.
+
+    mmcv and mmcv-lite share one import name: the second one's removal would
+    take the first one's files along, so both go first.
+    """
+    for name in filter(is_installed, ('mmcv', 'mmcv-lite', 'mmcv-full')):
+        print(f'mmcv: replacing the installed {name}', flush=True)
+        subprocess.run(pip('uninstall', '--quiet', '--yes', name), check=True)
+    done = subprocess.run(pip('install', '--quiet', str(wheel)))
+    if done.returncode:
+        raise InstallError(f'pip could not install {wheel}; see its message')
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    base = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+    parser.add_argument(
+        '--cache',
+        type=Path,
+        default=Path(base, 'mmvovnet'),
+        help='where wheels are kept (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--sdist',
+        type=Path,
+        help=f'mmcv-{VERSION}.tar.gz, where pip has no network',
+    )
+    parser.add_argument(
+        '--wheel-only',
+        action='store_true',
+        help='print the path of the wheel and do not install it',
+    )
+    args = parser.parse_args(argv)
+    try:
+        try:
+            import torch  # noqa: F401
+        except ImportError:
+            raise InstallError(
+                'mmcv is built for the torch that is '
+                'installed: pip install torch first'
+            ) from None
+        if args.wheel_only:
+            print(cached_wheel(args.cache, args.sdist))
+            return 0
+        if not smoke_test():
+            print('mmcv: its ops work already, nothing to do')
+            return 0
+        install(cached_wheel(args.cache, args.sdist))
+        problem = smoke_test()
+        if problem:
+            raise InstallError(f'mmcv is installed but nms fails: {problem}')
+        print('mmcv: installed; nms gives the right answer')
+    except InstallError as error:
+        print(f'mmcv was not installed: {error}', file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f'mmcv was not installed: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print('\nmmcv was not installed: interrupted', file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
