@@ -1,0 +1,181 @@
+"""One-Shot Aggregation, the idea of VoVNet."""
+
+import torch
+from mmcv.cnn.bricks import DropPath
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from .layers import GATES, conv_unit
+from .recompute import checkpoint_module
+
+
+class OSAModule(BaseModule):
+    """One-Shot Aggregation (arXiv 1904.09730, section 3.2 and Figure 1b).
+
+    A chain of equally wide 3x3 convs. Where DenseNet feeds every output to
+    all later layers, here input and outputs are concatenated once, at the
+    end, and a 1x1 conv aggregates them. Equal input and output channels give
+    a conv its lowest memory access cost (Eq. 1).
+
+    VoVNetV2 (arXiv 1911.06667, Figure 3) weights the result by a channel gate
+    and adds the module's input.
+
+    Args:
+        in_channels (int): Input channels.
+        conv_channels (int): Channels of the 3x3 convs.
+        out_channels (int): Channels after aggregation.
+        num_layers (int): Number of 3x3 convs.
+        depthwise (bool): Depthwise separable 3x3 convs; a 1x1 conv first
+            brings the input to their width if it differs, while the
+            concatenation takes the input before it. Defaults to False.
+        bottleneck (bool): A 1x1 conv in front of every 3x3 conv, with half
+            of ``conv_channels``: the ablation of arXiv 1904.09730, Table 3,
+            whose text leaves the width open; this one gives its counts.
+            Defaults to False.
+        gate (str): Channel gate, a key of
+            :data:`mmvovnet.models.layers.GATES`. Defaults to 'none'.
+        identity (bool): Add the input to the output. Defaults to False.
+        drop_path (float): Probability to drop all but the identity of a
+            sample, in training. Defaults to 0.
+        conv_cfg (dict, optional): Conv of the 3x3 layers. Defaults to None,
+            ``Conv2d``.
+        norm_cfg (dict, optional): Norm. Defaults to ``dict(type='BN')``.
+        act_cfg (dict, optional): Activation. Defaults to
+            ``dict(type='ReLU')``.
+        init_cfg (dict, optional): Initialisation. Defaults to None.
+
+    Example:
+        >>> osa = OSAModule(128, 64, 256, num_layers=5, gate='eSE')
+        >>> osa(torch.rand(1, 128, 8, 8)).shape
+        torch.Size([1, 256, 8, 8])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        conv_channels: int,
+        out_channels: int,
+        num_layers: int,
+        depthwise: bool = False,
+        bottleneck: bool = False,
+        gate: str = 'none',
+        identity: bool = False,
+        drop_path: float = 0.0,
+        conv_cfg: dict | None = None,
+        norm_cfg: dict | None = dict(type='BN'),  # noqa: B006
+        act_cfg: dict | None = dict(type='ReLU'),  # noqa: B006
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        cfg = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
+        self.identity = identity
+        self.reduction = None
+        width = in_channels
+        if depthwise and in_channels != conv_channels:
+            self.reduction = conv_unit(in_channels, conv_channels, 1, **cfg)
+            width = conv_channels
+        self.layers = nn.ModuleList()
+        for _ in range(num_layers):
+            squeeze = []
+            if bottleneck:
+                squeeze = [conv_unit(width, conv_channels // 2, 1, **cfg)]
+                width = conv_channels // 2
+            conv = conv_unit(
+                width,
+                conv_channels,
+                depthwise=depthwise,
+                conv_cfg=conv_cfg,
+                **cfg,
+            )
+            self.layers.append(
+                nn.Sequential(*squeeze, conv) if bottleneck else conv
+            )
+            width = conv_channels
+        self.aggregate = conv_unit(
+            in_channels + num_layers * conv_channels, out_channels, 1, **cfg
+        )
+        self.gate = GATES[gate] and GATES[gate](out_channels)
+        self.drop_path = DropPath(drop_path) if drop_path else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, in_channels, H, W)`` to ``(N, out_channels, H, W)``."""
+        outputs = [x]
+        out = x if self.reduction is None else self.reduction(x)
+        for layer in self.layers:
+            out = layer(out)
+            outputs.append(out)
+        out = self.aggregate(torch.cat(outputs, dim=1))
+        if self.gate is not None:
+            out = self.gate(out)
+        if self.drop_path is not None:
+            out = self.drop_path(out)
+        return out + x if self.identity else out
+
+
+class OSAStage(BaseModule):
+    """A 3x3, stride 2 max pool, if any, and One-Shot Aggregation modules.
+
+    Args:
+        in_channels (int): Input channels.
+        conv_channels (int): Channels of the modules' 3x3 convs.
+        out_channels (int): Output channels.
+        num_modules (int): Number of modules.
+        num_layers (int): 3x3 convs of a module.
+        downsample (bool): Start with the max pool, which halves the size,
+            rounding down.
+        gate (str): Channel gate.
+        gate_place (str): Gate 'every' module or the 'last' one.
+        identity (bool): Identity add in all modules but the first, whose
+            input has other channels.
+        drop_paths (tuple[float]): Drop path probability of each module; it
+            takes effect where there is an identity add.
+        **kwargs: See :class:`OSAModule`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        conv_channels: int,
+        out_channels: int,
+        num_modules: int,
+        num_layers: int,
+        downsample: bool,
+        gate: str,
+        gate_place: str,
+        identity: bool,
+        drop_paths: tuple[float, ...],
+        with_cp: bool = False,
+        **kwargs,
+    ) -> None:
+        super().__init__()
+        self.with_cp = with_cp
+        self.pool = (
+            nn.MaxPool2d(3, stride=2, ceil_mode=True) if downsample else None
+        )
+        self.blocks = nn.ModuleList()
+        for i in range(num_modules):
+            gated = gate_place == 'every' or i == num_modules - 1
+            adds = identity and i > 0
+            self.blocks.append(
+                OSAModule(
+                    out_channels if i else in_channels,
+                    conv_channels,
+                    out_channels,
+                    num_layers,
+                    gate=gate if gated else 'none',
+                    identity=adds,
+                    drop_path=drop_paths[i] if adds else 0.0,
+                    **kwargs,
+                )
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, in_channels, H, W)`` to ``(N, out_channels, H', W')``."""
+        if self.pool is not None:
+            x = self.pool(x)
+        for block in self.blocks:
+            if self.with_cp and torch.is_grad_enabled():
+                x = checkpoint_module(block, x)
+            else:
+                x = block(x)
+        return x

@@ -1,0 +1,388 @@
+"""VoVNet, the backbone."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS as ROOT_MODELS
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..registry import MODELS
+from .archs import ARCHS, resolve_arch
+from .layers import GATES, conv_unit
+from .osa import OSAStage
+
+
+# In the root as well, so that `type='VoVNet'` builds from every scope.
+@ROOT_MODELS.register_module()
+@MODELS.register_module()
+class VoVNet(BaseModule):
+    """VoVNet and VoVNetV2.
+
+    A stem of three 3x3 convs and stages of One-Shot Aggregation modules, of
+    strides 4, 8, 16 and 32. See arXiv 1904.09730, Table 1, for V1, whose
+    figure counts the convs, and arXiv 1911.06667 for V2, whose names end in
+    ``-eSE``.
+
+    The same name means different networks in public code. An ``arch`` is its
+    authors' PyTorch code; options give the others:
+
+    ========================== =============================================
+    authors' PyTorch, V1, V2   the defaults
+    paper (Caffe), V1          ``stem_strides=(2, 1, 1), identity=False``
+    timm ``vovnet39a``         ``identity=False``
+    timm ``ese_vovnet39b``     ``arch='V-39-eSE', gate_place='last'``
+    ========================== =============================================
+
+    What freezes a layer: ``frozen_stages`` stops gradients and batch norm
+    statistics of the first stages, ``norm_eval`` the statistics of all batch
+    norms, and ``norm_cfg=dict(requires_grad=False)`` the gradients of all
+    norms' weights and biases.
+
+    Args:
+        arch (str | dict): A key of :attr:`arch_settings`, or a dict of the
+            same fields. Defaults to 'V-39'.
+        in_channels (int): Image channels. Defaults to 3.
+        out_indices (Sequence[int]): Stages to return; 0 to 3 have strides 4
+            to 32, negative ones count from the end. Stages past the last of
+            them are not built. Defaults to (0, 1, 2, 3).
+        frozen_stages (int): -1 freezes nothing, 0 the stem, n the stem and
+            the first n stages. Defaults to -1.
+        stem_strides (Sequence[int]): Strides of the stem's convs. If their
+            product is 4, the first stage has no max pool; if it is 2, it has
+            one, as in the paper. Defaults to (2, 1, 2).
+        identity (bool, optional): Add a module's input to its output where
+            the channels are equal. Defaults to None, as in ``arch``.
+        gate (str, optional): Channel gate: 'none', 'SE', 'eSE' or 'ECA'.
+            Defaults to None, as in ``arch``.
+        gate_place (str, optional): Gate 'every' module of a stage or its
+            'last'. Defaults to None, as in ``arch``.
+        bottleneck (bool): A 1x1 conv in front of every 3x3 conv of a module,
+            with half the channels (arXiv 1904.09730, Table 3). Defaults to
+            False.
+        drop_path_rate (float): Drop path of the last module; it grows
+            linearly from 0 at the first. It acts on modules with an identity
+            add. Defaults to 0.
+        dcn (dict, optional): Deformable conv in place of the 3x3 convs of a
+            stage's modules, such as ``dict(type='DCNv2')``. Defaults to None.
+        stage_with_dcn (Sequence[bool]): The stages meant. Defaults to
+            (False, True, True, True).
+        norm_eval (bool): Keep batch norms in eval mode in training. Defaults
+            to False.
+        conv_cfg (dict, optional): Conv of the stem and the modules' 3x3
+            layers. Defaults to None, ``Conv2d``.
+        norm_cfg (dict): Norm. Defaults to
+            ``dict(type='BN', requires_grad=True)``.
+        act_cfg (dict): Activation. Defaults to
+            ``dict(type='ReLU', inplace=True)``.
+        with_cp (bool): Checkpointing: keep the input of each module only and
+            recompute the rest in the backward pass. Batch norm statistics
+            are updated once. Defaults to False.
+        init_cfg (dict | list[dict], optional): Initialisation. Defaults to
+            None: He initialisation by fan-in, as the authors do, and norms
+            of weight 1.
+
+    Attributes:
+        out_channels (tuple[int]): Channels of each output: a neck's
+            ``in_channels``.
+        out_strides (tuple[int]): Input pixels per output pixel.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If a value is out of range, or options exclude each
+            other.
+
+    Example:
+        >>> import torch
+        >>> from mmvovnet import VoVNet
+        >>> model = VoVNet('V-27-slim', out_indices=(1, 2, 3)).eval()
+        >>> model.out_channels
+        (256, 384, 512)
+        >>> for out in model(torch.rand(1, 3, 64, 64)):
+        ...     print(tuple(out.shape))
+        (1, 256, 8, 8)
+        (1, 384, 4, 4)
+        (1, 512, 2, 2)
+    """
+
+    arch_settings = ARCHS
+
+    def __init__(
+        self,
+        arch: str | dict = 'V-39',
+        in_channels: int = 3,
+        out_indices: Sequence[int] = (0, 1, 2, 3),
+        frozen_stages: int = -1,
+        stem_strides: Sequence[int] = (2, 1, 2),
+        identity: bool | None = None,
+        gate: str | None = None,
+        gate_place: str | None = None,
+        bottleneck: bool = False,
+        drop_path_rate: float = 0.0,
+        dcn: dict | None = None,
+        stage_with_dcn: Sequence[bool] = (False, True, True, True),
+        norm_eval: bool = False,
+        conv_cfg: dict | None = None,
+        norm_cfg: dict = dict(type='BN', requires_grad=True),  # noqa: B006
+        act_cfg: dict = dict(type='ReLU', inplace=True),  # noqa: B006
+        with_cp: bool = False,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        if init_cfg is None:
+            init_cfg = [
+                dict(type='Kaiming', layer='Conv2d', mode='fan_in'),
+                dict(
+                    type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']
+                ),
+            ]
+        super().__init__(init_cfg)
+        self.arch = resolve_arch(
+            arch, identity=identity, gate=gate, gate_place=gate_place
+        )
+        num_stages = len(self.arch['num_modules'])
+        self.in_channels = in_channels
+        self.out_indices = _check_indices(out_indices, num_stages)
+        self.frozen_stages = frozen_stages
+        self.norm_eval = norm_eval
+        stride = _check_strides(stem_strides)
+        if frozen_stages not in range(-1, num_stages + 1):
+            raise ValueError(
+                f'frozen_stages must be from -1 (none) to {num_stages} (stem '
+                f'and all stages), got {frozen_stages!r}'
+            )
+        if not 0 <= drop_path_rate < 1:
+            raise ValueError(
+                f'drop_path_rate must be in [0, 1), got {drop_path_rate!r}'
+            )
+        if drop_path_rate and not self.arch['identity']:
+            raise ValueError(
+                f'drop_path_rate={drop_path_rate} needs identity=True: '
+                'without the identity add it would drop the features'
+            )
+        _check_layers(self.arch, bottleneck, dcn, stage_with_dcn, norm_cfg)
+
+        cfg = dict(conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg)
+        depthwise = self.arch['depthwise']
+        units: list[nn.Module] = []
+        channels = in_channels
+        for i, width in enumerate(self.arch['stem_channels']):
+            units.append(
+                conv_unit(
+                    channels,
+                    width,
+                    stride=stem_strides[i],
+                    depthwise=depthwise and i > 0,
+                    **cfg,
+                )
+            )
+            channels = width
+        self.stem = nn.Sequential(*units)
+
+        modules = self.arch['num_modules']
+        step = drop_path_rate / max(sum(modules) - 1, 1)
+        rates = iter([step * i for i in range(sum(modules))])
+        self.stages = nn.ModuleList()
+        strides = []
+        for i in range(max(self.out_indices) + 1):
+            downsample = i > 0 or stride == 2
+            stride *= 2 if downsample else 1
+            strides.append(stride)
+            self.stages.append(
+                OSAStage(
+                    channels,
+                    self.arch['conv_channels'][i],
+                    self.arch['out_channels'][i],
+                    modules[i],
+                    self.arch['num_layers'],
+                    downsample=downsample,
+                    gate=self.arch['gate'],
+                    gate_place=self.arch['gate_place'],
+                    identity=self.arch['identity'],
+                    drop_paths=tuple(next(rates) for _ in range(modules[i])),
+                    depthwise=depthwise,
+                    bottleneck=bottleneck,
+                    with_cp=with_cp,
+                    **(
+                        cfg | dict(conv_cfg=dcn)
+                        if dcn and stage_with_dcn[i]
+                        else cfg
+                    ),
+                )
+            )
+            channels = self.arch['out_channels'][i]
+        self.out_channels = tuple(
+            self.arch['out_channels'][i] for i in self.out_indices
+        )
+        self.out_strides = tuple(strides[i] for i in self.out_indices)
+        # A stride 2 conv takes one pixel to one; a max pool needs two.
+        pools = sum(stage.pool is not None for stage in self.stages)
+        convs = 2 if self.stages[0].pool is None else 1
+        self._min_size = 2**convs * (2**pools - 1) + 1
+        self._freeze()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Compute the feature maps.
+
+        Args:
+            x (Tensor): Images, shape (N, in_channels, H, W).
+
+        Returns:
+            tuple[Tensor]: One map per entry of ``out_indices``, in its order,
+            of shape (N, C, H / stride, W / stride). Where a size is odd, a
+            conv of the stem rounds its half up and a max pool down.
+
+        Raises:
+            ValueError: If ``x`` has another number of dimensions or channels,
+                or is too small for the deepest stage.
+        """
+        if not torch.jit.is_tracing():
+            self._check_input(x)
+        x = self.stem(x)
+        outs = []
+        for stage in self.stages:
+            x = stage(x)
+            outs.append(x)
+        return tuple(outs[i] for i in self.out_indices)
+
+    def _check_input(self, x: Tensor) -> None:
+        if x.dim() != 4 or x.size(1) != self.in_channels:
+            raise ValueError(
+                f'expected images of shape (N, {self.in_channels}, H, W), got '
+                f'{tuple(x.shape)}; in_channels={self.in_channels} is set in '
+                'the config'
+            )
+        if min(x.shape[2:]) < self._min_size:
+            raise ValueError(
+                f'images of {x.size(2)}x{x.size(3)} are too small: '
+                f'{len(self.stages)} stages need at least {self._min_size}x'
+                f'{self._min_size} pixels; use larger images or fewer stages'
+            )
+
+    def _freeze(self) -> None:
+        if self.frozen_stages < 0:
+            return
+        for part in (self.stem, *self.stages[: self.frozen_stages]):
+            part.eval()
+            part.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> 'VoVNet':
+        """Set the mode; what is frozen stays in eval mode."""
+        super().train(mode)
+        self._freeze()
+        if mode and self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+    def get_layer_depth(
+        self, param_name: str, prefix: str = ''
+    ) -> tuple[int, int]:
+        """Depth of a parameter, for layer-wise learning rate decay.
+
+        The stem has depth 0, each One-Shot Aggregation module is one deeper
+        than the one before, and what follows the backbone is deepest.
+
+        Args:
+            param_name (str): Name of the parameter.
+            prefix (str): Prefix of the backbone's parameters in the model,
+                such as 'backbone.'. Defaults to ''.
+
+        Returns:
+            tuple[int, int]: The depth, and the number of depths.
+
+        Example:
+            >>> model = VoVNet('V-39')
+            >>> model.get_layer_depth('stages.2.blocks.1.aggregate.bn.bias')
+            (4, 8)
+        """
+        blocks = [len(stage.blocks) for stage in self.stages]
+        num_depths = sum(blocks) + 2
+        if not param_name.startswith(prefix):
+            return num_depths - 1, num_depths
+        part, *indices = param_name.removeprefix(prefix).split('.')
+        if part == 'stem':
+            return 0, num_depths
+        stage, block = int(indices[0]), int(indices[2])
+        return sum(blocks[:stage]) + block + 1, num_depths
+
+
+def _check_indices(indices: Sequence[int], num_stages: int) -> tuple[int, ...]:
+    if not isinstance(indices, Sequence) or isinstance(indices, str):
+        raise TypeError(
+            f'out_indices must be a sequence of int, got {indices!r}; for one '
+            'stage write (3,)'
+        )
+    if not indices or any(
+        i not in range(-num_stages, num_stages) for i in indices
+    ):
+        raise ValueError(
+            f'out_indices must hold stages from {-num_stages} to '
+            f'{num_stages - 1}, got {indices!r}'
+        )
+    result = tuple(i % num_stages for i in indices)
+    if len(set(result)) != len(result):
+        raise ValueError(f'out_indices names a stage twice: {indices!r}')
+    return result
+
+
+def _check_strides(strides: Sequence[int]) -> int:
+    product = 0
+    if len(strides) == 3 and all(s in (1, 2) for s in strides):
+        product = strides[0] * strides[1] * strides[2]
+    if product not in (2, 4):
+        raise ValueError(
+            'stem_strides must be 3 values of 1 or 2 with a product of 4, or '
+            'of 2 as in the paper, whose first stage starts with a max pool; '
+            f'got {strides!r}'
+        )
+    return product
+
+
+def _check_layers(
+    arch: dict[str, Any],
+    bottleneck: bool,
+    dcn: dict | None,
+    stage_with_dcn: Sequence[bool],
+    norm_cfg: dict,
+) -> None:
+    if arch['gate'] not in GATES:
+        raise ValueError(
+            f'gate must be one of {list(GATES)}, got {arch["gate"]!r}'
+        )
+    if arch['depthwise'] and (bottleneck or dcn):
+        option = 'bottleneck' if bottleneck else 'dcn'
+        raise ValueError(
+            f'{option} replaces dense 3x3 convs, and this arch is depthwise; '
+            'leave one of them out'
+        )
+    num_stages = len(arch['num_modules'])
+    if dcn:
+        if len(stage_with_dcn) != num_stages:
+            raise ValueError(
+                f'stage_with_dcn needs {num_stages} values, one per stage, '
+                f'got {stage_with_dcn!r}'
+            )
+        try:
+            import mmcv.ops  # noqa: F401
+        except ImportError as error:
+            raise ImportError(
+                f'dcn={dcn!r} needs mmcv with its ops, and this mmcv has none '
+                '(python tools/install_mmcv.py builds them)'
+            ) from error
+    if norm_cfg['type'] == 'GN':
+        groups = norm_cfg.get('num_groups')
+        widths = {
+            *arch['stem_channels'],
+            *arch['conv_channels'],
+            *arch['out_channels'],
+        }
+        uneven = sorted(w for w in widths if not groups or w % groups)
+        if uneven:
+            raise ValueError(
+                f'norm_cfg={norm_cfg!r}: num_groups must divide the channels '
+                f'{uneven}; {math.gcd(*widths)} divides all of them'
+            )

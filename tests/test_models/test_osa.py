@@ -1,0 +1,86 @@
+import torch
+import torch.nn.functional as F
+
+from mmvovnet.models.osa import OSAModule, OSAStage
+
+STAGE = dict(
+    downsample=True,
+    gate='eSE',
+    gate_place='every',
+    identity=True,
+    drop_paths=(0.0, 0.1, 0.2),
+)
+
+
+def _unit(unit, x):
+    return F.relu(
+        unit.bn(F.conv2d(x, unit.conv.weight, padding=unit.conv.padding))
+    )
+
+
+def test_one_shot_aggregation():
+    osa = OSAModule(8, 6, 8, num_layers=3, gate='eSE', identity=True).eval()
+    x = torch.randn(2, 8, 5, 7)
+    with torch.no_grad():
+        outputs = [x]
+        for layer in osa.layers:
+            outputs.append(_unit(layer, outputs[-1]))
+        expected = _unit(osa.aggregate, torch.cat(outputs, 1))
+        expected = osa.gate(expected) + x
+        torch.testing.assert_close(osa(x), expected)
+
+
+def test_depthwise_concatenates_the_unreduced_input():
+    osa = OSAModule(8, 6, 10, num_layers=2, depthwise=True).eval()
+    assert osa.aggregate.in_channels == 8 + 2 * 6
+    x = torch.randn(1, 8, 4, 4)
+    with torch.no_grad():
+        out = osa.reduction(x)
+        outputs = [x]
+        for layer in osa.layers:
+            out = layer(out)
+            outputs.append(out)
+        expected = osa.aggregate(torch.cat(outputs, 1))
+        torch.testing.assert_close(osa(x), expected)
+    same = OSAModule(8, 8, 10, num_layers=2, depthwise=True)
+    assert same.reduction is None
+
+
+def test_bottleneck_has_half_the_channels():
+    osa = OSAModule(10, 6, 12, num_layers=2, bottleneck=True)
+    convs = [
+        (m.in_channels, m.out_channels, m.kernel_size[0])
+        for m in osa.modules()
+        if isinstance(m, torch.nn.Conv2d)
+    ]
+    layers = [(10, 3, 1), (3, 6, 3), (6, 3, 1), (3, 6, 3)]
+    assert convs == [*layers, (10 + 2 * 6, 12, 1)]
+    assert osa(torch.randn(2, 10, 4, 4)).shape == (2, 12, 4, 4)
+
+
+def test_stage_places():
+    stage = OSAStage(8, 6, 12, 3, 2, **STAGE)
+    assert [b.identity for b in stage.blocks] == [False, True, True]
+    assert [b.gate is not None for b in stage.blocks] == [True] * 3
+    assert [b.drop_path and b.drop_path.drop_prob for b in stage.blocks] == [
+        None, 0.1, 0.2
+    ]  # fmt: skip
+    last = OSAStage(8, 6, 12, 3, 2, **{**STAGE, 'gate_place': 'last'})
+    assert [b.gate is not None for b in last.blocks] == [False, False, True]
+
+
+def test_stage_halves_rounding_down():
+    stage = OSAStage(8, 6, 12, 3, 2, **STAGE).eval()
+    assert stage(torch.randn(1, 8, 9, 6)).shape == (1, 12, 4, 3)
+    assert stage(torch.randn(1, 8, 10, 7)).shape == (1, 12, 5, 3)
+
+
+def test_drop_path_keeps_the_identity():
+    torch.manual_seed(0)
+    osa = OSAModule(8, 6, 8, 2, identity=True, drop_path=0.5)
+    x = torch.randn(64, 8, 2, 2)
+    kept = [torch.equal(a, b) for a, b in zip(osa(x), x, strict=True)]
+    assert 10 < sum(kept) < 54
+    assert not torch.equal(
+        osa.eval()(x)[kept.index(True)], x[kept.index(True)]
+    )
