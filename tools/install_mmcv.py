@@ -15,6 +15,7 @@ library, torch, setuptools and a compiler are all that it needs.
 
 import argparse
 import contextlib
+import importlib.util
 import os
 import re
 import shutil
@@ -133,13 +134,11 @@ def check_toolchain(standard: str, environ: Mapping[str, str]) -> None:
         InstallError: No compiler, one that is too old, no Python headers,
             no setuptools with ``pkg_resources``, or no matching nvcc.
     """
-    try:
-        import pkg_resources  # noqa: F401
-    except ImportError:
+    if importlib.util.find_spec('pkg_resources') is None:
         raise InstallError(
             "mmcv's setup.py needs pkg_resources, which setuptools dropped: "
             "pip install 'setuptools>=77.0.3,<81'"
-        ) from None
+        )
     compiler = environ.get('CXX', 'c++')
     needed = next(k for k, v in STANDARDS.items() if v == standard)
     probe = (
@@ -177,20 +176,38 @@ def check_toolchain(standard: str, environ: Mapping[str, str]) -> None:
             f'{done.stderr.strip()}'
         )
     if wants_cuda(environ):
-        check_nvcc()
+        check_nvcc(cuda_home(environ))
 
 
-def check_nvcc() -> None:
+def cuda_home(environ: Mapping[str, str]) -> str:
+    """The CUDA toolkit: ``CUDA_HOME``, or the one that nvcc belongs to.
+
+    The nvcc on the path can be a script that calls the toolkit's own, so it
+    is asked where its toolkit is.
+    """
+    if environ.get('CUDA_HOME'):
+        return environ['CUDA_HOME']
+    nvcc = shutil.which('nvcc', path=environ.get('PATH'))
+    if nvcc:
+        plan = subprocess.run(
+            [nvcc, '-dryrun', 'x.cu'], text=True, capture_output=True
+        ).stderr
+        top = re.search(r'^#\$ TOP=(.+)$', plan, re.M)
+        if top:
+            return str(Path(top[1]).resolve())
+    return '/usr/local/cuda'
+
+
+def check_nvcc(home: str) -> None:
     """Raise unless nvcc is there and of torch's CUDA major version."""
     import torch
-    from torch.utils.cpp_extension import CUDA_HOME
 
     if torch.version.cuda is None:
         raise InstallError(
             f'FORCE_CUDA=1, but torch {torch.__version__} was built without '
             'CUDA: install a CUDA build of torch, or unset FORCE_CUDA'
         )
-    nvcc = Path(CUDA_HOME or '/usr/local/cuda', 'bin', 'nvcc')
+    nvcc = Path(home, 'bin', 'nvcc')
     if not nvcc.exists():
         raise InstallError(
             f'there is no nvcc at {nvcc}: install the CUDA '
@@ -221,6 +238,7 @@ def build_environ(environ: Mapping[str, str]) -> dict[str, str]:
     cores = len(os.sched_getaffinity(0))
     env.setdefault('MAX_JOBS', str(max(1, min(cores, int(gib // 2)))))
     if wants_cuda(environ):
+        env['CUDA_HOME'] = cuda_home(environ)
         site = Path(sysconfig.get_path('purelib'), 'nvidia')
         headers = [str(p) for p in sorted(site.glob('*/include'))]
         env['CPATH'] = os.pathsep.join(
@@ -230,6 +248,7 @@ def build_environ(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def pip(*args: str) -> list[str]:
+    """The command that runs pip in this environment."""
     return [sys.executable, '-m', 'pip', '--disable-pip-version-check', *args]
 
 
@@ -262,7 +281,9 @@ def fetch_source(sdist: Path | None, folder: Path) -> Path:
         sdist = archives[0]
     try:
         with tarfile.open(sdist) as archive:
-            archive.extractall(folder, filter='data')
+            # Python 3.11.4 and 3.10.12 brought the filter.
+            safe = hasattr(tarfile, 'data_filter')
+            archive.extractall(folder, **dict(filter='data') if safe else {})
     except (OSError, tarfile.TarError) as error:
         raise InstallError(
             f'{sdist} is not a readable source archive ({error}); download '
@@ -282,6 +303,7 @@ class Progress:
         self.shown = -1
 
     def __call__(self, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` files are compiled."""
         text = (
             f'  compiled {done}/{total} files, '
             f'{time.monotonic() - self.start:.0f} s'
@@ -363,6 +385,7 @@ def workspace(cache: Path) -> Iterator[Path]:
 
 
 def is_whole(wheel: Path) -> bool:
+    """Whether the wheel can be read and all checksums are right."""
     try:
         with zipfile.ZipFile(wheel) as archive:
             return archive.testzip() is None
@@ -414,6 +437,7 @@ def smoke_test() -> str:
 
 
 def is_installed(name: str) -> bool:
+    """Whether pip knows the distribution."""
     return not subprocess.run(
         pip('show', '--quiet', name), stderr=subprocess.DEVNULL
     ).returncode
@@ -428,12 +452,26 @@ def install(wheel: Path) -> None:
     for name in filter(is_installed, ('mmcv', 'mmcv-lite', 'mmcv-full')):
         print(f'mmcv: replacing the installed {name}', flush=True)
         subprocess.run(pip('uninstall', '--quiet', '--yes', name), check=True)
-    done = subprocess.run(pip('install', '--quiet', str(wheel)))
-    if done.returncode:
+    if subprocess.run(pip('install', '--quiet', str(wheel))).returncode:
         raise InstallError(f'pip could not install {wheel}; see its message')
+    probe = [sys.executable, '-c', 'import cv2']
+    if subprocess.run(probe, stderr=subprocess.DEVNULL).returncode:
+        # opencv-python, which mmengine asks for, needs libGL; a server often
+        # has none, and the headless build is the same module.
+        subprocess.run(
+            pip(
+                'install',
+                '--quiet',
+                '--force-reinstall',
+                '--no-deps',
+                'opencv-python-headless',
+            ),
+            check=True,
+        )
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     base = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
     parser.add_argument(
@@ -472,10 +510,7 @@ def main(argv: list[str] | None = None) -> int:
         if problem:
             raise InstallError(f'mmcv is installed but nms fails: {problem}')
         print('mmcv: installed; nms gives the right answer')
-    except InstallError as error:
-        print(f'mmcv was not installed: {error}', file=sys.stderr)
-        return 1
-    except OSError as error:
+    except (InstallError, OSError, subprocess.CalledProcessError) as error:
         print(f'mmcv was not installed: {error}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -1,0 +1,52 @@
+# Each target does all that it needs, on a machine with Python 3.10 or newer
+# and g++. VENV may name an environment that exists.
+PYTHON ?= python3
+VENV ?= .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check
+STAMPS := build/stamps$(subst /,_,$(abspath $(VENV)))
+
+.PHONY: setup demo test test-all bench docs lint clean
+
+setup: $(STAMPS)/setup
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo 'Python 3.10 or newer is needed: make PYTHON=python3.11' >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo 'On Debian: apt-get install python3-venv python3-dev g++' >&2; exit 1; }
+
+# mmcv is built against torch, and what depends on it comes last.
+$(STAMPS)/setup: $(PY) pyproject.toml constraints.txt tools/install_mmcv.py
+	$(PIP) install --quiet --upgrade pip
+	$(PIP) install --quiet -c constraints.txt torch torchvision setuptools wheel ninja
+	$(PY) tools/install_mmcv.py
+	$(PIP) install --quiet -c constraints.txt -e '.[detection,classification,mim,dev]'
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/docs: $(STAMPS)/setup
+	$(PIP) install --quiet -c constraints.txt -e '.[docs]'
+	@touch $@
+
+demo: setup
+	$(PY) tools/demo.py
+
+test: setup
+	$(PY) -m pytest -m 'not slow'
+
+test-all: setup
+	$(PY) -m pytest
+
+bench: setup
+	$(PY) tools/benchmark.py --quick
+
+docs: $(STAMPS)/docs
+	$(PY) -m sphinx -W --keep-going -b html docs docs/_build/html
+	@echo 'docs/_build/html/index.html'
+
+lint: setup
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+
+clean:
+	rm -rf build dist work_dirs data docs/_build .pytest_cache .ruff_cache
