@@ -5,6 +5,7 @@ mmengine imports this module by itself for a type such as
 """
 
 from mmengine.registry import DATASETS as ROOT_DATASETS
+from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.registry import MODEL_WRAPPERS as ROOT_MODEL_WRAPPERS
 from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import RUNNERS as ROOT_RUNNERS
@@ -19,6 +20,12 @@ MODELS = Registry(
 MODEL_WRAPPERS = Registry(
     'model wrapper',
     parent=ROOT_MODEL_WRAPPERS,
+    scope='mmvovnet',
+    locations=['mmvovnet.engine'],
+)
+HOOKS = Registry(
+    'hook',
+    parent=ROOT_HOOKS,
     scope='mmvovnet',
     locations=['mmvovnet.engine'],
 )

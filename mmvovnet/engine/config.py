@@ -1,0 +1,47 @@
+"""What the command-line tools do to every config."""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+
+def load_config(
+    path: str | Path,
+    options: Sequence[str] = (),
+    work_dir: str | None = None,
+    launcher: str = 'none',
+) -> Config:
+    """Read a config of MMDetection's or MMPretrain's kind, ready to run.
+
+    Args:
+        path (str | Path): Path of the config.
+        options (Sequence[str]): Changes to it, each ``'key=value'``.
+        work_dir (str | None): Folder for the results. Defaults to the
+            config's own, or else ``work_dirs/`` and the config's name.
+        launcher (str): none, pytorch, slurm or mpi.
+
+    Returns:
+        Config: It asks for :class:`mmvovnet.engine.Runner`, unless it names
+        another ``runner_type``.
+
+    Raises:
+        ValueError: An option is not of the form ``key=value``.
+    """
+    cfg = Config.fromfile(path)
+    for option in options:
+        if '=' not in option:
+            raise ValueError(f"'{option}' is no option: write KEY=VALUE")
+    parsed = Namespace()
+    DictAction((), 'options')(None, parsed, options)
+    cfg.merge_from_dict(parsed.options)
+    default = Path('work_dirs', Path(path).stem)
+    cfg.work_dir = work_dir or cfg.get('work_dir') or str(default)
+    cfg.launcher = launcher
+    cfg.setdefault('runner_type', 'mmvovnet.Runner')
+    if cfg.get('default_scope') == 'mmpretrain':  # as its own tools do
+        for stage in ('train', 'val', 'test'):
+            loader = cfg.get(f'{stage}_dataloader') or {}
+            loader.setdefault('collate_fn', dict(type='default_collate'))
+    return cfg

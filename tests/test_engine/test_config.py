@@ -1,0 +1,43 @@
+import pytest
+
+from mmvovnet.engine import load_config
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / 'tiny.py'
+    path.write_text(
+        "default_scope = 'mmpretrain'\n"
+        'train_dataloader = dict(batch_size=2)\n'
+        'test_dataloader = None\n'
+        'model = dict(stages=[1, 2])\n'
+    )
+    return path
+
+
+def test_defaults(path):
+    cfg = load_config(path)
+    assert cfg.work_dir == 'work_dirs/tiny'
+    assert (cfg.launcher, cfg.runner_type) == ('none', 'mmvovnet.Runner')
+
+
+def test_what_is_asked_for(path):
+    with path.open('a') as file:
+        file.write("work_dir = 'there'\nrunner_type = 'Own'\n")
+    cfg = load_config(path, ['model.stages=3,4', 'train_dataloader.x=y'])
+    assert (cfg.work_dir, cfg.runner_type) == ('there', 'Own')
+    assert cfg.model.stages == [3, 4] and cfg.train_dataloader.x == 'y'
+    assert load_config(path, work_dir='here').work_dir == 'here'
+
+
+def test_mmpretrain_collates_by_default(path):
+    collate = dict(type='default_collate')
+    assert load_config(path).train_dataloader.collate_fn == collate
+    options = ['train_dataloader.collate_fn.type=own', 'default_scope=mmdet']
+    assert 'own' in str(load_config(path, options[:1]).train_dataloader)
+    assert 'collate_fn' not in load_config(path, options[1:]).train_dataloader
+
+
+def test_option_without_a_value(path):
+    with pytest.raises(ValueError, match="'model.depth' is no option"):
+        load_config(path, ['model.depth'])

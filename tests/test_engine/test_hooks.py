@@ -1,0 +1,171 @@
+import shutil
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+import torch
+import toy
+from mmengine.dataset import worker_init_fn
+from mmengine.registry import HOOKS, RUNNERS
+from torch.utils.data import DataLoader
+
+from mmvovnet import VoVNet
+from mmvovnet.checkpoint import load
+from mmvovnet.engine import CheckpointHook, DistSamplerSeedHook
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """The folder of what toy.py trained."""
+    folder = tmp_path_factory.mktemp('trained')
+    script = Path(toy.__file__)
+    subprocess.run([sys.executable, script, folder], check=True)
+    return folder
+
+
+def last(folder):
+    """The last checkpoint of a run: its weights and its losses."""
+    checkpoint = load((folder / 'last_checkpoint').read_text())
+    history = checkpoint['message_hub']['log_scalars']['train/loss']
+    assert len(history.data[0]) == toy.EPOCHS * toy.ITERS
+    return checkpoint['state_dict'], history.data[0]
+
+
+def assert_equal(first, second):
+    (weights, losses), (other_weights, other_losses) = first, second
+    torch.testing.assert_close(weights, other_weights, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(losses, other_losses, rtol=0, atol=1e-6)
+
+
+def test_take_the_places_of_mmengines_hooks():
+    assert HOOKS.get('CheckpointHook') is CheckpointHook
+    assert HOOKS.get('DistSamplerSeedHook') is DistSamplerSeedHook
+
+
+@pytest.mark.parametrize('case', [c for c in toy.CASES if 'stock' not in c])
+def test_killed_and_resumed_run_equals_an_uninterrupted_one(trained, case):
+    whole, killed = (
+        last(trained / f'{case}-{end}') for end in ('whole', 'killed')
+    )
+    assert_equal(whole, killed)
+
+
+def test_mmengines_own_hook_gives_another_result(trained):
+    """So that the test above has something to find."""
+    whole, killed = (
+        last(trained / f'stock-0-{e}') for e in ('whole', 'killed')
+    )
+    assert np.abs(whole[1] - killed[1]).max() > 1e-3
+
+
+def damage(path, size):
+    if size is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:size])
+
+
+def resume(folder):
+    """Resume a copy of a finished run, and return what was logged."""
+    cfg = dict(resume=True, experiment_name=folder.parent.name)
+    RUNNERS.build(toy.config(folder) | cfg).train()
+    return ''.join(p.read_text() for p in folder.glob('*/*.log'))
+
+
+@pytest.fixture
+def finished(trained, tmp_path):
+    """A copy of a finished run, where ``last_checkpoint`` names its own."""
+    folder = tmp_path / 'run'
+    folder.mkdir()
+    for path in (trained / 'epoch-0-whole').glob('epoch_*.pth'):
+        shutil.copy(path, folder)
+    (folder / 'last_checkpoint').write_text(f'{folder}/epoch_3.pth')
+    return folder
+
+
+@pytest.mark.parametrize('size', [None, 0, 2000])
+def test_falls_back_to_the_checkpoint_before(trained, finished, size):
+    damage(finished / 'epoch_3.pth', size)
+    damage(finished / 'epoch_1.pth', 0)
+    shutil.copy(finished / 'epoch_2.pth', finished / 'epoch_40.pth')
+    log = resume(finished)
+    assert f"names '{finished}/epoch_3.pth', which is missing or" in log
+    assert f"resuming from '{finished}/epoch_2.pth'" in log
+    assert_equal(last(finished), last(trained / 'epoch-0-whole'))
+
+
+@pytest.mark.parametrize('named', ['', '/elsewhere/epoch_3.pth'])
+def test_empty_pointer_and_moved_work_dir(finished, named):
+    (finished / 'last_checkpoint').write_text(named)
+    log = resume(finished)
+    assert f"names '{named}', which is missing or damaged" in log
+    assert f"resuming from '{finished}/epoch_3.pth'" in log
+
+
+def test_starts_from_scratch_if_none_is_whole(trained, finished):
+    for path in finished.glob('*.pth'):
+        damage(path, 2000)
+    assert 'starts from scratch' in resume(finished)
+    assert_equal(last(finished), last(trained / 'epoch-0-whole'))
+
+
+def test_leaves_a_whole_checkpoint_alone(finished):
+    pointer = finished / 'last_checkpoint'
+    pointer.write_text(f'{finished}/epoch_2.pth')
+    (finished / 'epoch_3.pth').unlink()
+    assert 'missing or damaged' not in resume(finished)
+
+
+def stub(worker_init_fn=None, **attributes):
+    """A runner as far as DistSamplerSeedHook looks."""
+    loader = DataLoader(range(4), worker_init_fn=worker_init_fn)
+    return SimpleNamespace(
+        train_dataloader=loader,
+        train_loop=SimpleNamespace(dataloader=loader),
+        logger=Mock(),
+        **dict(seed=7, epoch=0, iter=0) | attributes,
+    )
+
+
+def test_workers_draw_anew_each_epoch_and_on_each_rank():
+    runner = stub(partial(worker_init_fn, num_workers=2, rank=0, seed=7))
+    drawn = set()
+    for runner.iter in (0, 4, 8):
+        DistSamplerSeedHook().before_train_epoch(runner)
+        for rank in (0, 1):
+            runner.train_dataloader.worker_init_fn(0, rank=rank)
+            drawn.add(np.random.rand())
+    assert len(drawn) == 6
+
+
+def test_leaves_the_users_worker_init_fn_alone():
+    runner = stub(print)
+    DistSamplerSeedHook().before_train_epoch(runner)
+    assert runner.train_dataloader.worker_init_fn is print
+
+
+@pytest.mark.parametrize(
+    'step, persistent, warns', [(8, True, 1), (8, False, 0), (0, True, 0)]
+)
+def test_warns_of_persistent_workers(step, persistent, warns):
+    runner = stub(iter=step)
+    runner.train_dataloader = SimpleNamespace(persistent_workers=persistent)
+    DistSamplerSeedHook().before_train(runner)
+    assert runner.logger.warning.call_count == warns
+
+
+def test_channels_last():
+    hook = HOOKS.build(dict(type='mmvovnet.ChannelsLastHook'))
+    model = VoVNet('V-19-slim-eSE', out_indices=(1,)).eval()
+    x = torch.rand(1, 3, 32, 32)
+    before = model(x)[0]
+    assert before.is_contiguous()
+    hook.before_run(SimpleNamespace(model=model))
+    after = model(x)[0]
+    assert after.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,167 @@
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from unittest.mock import patch
+
+import mmengine.runner
+import pytest
+import torch
+import toy
+from mmengine.device import get_device
+from mmengine.model import is_model_wrapper
+from mmengine.registry import MODEL_WRAPPERS, MODELS, RUNNERS
+from torch import distributed, nn
+
+from mmvovnet.checkpoint import load
+from mmvovnet.engine import CPUDistributedDataParallel
+from mmvovnet.engine.runner import _init_gloo
+
+on_cpu = pytest.mark.skipif(
+    get_device() != 'cpu', reason='is about machines without an accelerator'
+)
+
+
+@MODEL_WRAPPERS.register_module()
+class OwnWrapper(CPUDistributedDataParallel):
+    pass
+
+
+@MODELS.register_module()
+class SyncBNToy(toy.Toy):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.SyncBatchNorm(8)
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """The folder of what one process and two processes trained."""
+    folder = tmp_path_factory.mktemp('trained')
+    RUNNERS.build(toy.config(folder / 'single', drop=0.0)).train()
+    torchrun = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
+    subprocess.run(
+        [*torchrun, '--nproc_per_node=2', Path(toy.__file__), folder],
+        check=True,
+        env=os.environ | dict(CUDA_VISIBLE_DEVICES='-1'),
+    )
+    return folder
+
+
+def test_two_processes_equal_one_with_twice_the_batch(trained):
+    single, distributed = (
+        load(trained / name / 'epoch_3.pth')
+        for name in ('single', 'distributed')
+    )
+    torch.testing.assert_close(
+        distributed['state_dict'], single['state_dict'], rtol=0, atol=1e-6
+    )
+    first = load(trained / 'single' / 'epoch_1.pth')['state_dict']
+    moved = single['state_dict']['layers.0.weight'] - first['layers.0.weight']
+    assert moved.abs().max() > 1e-3
+
+
+def test_all_ranks_end_equal(trained):
+    first, second = (load(trained / f'{rank}.pth') for rank in (0, 1))
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+
+
+LAUNCHERS = {
+    'pytorch': dict(RANK='0', WORLD_SIZE='1', LOCAL_RANK='0'),
+    'slurm': dict(SLURM_PROCID='0', SLURM_NTASKS='1', SLURM_LOCALID='0'),
+    'mpi': dict(
+        OMPI_COMM_WORLD_RANK='0',
+        OMPI_COMM_WORLD_SIZE='1',
+        OMPI_COMM_WORLD_LOCAL_RANK='0',
+    ),
+}
+
+
+@pytest.fixture
+def build(tmp_path):
+    """Builds a distributed runner of one process, in this process."""
+
+    def build(launcher='pytorch', **changes):
+        cfg = toy.config(tmp_path, drop=0.0) | changes
+        cfg |= dict(launcher=launcher, experiment_name=tmp_path.name)
+        address = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT='0')
+        with patch.dict(os.environ, LAUNCHERS[launcher] | address):
+            return RUNNERS.build(cfg)
+
+    yield build
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+@on_cpu
+@pytest.mark.parametrize('launcher', LAUNCHERS)
+def test_every_launcher(build, launcher):
+    init = distributed.init_process_group
+    with patch.object(distributed, 'init_process_group', wraps=init) as init:
+        dist_cfg = dict(backend='nccl', timeout=90)
+        runner = build(launcher, env_cfg=dict(dist_cfg=dist_cfg))
+    init.assert_called_once_with('gloo', timeout=timedelta(seconds=90))
+    assert (runner.rank, runner.world_size) == (0, 1)
+    assert type(runner.model) is CPUDistributedDataParallel
+
+
+def test_slurm_without_an_address(tmp_path):
+    scontrol = tmp_path / 'scontrol'
+    scontrol.write_text('#!/bin/sh\necho "$3-1\n$3-2"\n')
+    scontrol.chmod(0o755)
+    path = f'{tmp_path}:{os.environ["PATH"]}'
+    env = LAUNCHERS['slurm'] | dict(SLURM_NODELIST='node', PATH=path)
+    with (
+        patch.dict(os.environ, env),
+        patch.object(distributed, 'init_process_group'),
+    ):
+        _init_gloo('slurm', dict(port=1234))
+        assert os.environ['MASTER_ADDR'] == 'node-1'
+        assert os.environ['MASTER_PORT'] == '1234'
+
+
+@on_cpu
+def test_wrapper_of_the_config(build):
+    model = build(find_unused_parameters=True).model
+    assert model.find_unused_parameters and not model.broadcast_buffers
+    assert is_model_wrapper(model)
+
+
+@on_cpu
+@pytest.mark.parametrize(
+    'wrapper, expected',
+    [
+        ('MMDistributedDataParallel', CPUDistributedDataParallel),
+        ('OwnWrapper', OwnWrapper),
+    ],
+)
+def test_explicit_model_wrapper_cfg(build, wrapper, expected):
+    cfg = dict(type=wrapper, detect_anomalous_params=True)
+    model = build(model_wrapper_cfg=cfg).model
+    assert type(model) is expected and model.detect_anomalous_params
+
+
+@on_cpu
+def test_sync_bn_is_named(build):
+    with pytest.raises(ValueError, match="'norm' is a SyncBN layer"):
+        build(model=dict(type='SyncBNToy'))
+
+
+@on_cpu
+def test_scope_of_mmdet(build):
+    pytest.importorskip('mmdet.registry')
+    runner = build(default_scope='mmdet')
+    assert type(runner.model) is CPUDistributedDataParallel
+
+
+def test_accelerators_are_left_to_mmengine(build):
+    wrap_model = patch.object(mmengine.runner.Runner, 'wrap_model')
+    with (
+        patch('mmvovnet.engine.runner.get_device', return_value='cuda'),
+        patch('mmengine.runner.runner.init_dist') as init_dist,
+        wrap_model as wrap_model,
+    ):
+        build(env_cfg=dict(dist_cfg=dict(backend='nccl')))
+    init_dist.assert_called_once_with('pytorch', backend='nccl')
+    assert wrap_model.call_args.args[0] is None

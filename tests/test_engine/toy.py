@@ -1,0 +1,137 @@
+"""A small training for test_hooks.py and test_runner.py, run by itself.
+
+``python toy.py FOLDER`` trains each case of ``CASES`` without interruption,
+killed in mid-epoch, and resumed. ``torchrun toy.py FOLDER`` trains the model
+without any randomness, by mmvovnet's Runner, which nothing here imports.
+"""
+
+import os
+import random
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel
+from mmengine.registry import DATASETS, HOOKS, MODELS, RUNNERS
+from torch import nn
+from torch.utils.data import Dataset
+
+ITERS = 4  # per epoch
+EPOCHS = 3
+STOCK_HOOK = 'mmengine.hooks.DistSamplerSeedHook'
+CASES = {
+    'epoch-0': dict(),
+    'epoch-2': dict(workers=2),
+    'iter-0': dict(by_epoch=False),
+    'iter-2': dict(by_epoch=False, workers=2),
+    # mmengine's own hook, to see that the task notices a difference
+    'stock-0': dict(sampler_seed=dict(type=STOCK_HOOK)),
+}
+
+
+@DATASETS.register_module()
+class Noise(Dataset):
+    """Fixed inputs (4, 6, 6), shifted at random by each generator there is."""
+
+    def __init__(self, augment: bool) -> None:
+        self.inputs = torch.randn(
+            16, 4, 6, 6, generator=torch.Generator().manual_seed(0)
+        )
+        self.augment = augment
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, index: int) -> dict:
+        shift = random.random() + np.random.rand() + torch.rand(())
+        return dict(inputs=self.inputs[index] + self.augment * shift)
+
+
+@MODELS.register_module()
+class Toy(BaseModel):
+    def __init__(self, drop: float = 0.5) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(4, 8, 3),
+            nn.GroupNorm(2, 8),
+            nn.ReLU(),
+            nn.Dropout(drop),
+            nn.Conv2d(8, 1, 3),
+        )
+
+    def forward(self, inputs: torch.Tensor, mode: str) -> dict:
+        target = inputs.mean((1, 2, 3))
+        return dict(loss=(self.layers(inputs).mean((1, 2, 3)) - target).pow(2))
+
+
+@HOOKS.register_module()
+class Kill(Hook):
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        if runner.iter == self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def config(work_dir, by_epoch=True, workers=0, batch=4, drop=0.5, **hooks):
+    loop = dict(by_epoch=True, max_epochs=EPOCHS)
+    if not by_epoch:
+        loop = dict(by_epoch=False, max_iters=EPOCHS * ITERS)
+    checkpoint = dict(
+        type='CheckpointHook', by_epoch=by_epoch, interval=1 if by_epoch else 5
+    )
+    return dict(
+        runner_type='mmvovnet.Runner',
+        model=dict(type='Toy', drop=drop),
+        work_dir=str(work_dir),
+        train_cfg=loop,
+        train_dataloader=dict(
+            dataset=dict(type='Noise', augment=drop > 0),
+            sampler=dict(
+                type='DefaultSampler' if by_epoch else 'InfiniteSampler',
+                shuffle=drop > 0,
+            ),
+            batch_size=batch,
+            num_workers=workers,
+            collate_fn=dict(type='default_collate'),
+        ),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01, momentum=0.9)),
+        param_scheduler=dict(type='ExponentialLR', gamma=0.5),
+        default_hooks=dict(checkpoint=checkpoint, **hooks),
+        randomness=dict(seed=7),
+        log_level='WARNING',
+    )
+
+
+def forked(cfg: dict) -> int:
+    """Train in a process of its own, and return the signal that ended it."""
+    child = os.fork()
+    if child == 0:
+        RUNNERS.build(cfg).train()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def main(folder: Path) -> None:
+    torch.set_num_threads(1)
+    if 'RANK' in os.environ:
+        cfg = config(folder / 'distributed', batch=2, drop=0.0)
+        runner = RUNNERS.build(cfg | dict(launcher='pytorch'))
+        torch.save(runner.train().state_dict(), folder / f'{runner.rank}.pth')
+        return
+    RUNNERS.build(config(folder / 'warm-up'))  # imports, once for all
+    for name, case in CASES.items():
+        assert forked(config(folder / f'{name}-whole', **case)) == 0
+        cfg = config(folder / f'{name}-killed', **case)
+        kill = dict(type='Kill', at=2 * ITERS + 1)
+        assert forked(cfg | dict(custom_hooks=[kill])) == -signal.SIGKILL
+        assert forked(cfg | dict(resume=True)) == 0
+    assert forked(config(folder / 'single', batch=4, drop=0.0)) == 0
+
+
+if __name__ == '__main__':
+    main(Path(sys.argv[1]))
