@@ -1,0 +1,86 @@
+"""Test a detector or classifier: ``python tools/test.py CONFIG CHECKPOINT``.
+
+The flags are those of MMDetection's and MMPretrain's own ``tools/test.py``;
+the ``default_scope`` of the config says whose models it names.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line, and refuse a mistyped path at once."""
+    parser = argparse.ArgumentParser(description='Test a model')
+    parser.add_argument('config', help='path of the config')
+    parser.add_argument('checkpoint', help='path or URL of the checkpoint')
+    parser.add_argument('--work-dir', help='folder for logs and metrics')
+    parser.add_argument('--out', help='.pkl file for the predictions')
+    parser.add_argument(
+        '--show', action='store_true', help='show the predictions'
+    )
+    parser.add_argument('--show-dir', help='folder for painted images')
+    parser.add_argument(
+        '--wait-time', type=float, default=2, help='seconds to show each'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action='extend',
+        default=[],
+        metavar='KEY=VALUE',
+        help='change the config, e.g. test_dataloader.batch_size=4',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what started the processes of a distributed run',
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    for path in (args.config, args.checkpoint):
+        if '://' not in path and not Path(path).is_file():
+            parser.error(f"there is no file '{path}'")
+    if args.out and Path(args.out).suffix not in ('.pkl', '.pickle'):
+        parser.error(f"--out is a .pkl file, not '{args.out}'")
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def main() -> None:
+    """Test what the config describes."""
+    args = parse_args()
+    # Not before: these take seconds to import.
+    from mmengine.registry import METRICS, RUNNERS
+
+    from mmvovnet.engine import load_config
+
+    cfg = load_config(
+        args.config, args.cfg_options, args.work_dir, args.launcher
+    )
+    cfg.load_from = args.checkpoint
+    detector = cfg.get('default_scope') == 'mmdet'
+    if args.show or args.show_dir:
+        hook = cfg.get('default_hooks', {}).get('visualization')
+        if hook is None:
+            raise ValueError(
+                f"'{args.config}' has no default_hooks.visualization, which "
+                '--show and --show-dir switch on: add it'
+            )
+        hook.update(show=args.show, wait_time=args.wait_time)
+        if detector:
+            hook.update(draw=True, test_out_dir=args.show_dir)
+        else:
+            hook.update(enable=True, out_dir=args.show_dir, interval=1)
+    runner = RUNNERS.build(cfg)
+    if args.out:
+        dump = 'DumpDetResults' if detector else 'DumpResults'
+        runner.test_evaluator.metrics.append(
+            METRICS.build(dict(type=dump, out_file_path=args.out))
+        )
+    runner.test()
+
+
+if __name__ == '__main__':
+    main()
