@@ -1,0 +1,256 @@
+import os
+import pickle
+import re
+import subprocess
+import sys
+import zipfile
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+
+from mmvovnet.checkpoint import (
+    CheckpointError,
+    UnsafeCheckpointError,
+    is_whole,
+    load,
+    loading,
+)
+
+
+def save(obj, path, pickled=None, **kwargs):
+    """torch.save, with the pickle inside replaced by ``pickled``."""
+    torch.save(obj, path, **kwargs)
+    if pickled is not None:
+        with zipfile.ZipFile(path) as archive:
+            records = {n: archive.read(n) for n in archive.namelist()}
+        with zipfile.ZipFile(path, 'w') as archive:
+            for name, data in records.items():
+                is_pickle = name.endswith('/data.pkl')
+                archive.writestr(name, pickled if is_pickle else data)
+    return path
+
+
+class Asks:
+    """Pickles as a call of ``function`` with ``args``."""
+
+    def __init__(self, function, *args):
+        self.reduced = function, args
+
+    def __reduce__(self):
+        return self.reduced
+
+
+def test_everything_that_is_data(tmp_path):
+    history = HistoryBuffer()
+    history.update(2.0)
+    history.update(4.0)
+    saved = dict(
+        state_dict=OrderedDict(weight=torch.randn(3, 2), step=torch.tensor(5)),
+        half=torch.ones(2, dtype=torch.bfloat16),
+        arrays=[
+            np.arange(3),
+            np.ones((2, 2), 'f4'),
+            np.array(['a', 'bc']),
+            np.empty(0),
+        ],
+        big_endian=np.arange(3, dtype='>i4'),
+        scalars=(np.float64(0.25), np.int64(3), np.bool_(True)),
+        dtype=np.dtype('float32'),
+        plain={'a': [1, 2.5, None, True, 'x', b'y', {3}, 1j]},
+        history=history,
+    )
+    saved['state_dict']._metadata = {'': {'version': 1}}
+    loaded = load(save(saved, tmp_path / 'a.pth'))
+    assert loaded.keys() == saved.keys()
+    torch.testing.assert_close(loaded['state_dict'], saved['state_dict'])
+    assert loaded['state_dict']._metadata == {'': {'version': 1}}
+    assert loaded['half'].equal(saved['half'])
+    for name in ('arrays', 'scalars'):
+        for a, b in zip(loaded[name], saved[name], strict=True):
+            assert type(a) is type(b) and a.dtype == b.dtype
+            np.testing.assert_array_equal(a, b)
+    assert loaded['big_endian'].tolist() == [0, 1, 2]
+    assert np.dtype('i4').isnative
+    assert loaded['dtype'] == np.dtype('float32')
+    assert loaded['plain'] == saved['plain']
+    assert loaded['history'].mean() == 3
+    assert loaded['history'].statistics('max') == 4
+
+
+@pytest.mark.parametrize('ours', ['numpy.core', 'numpy._core'])
+def test_arrays_of_numpy_1_and_2(tmp_path, ours):
+    """Each numpy reads what the other one wrote."""
+    array = np.arange(4.0)
+    here = np.empty(0).__reduce__()[0].__module__.rpartition('.')[0]
+    pickled = pickle.dumps([array, array[1]], protocol=2)
+    pickled = pickled.replace(here.encode(), ours.encode())
+    first, second = load(save(0, tmp_path / 'a.pth', pickled))
+    assert first.tolist() == [0, 1, 2, 3] and second == 1
+
+
+@pytest.mark.parametrize(
+    'asked, payload',
+    [
+        ('system', lambda mark: Asks(os.system, f'touch {mark}')),
+        ('eval', lambda mark: Asks(eval, f'open({mark!r}, "w")')),
+        ('exec', lambda mark: Asks(exec, f'open({mark!r}, "w")')),
+        ('io.open', lambda mark: Asks(open, mark, 'w')),
+        ('.call', lambda mark: Asks(subprocess.call, ['touch', mark])),
+        # getattr is there for the statistics of HistoryBuffer alone
+        (
+            "getattr(HistoryBuffer, '__init__')",
+            lambda mark: Asks(getattr, HistoryBuffer, '__init__'),
+        ),
+        (
+            "getattr(HistoryBuffer, 'register_statistics')",
+            lambda mark: Asks(getattr, HistoryBuffer, 'register_statistics'),
+        ),
+        (
+            "getattr(HistoryBuffer.mean, '__globals__')",
+            lambda mark: Asks(getattr, HistoryBuffer.mean, '__globals__'),
+        ),
+        (
+            "getattr(Tensor, 'numpy')",
+            lambda mark: Asks(getattr, torch.Tensor, 'numpy'),
+        ),
+        # nor can what it returns be called or changed
+        (
+            '<function HistoryBuffer.mean',
+            lambda mark: Asks(HistoryBuffer.mean, mark),
+        ),
+        (
+            'system',
+            lambda mark: Asks(HistoryBuffer.mean, Asks(os.system, mark)),
+        ),
+        # arrays of pointers
+        ("dtype('O')", lambda mark: Asks(np.dtype, 'O')),
+        ("dtype('V8')", lambda mark: np.zeros(2, [('a', 'O')])),
+    ],
+)
+def test_refuses_what_is_not_data(tmp_path, asked, payload):
+    mark = tmp_path / 'mark'
+    saved = dict(state_dict={}, meta=[payload(str(mark))])
+    with pytest.raises(UnsafeCheckpointError, match=re.escape(asked)) as error:
+        load(save(saved, tmp_path / 'evil.pth'))
+    assert 'evil.pth' in str(error.value)
+    assert not mark.exists()
+
+
+def test_refuses_it_in_the_old_format(tmp_path):
+    path, mark = tmp_path / 'evil.pth', tmp_path / 'mark'
+    payload = Asks(os.system, f'touch {mark}')
+    save([payload], path, _use_new_zipfile_serialization=False)
+    with pytest.raises(UnsafeCheckpointError, match='system'):
+        load(path)
+    assert not mark.exists()
+
+
+def test_allows_nothing_to_others(tmp_path):
+    path = save(HistoryBuffer(), tmp_path / 'a.pth')
+    load(path)
+    with pytest.raises(pickle.UnpicklingError, match='HistoryBuffer'):
+        torch.load(path, weights_only=True)
+
+
+def test_old_format(tmp_path):
+    path = tmp_path / 'a.pth'
+    saved = dict(weight=torch.randn(3), epoch=4)
+    torch.save(saved, path, _use_new_zipfile_serialization=False)
+    loaded = load(path)
+    assert loaded['weight'].equal(saved['weight']) and loaded['epoch'] == 4
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(CheckpointError, match=r'a\.pth.*EOF.*save it again'):
+        load(path)
+
+
+def test_missing_file_and_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'nowhere\.pth'):
+        load(tmp_path / 'nowhere.pth')
+    with pytest.raises(CheckpointError, match='is a folder'):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    'damage, said',
+    [
+        (lambda data: b'', 'is empty'),
+        (lambda data: data[:-30], 'end is missing.*save it again'),
+        (lambda data: data[: len(data) // 2], 'end is missing'),
+        (lambda data: data.replace(b'data.pkl', b'data.\xffkl'), 'decode'),
+        (lambda data: b'<!DOCTYPE html>\n<html>', '<!DOCTYPE html.*web page'),
+        (lambda data: b'version https://git-lfs.com', 'version https'),
+        (lambda data: pickle.dumps({'a': 1}), 'no file of torch.save'),
+    ],
+)
+def test_damaged_file(tmp_path, damage, said):
+    path = save(dict(a=torch.randn(100)), tmp_path / 'a.pth')
+    assert is_whole(path)
+    path.write_bytes(damage(path.read_bytes()))
+    assert not is_whole(path)
+    with pytest.raises(CheckpointError, match=said) as error:
+        load(path)
+    assert str(path) in str(error.value) and '\n' not in str(error.value)
+
+
+def test_is_whole_sees_a_changed_byte(tmp_path):
+    path = save(dict(a=torch.zeros(1000)), tmp_path / 'a.pth')
+    data = bytearray(path.read_bytes())
+    data[data.index(bytes(1000)) + 500] = 1
+    path.write_bytes(data)
+    assert not is_whole(path)
+    assert not is_whole(tmp_path / 'nowhere.pth')
+
+
+def test_records_that_unpack_to_more_than_the_file(tmp_path):
+    path = save(dict(a=torch.zeros(10**6)), tmp_path / 'a.pth')
+    with zipfile.ZipFile(path) as archive:
+        records = {n: archive.read(n) for n in archive.namelist()}
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
+        for name, data in records.items():
+            archive.writestr(name, data)
+    with pytest.raises(CheckpointError, match='would unpack to 4000'):
+        load(path)
+
+
+def test_records_that_claim_more_than_the_file(tmp_path):
+    path = save(dict(a=torch.zeros(16)), tmp_path / 'a.pth')
+    data = bytearray(path.read_bytes())
+    entry = data.index(b'PK\x01\x02')  # the sizes are 20 and 24 bytes on
+    data[entry + 20 : entry + 28] = 2 * (10**9).to_bytes(4, 'little')
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match='would unpack to 1000'):
+        load(path)
+
+
+def test_map_location(tmp_path):
+    path = save(dict(a=torch.zeros(2)), tmp_path / 'a.pth')
+    assert load(path, 'meta')['a'].device.type == 'meta'
+
+
+def test_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    save(dict(epoch=3), tmp_path / 'a.pth')
+    assert load('~/a.pth') == dict(epoch=3)
+
+
+def test_safetensors(tmp_path, monkeypatch):
+    safetensors = pytest.importorskip('safetensors.torch')
+    path = tmp_path / 'a.safetensors'
+    safetensors.save_file(dict(a=torch.ones(2)), path)
+    assert load(path)['a'].tolist() == [1, 1]
+    assert load(path, 'meta')['a'].device.type == 'meta'
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match=r'a\.safetensors'):
+        load(path)
+    monkeypatch.setitem(sys.modules, 'safetensors.torch', None)
+    with pytest.raises(CheckpointError, match='pip install safetensors'):
+        load(path)
+
+
+def test_torch_that_is_too_old(tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, 'TORCH_LOADS_SAFELY', False)
+    with pytest.raises(CheckpointError, match=r'install torch>=2\.6'):
+        load(save({}, tmp_path / 'a.pth'))
