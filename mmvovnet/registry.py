@@ -27,7 +27,7 @@ HOOKS = Registry(
     'hook',
     parent=ROOT_HOOKS,
     scope='mmvovnet',
-    locations=['mmvovnet.engine'],
+    locations=['mmvovnet.checkpoint', 'mmvovnet.engine'],
 )
 RUNNERS = Registry(
     'runner',

@@ -1,4 +1,4 @@
-"""Distributed training on machines without CUDA."""
+"""The runner of this package's configs."""
 
 import os
 import subprocess
@@ -46,7 +46,8 @@ class Runner(mmengine.runner.Runner):
 
     mmengine starts torch.distributed by setting a CUDA device, and wraps the
     model for one. On a CPU this runner starts it with gloo, by the same
-    launchers, and wraps the model without. Elsewhere it is mmengine's runner.
+    launchers, and wraps the model without. Elsewhere it is mmengine's runner,
+    with one more hook: :class:`~mmvovnet.checkpoint.PixelStatisticsHook`.
 
     A config asks for it by ``runner_type='mmvovnet.Runner'``.
     """
@@ -56,6 +57,11 @@ class Runner(mmengine.runner.Runner):
         if self.distributed and not is_distributed() and _on_cpu():
             _init_gloo(self.launcher, env_cfg.get('dist_cfg', {}))
         super().setup_env(env_cfg)
+
+    def register_default_hooks(self, hooks: dict | None = None) -> None:
+        """Register mmengine's hooks and the check of pixel statistics."""
+        pixels = dict(type='mmvovnet.PixelStatisticsHook')
+        super().register_default_hooks(dict(pixels=pixels, **(hooks or {})))
 
     def wrap_model(
         self, model_wrapper_cfg: dict | None, model: nn.Module

@@ -1,0 +1,252 @@
+"""What happens when weights are loaded, whichever way in.
+
+A file passes :func:`adopt`, which gives it the form of OpenMMLab's
+checkpoints. The backbone's weights keep their names in that: they are renamed
+by :func:`translate` when they reach the backbone, where it is known what they
+have to fit. That works without a file, too.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from mmvovnet.models import VoVNet
+
+from .convert import NAMES, as_tensor, find, summary, unwrap
+from .describe import describe, difference
+from .dialects import DIALECTS, STEM_STRIDES, Dialect
+from .loading import CheckpointError
+from .naming import fits
+
+_OURS = DIALECTS[0]
+_NORMS = {'.bn.': "dict(type='BN')", '.gn.': "dict(type='GN', num_groups=...)"}
+
+
+def adopt(checkpoint: Any) -> Any:
+    """Give a checkpoint the form that mmengine, mmdet and mmpretrain expect.
+
+    Heads get their names. A bare backbone is put under ``backbone.``; any
+    other stays where it is. Checkpoints of this package's models, and those
+    without a VoVNet, stay as they are.
+
+    Args:
+        checkpoint: What a file holds.
+
+    Returns:
+        The checkpoint, or a dict that holds the weights as 'state_dict'.
+
+    Raises:
+        CheckpointError: If a value is no weight.
+    """
+    if not isinstance(checkpoint, Mapping):
+        return checkpoint
+    state = unwrap(checkpoint)
+    _warn_of_nan(state)
+    try:
+        source = find(state)
+    except CheckpointError:  # several, as in a teacher and its student
+        return checkpoint
+    plain = any(state is part for part in (checkpoint, *checkpoint.values()))
+    if source is None or (source.dialect is _OURS and source.prefix and plain):
+        return checkpoint
+    constants = [n for n in state if fits(n, source.dialect.constants)]
+    adopted = {}
+    for name, value in state.items():
+        if source.in_backbone(name) is not None:
+            inner = name.removeprefix(source.prefix)
+            adopted[(source.prefix or 'backbone.') + inner] = value
+        elif name not in constants:
+            adopted[source.to_ours(name) or name] = as_tensor(name, value)
+    if constants:
+        _log(f'Left out, as they are no weights: {summary(constants)}')
+    return {'meta': checkpoint.get('meta', {}), 'state_dict': adopted}
+
+
+def translate(model: VoVNet, state_dict: dict[str, Any], prefix: str) -> None:
+    """Rename the weights that a backbone is about to load, in place.
+
+    What the backbone has no use for is taken out and logged: stages that it
+    has not built, and other parts of the model that the weights come from.
+
+    Args:
+        model (VoVNet): The backbone.
+        state_dict (dict): Weights; those under ``prefix`` are its own.
+        prefix (str): Prefix of the backbone.
+
+    Raises:
+        CheckpointError: If the weights are those of another network. It says
+            of which, and what to set.
+    """
+    given = {
+        name.removeprefix(prefix): value
+        for name, value in state_dict.items()
+        if name.startswith(prefix)
+    }
+    source = find(given)
+    if source is None:
+        if given and not given.keys() & model.state_dict().keys():
+            raise CheckpointError(
+                'the checkpoint holds no VoVNet: the names for the backbone '
+                f'begin {list(given)[:3]}; known are those of '
+                f'{", ".join(NAMES)}'
+            )
+        return
+    plain = source.dialect is _OURS and not source.prefix
+    weights, others = {}, []
+    for name, value in given.items():
+        ours = source.in_backbone(name)
+        if ours is not None:
+            weights[ours] = as_tensor(name, value)
+        elif not plain:
+            others.append(name)
+    try:
+        theirs = describe(weights)
+    except CheckpointError:
+        if plain:
+            return  # a part of our own weights, which PyTorch may allow
+        raise
+    unbuilt = [n for n in weights if _stage(n) >= len(model.stages)]
+    weights = {n: v for n, v in weights.items() if n not in unbuilt}
+    stages = max(map(_stage, weights)) + 1
+    expected = {
+        name: value
+        for name, value in model.state_dict().items()
+        if _stage(name) < stages or not plain
+    }
+    _check(expected, weights, theirs, partly=plain)
+    model.pixels = None  # ours are trained as they are used
+    if source.dialect is not _OURS:
+        _tell_what_weights_cannot(model, theirs, source.dialect)
+    for name, counter in model.named_buffers():
+        if name.endswith('num_batches_tracked'):
+            weights.setdefault(name, counter)  # frozen norms have none
+
+    for name in given:
+        if not plain or source.in_backbone(name) is not None:
+            del state_dict[prefix + name]
+    state_dict.update({prefix + name: v for name, v in weights.items()})
+    if others or unbuilt:
+        _log(f'Not used by the backbone: {summary(others + unbuilt)}')
+
+
+def _check(
+    expected: dict[str, Tensor],
+    weights: dict[str, Tensor],
+    theirs: dict[str, Any],
+    partly: bool,
+) -> None:
+    """Refuse weights that the backbone cannot take without loss.
+
+    Args:
+        expected (dict[str, Tensor]): Weights of the backbone.
+        weights (dict[str, Tensor]): Weights for the stages that it has.
+        theirs (dict): What network they come from.
+        partly (bool): Whether some may be missing: PyTorch tells that.
+    """
+    ours = describe(expected)
+    change = difference(describe(weights), ours)
+    if change:
+        if 'arch' in change:
+            change['arch'] = theirs['arch']  # by all of its stages
+        options = ', '.join(f'{k}={v!r}' for k, v in change.items())
+        raise CheckpointError(
+            f'the checkpoint holds {_words(theirs)}, and the model is '
+            f"{_words(ours)}: set {options} in the backbone's config"
+        )
+    missing = [
+        name
+        for name in expected.keys() - weights.keys()
+        if not partly
+        and not name.endswith('num_batches_tracked')
+        and '.conv_offset.' not in name  # deformable convs start at zero
+    ]
+    unknown = list(weights.keys() - expected.keys())
+    wrong = [
+        f'{name} ({tuple(value.shape)}, not {tuple(expected[name].shape)})'
+        for name, value in weights.items()
+        if name in expected and value.shape != expected[name].shape
+    ]
+    if missing or unknown or wrong:
+        lists = {
+            'it misses': missing,
+            'it has the unknown': unknown,
+            'of wrong shape are': wrong,
+        }
+        faults = [f'{k} {summary(v)}' for k, v in lists.items() if v]
+        faults += [
+            f"set norm_cfg={norm} in the backbone's config"
+            for part, norm in _NORMS.items()
+            if any(part in name for name in unknown)
+        ]
+        raise CheckpointError(
+            f'the checkpoint holds {_words(theirs)}, as the model is, but '
+            + '; '.join(faults)
+        )
+
+
+def _tell_what_weights_cannot(
+    model: VoVNet, theirs: dict[str, Any], dialect: Dialect
+) -> None:
+    """Compare what the source took for granted, and tell of its images."""
+    pixels = [p for arch, p in dialect.other_pixels if arch == theirs['arch']]
+    model.pixels = pixels[0] if pixels else dialect.pixels
+    _log(
+        f'Weights of {dialect.name} expect {model.pixels}: see the '
+        "model's data_preprocessor"
+    )
+    identity = theirs['gate'] != 'none' or dialect.ungated_identity
+    deep = any(len(stage.blocks) > 1 for stage in model.stages)
+    if deep and model.arch['identity'] != identity:
+        _log(
+            f'{dialect.name} trained this network with identity={identity}, '
+            f'and the model has {not identity}: set identity={identity} in '
+            "the backbone's config, or its features differ",
+            logging.WARNING,
+        )
+    strides = tuple(
+        next(m.stride[0] for m in unit.modules() if isinstance(m, nn.Conv2d))
+        for unit in model.stem
+    )
+    if strides != STEM_STRIDES:
+        _log(
+            f'{dialect.name} trained this network with stem_strides='
+            f'{STEM_STRIDES}, and the model has {strides}: its features '
+            'differ',
+            logging.WARNING,
+        )
+
+
+def _words(options: dict[str, Any]) -> str:
+    place = {'every': 'every module', 'last': 'the last module of a stage'}
+    words = f'VoVNet {options["arch"]}'
+    if options['gate'] != 'none':
+        place = place[options['gate_place']]
+        words += f' with a gate ({options["gate"]}) in {place}'
+    return words
+
+
+def _stage(name: str) -> int:
+    part, number = name.split('.')[:2]
+    return int(number) if part == 'stages' else 0
+
+
+def _warn_of_nan(state: dict[str, Any]) -> None:
+    broken = [
+        name
+        for name, value in state.items()
+        if isinstance(value, Tensor)
+        and value.is_floating_point()
+        and not value.isfinite().all()
+    ]
+    if broken:
+        _log(f'NaN or infinite weights: {summary(broken)}', logging.WARNING)
+
+
+def _log(message: str, level: int = logging.INFO) -> None:
+    print_log(message, logger='current', level=level)
+
+
+VoVNet.load_hooks.append(translate)

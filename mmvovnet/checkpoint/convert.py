@@ -1,0 +1,285 @@
+"""Conversion of checkpoints between dialects, by names alone."""
+
+import io
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from mmengine.fileio import put
+from mmengine.logging import print_log
+from torch import Tensor
+
+from .dialects import DIALECTS, Dialect
+from .loading import CheckpointError, load
+from .naming import fits, rename
+
+# A weight of every VoVNet, by which its backbone is found.
+_ANCHOR = 'stages.0.blocks.0.aggregate.conv.weight'
+_WRAPPERS = ('state_dict', 'model')  # where files keep the weights
+_DATA_PARALLEL = ('module.', 'model.')  # what may precede every name
+NAMES = tuple(dict.fromkeys(dialect.name for dialect in DIALECTS))
+
+
+class Translation(NamedTuple):
+    """A dialect, and where the backbone lies in its names and in ours.
+
+    Args:
+        dialect (Dialect): The dialect.
+        prefix (str): Prefix of the backbone there.
+        our_prefix (str): Prefix of the backbone in our names.
+    """
+
+    dialect: Dialect
+    prefix: str
+    our_prefix: str
+
+    def in_backbone(self, name: str) -> str | None:
+        """Our name of a weight within the backbone; None if it has none."""
+        if not name.startswith(self.prefix):
+            return None
+        inner = name.removeprefix(self.prefix)
+        return rename(inner, self.dialect.backbone, to_ours=True)
+
+    def to_ours(self, name: str) -> str | None:
+        """Our name of a weight; None if it has none."""
+        inner = self.in_backbone(name)
+        if inner is not None:
+            return self.our_prefix + inner
+        return self._rename_head(name, to_ours=True)
+
+    def from_ours(self, name: str) -> str | None:
+        """The peer's name of a weight of ours; None if it has none."""
+        if name.startswith(self.our_prefix):
+            inner = name.removeprefix(self.our_prefix)
+            theirs = rename(inner, self.dialect.backbone, to_ours=False)
+            if theirs is not None:
+                return self.prefix + theirs
+        return self._rename_head(name, to_ours=False)
+
+    def _rename_head(self, name: str, to_ours: bool) -> str | None:
+        if self.prefix != self.dialect.place:
+            return None
+        return rename(name, self.dialect.heads, to_ours)
+
+
+def convert(
+    checkpoint: Mapping[str, Any], to: str = 'mmvovnet'
+) -> dict[str, Tensor]:
+    """Convert a checkpoint from any dialect to another.
+
+    A bare backbone stays one. A whole model gets the names of mmpretrain's
+    ``ImageClassifier`` or of mmdet's detectors, or those of their peers. What
+    has no name there is left out, and the log says so.
+
+    Args:
+        checkpoint (Mapping): A state dict of tensors or numpy arrays, or a
+            dict that holds one as 'state_dict' or 'model'.
+        to (str): Name of a dialect in
+            :data:`mmvovnet.checkpoint.dialects.DIALECTS`. Defaults to
+            'mmvovnet', ours.
+
+    Returns:
+        dict[str, Tensor]: A state dict, of the same values.
+
+    Raises:
+        CheckpointError: If the checkpoint holds no VoVNet, or one that the
+            dialect cannot express.
+        ValueError: If there is no such dialect.
+
+    Example:
+        >>> from mmvovnet import VoVNet
+        >>> weights = VoVNet('V-27-slim').state_dict()
+        >>> theirs = convert(weights, to='torchvision')
+        >>> next(iter(theirs))
+        'stem.stem_1/conv.weight'
+        >>> convert(theirs).keys() == weights.keys()
+        True
+    """
+    state = unwrap(checkpoint)
+    source = find(state)
+    if source is None:
+        raise CheckpointError(
+            f'no VoVNet in a checkpoint whose names begin {list(state)[:3]}; '
+            f'known are the names of {", ".join(NAMES)}'
+        )
+    ours = {name: source.to_ours(name) for name in state}
+    target = _target(to, source.our_prefix, [n for n in ours.values() if n])
+    theirs = {
+        name: our_name and target.from_ours(our_name)
+        for name, our_name in ours.items()
+    }
+    unused = [name for name, their_name in theirs.items() if not their_name]
+    lost = [name for name in unused if source.in_backbone(name)]
+    if lost:
+        raise CheckpointError(
+            f'{to} has no such part as {summary(lost)}; choose one of the '
+            f'other dialects: {", ".join(NAMES)}'
+        )
+    if unused:
+        print_log(
+            f'Left out, as {to} has no such part: {summary(unused)}',
+            logger='current',
+        )
+    result = {}
+    for name, their_name in theirs.items():
+        if their_name:
+            value = as_tensor(name, state[name])
+            if fits(ours[name], source.dialect.vectors):
+                value = value.reshape(())
+            if fits(ours[name], target.dialect.vectors):
+                value = value.reshape(1)
+            result[their_name] = value
+    return result
+
+
+def convert_file(
+    source: str | Path, target: str | Path, to: str = 'mmvovnet'
+) -> None:
+    """Convert a file: see :func:`convert`.
+
+    Args:
+        source (str | Path): A file that :func:`mmvovnet.checkpoint.load`
+            reads.
+        target (str | Path): Where to write the state dict, all of it or
+            nothing; the ending '.safetensors' chooses that format.
+        to (str): Name of a dialect. Defaults to 'mmvovnet', ours.
+
+    Raises:
+        CheckpointError: As of :func:`mmvovnet.checkpoint.load`,
+            :func:`convert`.
+    """
+    state = convert(load(source, 'cpu'), to)
+    if Path(target).suffix == '.safetensors':
+        import safetensors.torch
+
+        # It refuses tensors that share memory.
+        content = safetensors.torch.save(
+            {
+                name: value.clone(memory_format=torch.contiguous_format)
+                for name, value in state.items()
+            }
+        )
+    else:
+        file = io.BytesIO()
+        torch.save(state, file)
+        content = file.getvalue()
+    put(content, str(target))  # atomically: see mmvovnet.engine.fileio
+
+
+def unwrap(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The state dict in a checkpoint, without the names of data parallelism.
+
+    Args:
+        checkpoint (Mapping): A state dict, or a dict that holds one.
+    """
+    state = checkpoint
+    for key in _WRAPPERS:
+        if isinstance(checkpoint.get(key), Mapping):
+            state = checkpoint[key]
+            break
+    for prefix in _DATA_PARALLEL:
+        if state and all(str(name).startswith(prefix) for name in state):
+            state = {k.removeprefix(prefix): v for k, v in state.items()}
+    return state
+
+
+def find(names: Iterable[str]) -> Translation | None:
+    """Find the backbone of a VoVNet, and the dialect that names it.
+
+    Args:
+        names (Iterable[str]): Names of weights.
+
+    Returns:
+        Translation | None: None if there is no VoVNet.
+
+    Raises:
+        CheckpointError: If there are several.
+    """
+    names = [name for name in names if isinstance(name, str)]
+    found = []
+    for dialect in DIALECTS:
+        anchor = rename(_ANCHOR, dialect.backbone, to_ours=False)
+        for name in names:
+            prefix = name.removesuffix(anchor)
+            if prefix != name and (not prefix or prefix.endswith('.')):
+                found.append(Translation(dialect, prefix, prefix))
+    prefixes = sorted({translation.prefix for translation in found})
+    if len(prefixes) > 1:
+        raise CheckpointError(
+            f'the checkpoint holds {len(prefixes)} VoVNets, under {prefixes}; '
+            "name one of them: init_cfg=dict(type='Pretrained', "
+            f'checkpoint=..., prefix={prefixes[0]!r})'
+        )
+    if not found:
+        return None
+
+    def known(translation: Translation) -> tuple[int, bool]:
+        number = sum(translation.to_ours(name) is not None for name in names)
+        return number, translation.prefix == translation.dialect.place
+
+    dialect, prefix, _ = best = max(found, key=known)
+    whole = dialect.place or any(
+        rename(name, dialect.heads, to_ours=True) for name in names
+    )
+    if prefix == dialect.place and whole:
+        return best._replace(our_prefix=dialect.our_place)
+    return best
+
+
+def as_tensor(name: str, value: Any) -> Tensor:
+    """A weight as a tensor.
+
+    Args:
+        name (str): Its name.
+        value (Tensor | ndarray): Its value.
+
+    Raises:
+        CheckpointError: If it is no array of floating point numbers, as
+            weights are, or of integers, as counters are.
+    """
+    if (
+        isinstance(value, np.ndarray | np.generic)
+        and value.dtype.kind in 'fiu'
+    ):
+        value = torch.as_tensor(value)
+    counter = name.endswith('num_batches_tracked')
+    if not isinstance(value, Tensor) or not (
+        counter or value.is_floating_point()
+    ):
+        kind = getattr(value, 'dtype', type(value).__name__)
+        raise CheckpointError(
+            f'{name!r} holds {kind}, and weights are floating point numbers: '
+            'the file is damaged or quantised. Fetch or save it again'
+        )
+    return value
+
+
+def summary(names: Iterable[str]) -> str:
+    """Names for people: many of one module become one."""
+    words = []
+    for module, group in groupby(
+        sorted(names), lambda name: '.'.join(name.split('.')[:2])
+    ):
+        group = list(group)
+        few = len(group) <= 4
+        words += group if few else [f'{module}.* ({len(group)} names)']
+    return ', '.join(words)
+
+
+def _target(to: str, our_prefix: str, names: list[str]) -> Translation:
+    """Of the variants of a dialect, the one that names most of ours."""
+    if to not in NAMES:
+        raise ValueError(f'to must be one of {NAMES}, got {to!r}')
+    variants = []
+    for dialect in DIALECTS:
+        if dialect.name == to:
+            whole = our_prefix == dialect.our_place
+            prefix = dialect.place if whole else our_prefix
+            variants.append(Translation(dialect, prefix, our_prefix))
+    return max(
+        variants,
+        key=lambda v: sum(v.from_ours(name) is not None for name in names),
+    )

@@ -1,0 +1,79 @@
+"""The safe loader behind mmengine's ``CheckpointLoader``.
+
+Importing this module makes ``load_from``, ``--resume`` and
+``init_cfg=dict(type='Pretrained')`` use :func:`mmvovnet.checkpoint.load`.
+mmengine's own loaders refuse its checkpoints since PyTorch 2.6, and unpickle
+without restriction whatever a URL delivers.
+"""
+
+from pathlib import Path
+from urllib.parse import urlparse
+
+import torch
+from mmengine.dist import barrier, is_main_process
+from mmengine.runner import (
+    CheckpointLoader,
+    get_deprecated_model_names,
+    get_external_models,
+    get_mmcls_models,
+    get_torchvision_models,
+)
+
+from .adapt import adopt
+from .loading import MapLocation, load
+
+_ZOOS = {
+    'torchvision': get_torchvision_models,
+    'modelzoo': get_torchvision_models,
+    'open-mmlab': get_external_models,
+    'openmmlab': get_external_models,
+    'mmcls': get_mmcls_models,
+}
+
+
+# mmengine logs the name of a loader without its first ten letters.
+@CheckpointLoader.register_scheme('', force=True)
+def load_from_local(filename: str, map_location: MapLocation = None) -> dict:
+    """Load a local file of any dialect, for mmengine: see :func:`load`."""
+    return adopt(load(filename, map_location))
+
+
+@CheckpointLoader.register_scheme(('http://', 'https://'), force=True)
+def load_from_http(filename: str, map_location: MapLocation = None) -> dict:
+    """Load a URL, for mmengine, by way of torch.hub's cache.
+
+    In a distributed run the main process fetches the file before the others
+    look for it.
+    """
+    folder = Path(torch.hub.get_dir(), 'checkpoints')
+    path = folder / Path(urlparse(filename).path).name
+    if not is_main_process():
+        barrier()
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(filename, str(path))
+    if is_main_process():
+        barrier()
+    return adopt(load(path, map_location))
+
+
+@CheckpointLoader.register_scheme([f'{z}://' for z in _ZOOS], force=True)
+def load_from_zoo(filename: str, map_location: MapLocation = None) -> dict:
+    """Load a model that mmengine's lists name, for mmengine."""
+    zoo, name = filename.split('://')
+    if _ZOOS[zoo] is get_external_models:
+        name = get_deprecated_model_names().get(name, name)
+    checkpoint = CheckpointLoader.load_checkpoint(
+        _ZOOS[zoo]()[name], map_location
+    )
+    if zoo == 'mmcls':
+        state_dict = checkpoint.get('state_dict', checkpoint)
+        prefix = 'backbone.'
+        checkpoint = dict(
+            state_dict={
+                key.removeprefix(prefix): value
+                for key, value in state_dict.items()
+                if key.startswith(prefix)
+            }
+        )
+    return checkpoint

@@ -1,0 +1,361 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from mmengine.runner import CheckpointLoader, load_checkpoint
+from peers import authors_shapes, fill
+from torch import nn
+
+from mmvovnet import VoVNet
+from mmvovnet.checkpoint import CheckpointError, convert
+from mmvovnet.checkpoint.adapt import adopt
+
+ARCH = 'V-27-slim'
+OURS = convert(fill(authors_shapes(ARCH)))
+THEIRS = fill(authors_shapes(ARCH))
+
+
+class Wrapped(nn.Module):
+    """A model that holds a backbone under the usual name."""
+
+    def __init__(self, name='backbone', **options):
+        super().__init__()
+        setattr(self, name, VoVNet(**{'arch': ARCH} | options))
+        self.neck = nn.Linear(2, 2)
+
+
+def prefixed(prefix, state=THEIRS):
+    return {prefix + name: value for name, value in state.items()}
+
+
+def save(state, tmp_path):
+    path = tmp_path / 'checkpoint.pth'
+    torch.save(state, path)
+    return str(path)
+
+
+def assert_loaded(backbone):
+    for name, value in backbone.state_dict().items():
+        assert torch.equal(value, OURS[name]), name
+
+
+def meta(arch, **options):
+    with torch.device('meta'):
+        return VoVNet(arch, **options).state_dict()
+
+
+# Every way in
+
+
+@pytest.mark.parametrize(
+    ('place', 'prefix'),
+    [
+        ('', None),
+        ('', 'backbone.'),
+        ('', 'backbone'),
+        ('module.', None),
+        ('module.', 'backbone.'),
+        ('backbone.body.', None),
+        ('backbone.body.', 'backbone.body.'),
+        ('module.backbone.', 'backbone.'),
+        ('module.backbone.body.', 'backbone.body.'),
+        ('backbone.bottom_up.', None),
+        ('backbone.bottom_up.', 'backbone.bottom_up.'),
+        ('backbone.bottom_up.', 'backbone.'),
+        ('img_backbone.', None),
+        ('img_backbone.', 'img_backbone.'),
+        ('backbone.', None),
+        ('backbone.', 'backbone.'),
+        ('model.', None),
+    ],
+)
+def test_init_cfg(place, prefix, tmp_path):
+    check_init_cfg(place, prefix, THEIRS, tmp_path)
+
+
+@pytest.mark.parametrize('place', ['', 'backbone.', 'module.backbone.'])
+@pytest.mark.parametrize('prefix', [None, 'backbone.'])
+def test_init_cfg_of_ours(place, prefix, tmp_path):
+    check_init_cfg(place, prefix, OURS, tmp_path)
+
+
+def check_init_cfg(place, prefix, state, tmp_path):
+    path = save({'state_dict': prefixed(place, state)}, tmp_path)
+    init_cfg = dict(type='Pretrained', checkpoint=path)
+    if prefix is not None:
+        init_cfg['prefix'] = prefix
+    model = VoVNet(ARCH, init_cfg=init_cfg)
+    model.init_weights()
+    assert_loaded(model)
+
+
+@pytest.mark.parametrize(
+    'place',
+    [
+        '',
+        'module.',
+        'model.',
+        'backbone.',
+        'backbone.body.',
+        'module.backbone.body.',
+        'backbone.bottom_up.',
+    ],
+)
+def test_whole_model(place, tmp_path):
+    model = Wrapped()
+    load_checkpoint(model, save(prefixed(place), tmp_path))
+    assert_loaded(model.backbone)
+
+
+@pytest.mark.parametrize('wrapper', ['state_dict', 'model'])
+def test_wrappers(wrapper, tmp_path):
+    path = save({wrapper: prefixed('module.'), 'iteration': 1}, tmp_path)
+    model = Wrapped()
+    load_checkpoint(model, path)
+    assert_loaded(model.backbone)
+
+
+def test_numpy_arrays_in_a_file(tmp_path):
+    arrays = {k: v.numpy() for k, v in prefixed('backbone.bottom_up.').items()}
+    model = Wrapped()
+    load_checkpoint(model, save({'model': arrays}, tmp_path))
+    assert_loaded(model.backbone)
+
+
+def test_other_name_of_the_backbone(tmp_path):
+    neck = {'neck.weight': torch.ones(2, 2), 'neck.bias': torch.ones(2)}
+    path = save(prefixed('img_backbone.') | neck, tmp_path)
+    model = Wrapped('img_backbone')
+    load_checkpoint(model, path, strict=True)
+    assert_loaded(model.img_backbone)
+    assert model.neck.bias.tolist() == [1, 1]
+
+
+def test_load_state_dict_within_a_model():
+    model = Wrapped()
+    state = prefixed('backbone.') | prefixed('neck.', model.neck.state_dict())
+    model.load_state_dict(state)
+    assert_loaded(model.backbone)
+    assert 'backbone.stem.stem_1/conv.weight' in state  # the caller's own
+
+
+def test_whole_model_of_ours_into_a_backbone(messages):
+    model = VoVNet(ARCH)
+    model.load_state_dict(
+        prefixed('backbone.', OURS) | {'neck.weight': torch.ones(2)}
+    )
+    assert_loaded(model)
+    assert any('neck.weight' in text for _, text in messages)
+
+
+# What is left alone
+
+
+def test_our_checkpoints_pass_untouched(tmp_path):
+    checkpoint = {
+        'meta': {'epoch': 3},
+        'state_dict': prefixed('backbone.', OURS),
+        'optimizer': {'state': {}, 'param_groups': []},
+        'message_hub': {},
+    }
+    assert adopt(checkpoint) is checkpoint
+    path = save(checkpoint, tmp_path)
+    loaded = CheckpointLoader.load_checkpoint(path, 'cpu')
+    assert loaded.keys() == checkpoint.keys()
+    assert list(loaded['state_dict']) == list(checkpoint['state_dict'])
+
+
+@pytest.mark.parametrize(
+    'checkpoint',
+    [{}, [1, 2], None, {'state_dict': {'conv1.weight': torch.ones(1)}}],
+)
+def test_other_checkpoints_pass_untouched(checkpoint):
+    assert adopt(checkpoint) is checkpoint
+
+
+def test_teacher_and_student():
+    state = prefixed('teacher.backbone.', OURS)
+    state |= prefixed('student.backbone.', OURS)
+    assert adopt(state) is state
+    with pytest.raises(CheckpointError, match='2 VoVNets.*student.*prefix='):
+        VoVNet(ARCH).load_state_dict(state)
+    model = nn.ModuleDict({'teacher': Wrapped(), 'student': Wrapped()})
+    model.load_state_dict(state, strict=False)
+    assert_loaded(model['student'].backbone)
+
+
+@pytest.mark.parametrize('part', ['stages.0', ('stem', 'stages.0'), 'st'])
+def test_a_part_of_our_weights(part):
+    model = VoVNet(ARCH)
+    state = {
+        name: value
+        for name, value in OURS.items()
+        if name.startswith(part) and not name.endswith('3.bn.bias')
+    }
+    keys = model.load_state_dict(state, strict=False)
+    assert 'stages.0.blocks.0.layers.3.bn.bias' in keys.missing_keys
+    for name, value in state.items():
+        assert torch.equal(model.state_dict()[name], value)
+    with pytest.raises(RuntimeError, match='Missing key'):
+        model.load_state_dict(state)
+
+
+def test_a_copy_loads_into_itself():
+    model = VoVNet(ARCH)
+    twin = copy.deepcopy(model)
+    twin.load_state_dict(THEIRS)
+    assert_loaded(twin)
+    assert not torch.equal(model.stem[0].conv.weight, twin.stem[0].conv.weight)
+
+
+def test_unbuilt_stages_are_left_out(messages):
+    model = VoVNet(ARCH, out_indices=(0, 1))
+    model.load_state_dict(THEIRS)
+    assert_loaded(model)
+    assert any('stages.3.*' in text for _, text in messages)
+
+
+def test_deformable_convs_start_at_zero():
+    pytest.importorskip('mmcv.ops')
+    model = VoVNet(ARCH, dcn=dict(type='DCNv2'))
+    model.load_state_dict(THEIRS, strict=False)
+    layer = model.stages[1].blocks[0].layers[0].conv
+    assert torch.equal(
+        layer.weight, OURS['stages.1.blocks.0.layers.0.conv.weight']
+    )
+    assert not layer.conv_offset.weight.any()
+
+
+# Another network
+
+
+@pytest.mark.parametrize(
+    ('source', 'target', 'said'),
+    [
+        (('V-57',), ('V-39',), "V-57, .* is VoVNet V-39: set arch='V-57' in"),
+        (('V-39',), ('V-57',), "V-39, .*: set arch='V-39' in"),
+        (('V-39',), ('V-39-eSE',), "set arch='V-39' in"),
+        (('V-39-eSE',), ('V-39',), "set arch='V-39-eSE' in"),
+        (('V-99-eSE',), ('V-19-dw-eSE',), "set arch='V-99-eSE' in"),
+        (('V-19-slim-eSE',), (ARCH,), "set arch='V-19-slim-eSE' in"),
+        (
+            ('V-39-eSE', dict(gate_place='last')),
+            ('V-39-eSE',),
+            r"gate \(eSE\) in the last .* every module: set gate_place='last'",
+        ),
+        (
+            ('V-39-eSE',),
+            ('V-39-eSE', dict(gate_place='last')),
+            "set gate_place='every' in",
+        ),
+        (
+            ('V-57-eSE', dict(gate_place='last')),
+            ('V-39-eSE',),
+            "set arch='V-57-eSE', gate_place='last' in",
+        ),
+        (
+            ('V-39', dict(gate='ECA', gate_place='last')),
+            ('V-39',),
+            "set gate='ECA', gate_place='last' in",
+        ),
+        (('V-39', dict(gate='SE')), ('V-39-eSE',), "set .*gate='SE' in"),
+        (('V-39', dict(bottleneck=True)), ('V-39',), 'set bottleneck=True in'),
+        (('V-39', dict(in_channels=4)), ('V-39',), 'set in_channels=4 in'),
+        (
+            ('V-57',),
+            ('V-57-eSE', dict(out_indices=(2,))),
+            "set arch='V-57' in",
+        ),
+        (
+            ('V-39', dict(norm_cfg=dict(type='GN', num_groups=16))),
+            ('V-39',),
+            r"set norm_cfg=dict\(type='GN'",
+        ),
+        (
+            ('V-39',),
+            ('V-39', dict(norm_cfg=dict(type='GN', num_groups=16))),
+            r"set norm_cfg=dict\(type='BN'",
+        ),
+    ],
+)
+def test_another_network(source, target, said):
+    state = meta(source[0], **dict(*source[1:]))
+    with torch.device('meta'):
+        model = VoVNet(target[0], **dict(*target[1:]))
+    with pytest.raises(CheckpointError, match=said):
+        model.load_state_dict(state)
+
+
+def test_another_network_through_a_file(tmp_path):
+    path = save(THEIRS, tmp_path)
+    init_cfg = dict(type='Pretrained', checkpoint=path, prefix='backbone.')
+    model = VoVNet('V-39', init_cfg=init_cfg)
+    with pytest.raises(CheckpointError, match="set arch='V-27-slim'"):
+        model.init_weights()
+
+
+def test_no_vovnet(tmp_path):
+    resnet = {'conv1.weight': torch.ones(2), 'fc.bias': torch.ones(2)}
+    with pytest.raises(CheckpointError, match="no VoVNet.*'conv1.weight'"):
+        load_checkpoint(VoVNet(ARCH), save(resnet, tmp_path))
+    with pytest.raises(CheckpointError, match="no VoVNet.*'conv1.weight'"):
+        Wrapped().load_state_dict(prefixed('backbone.', resnet), strict=False)
+    neck = {'neck.bias': torch.ones(2)}
+    Wrapped().load_state_dict(neck, strict=False)  # says nothing of it
+
+
+def test_arch_without_a_name():
+    row = dict(VoVNet.arch_settings['V-39'], num_modules=(1, 2, 6, 3))  # V-75
+    with pytest.raises(CheckpointError, match=r'num_modules.*\(1, 2, 6, 3\)'):
+        VoVNet('V-39').load_state_dict(meta(row))
+
+
+@pytest.mark.parametrize(
+    'lost',
+    ['stem.stem_2/conv.weight', 'stage3.OSA3_1.layers.4.OSA3_1_4/norm.bias'],
+)
+def test_incomplete(lost):
+    state = {k: v for k, v in THEIRS.items() if k != lost}
+    with pytest.raises(CheckpointError, match=r'stem\.1|layers\.4\.bn\.bias'):
+        VoVNet(ARCH).load_state_dict(state)
+
+
+# What weights cannot tell
+
+
+def test_identity(messages):
+    timm = pytest.importorskip('timm')
+    with torch.device('meta'):
+        state = timm.create_model('vovnet39a').state_dict()
+        VoVNet('V-39', identity=False).load_state_dict(state, assign=True)
+        assert not _warnings(messages)
+        VoVNet('V-39').load_state_dict(state, assign=True)
+    assert 'set identity=False' in _warnings(messages)
+
+
+def test_stem_strides(messages):
+    VoVNet(ARCH, stem_strides=(2, 1, 2)).load_state_dict(THEIRS)
+    assert not _warnings(messages)
+    VoVNet(ARCH, stem_strides=(2, 1, 1)).load_state_dict(THEIRS)
+    assert 'stem_strides=(2, 1, 2)' in _warnings(messages)
+
+
+def test_pixels_are_told(messages):
+    VoVNet(ARCH).load_state_dict(OURS)
+    assert not any('expect' in text for _, text in messages)
+    VoVNet(ARCH).load_state_dict(THEIRS)
+    assert any('expect RGB images, mean (123.675' in t for _, t in messages)
+    VoVNet(ARCH).load_state_dict(prefixed('img_backbone.'))
+    assert any('BGR images, mean (103.53, 116.28' in t for _, t in messages)
+
+
+def test_nan(tmp_path, messages):
+    state = copy.deepcopy(THEIRS)
+    state['stem.stem_2/conv.weight'][0, 0, 0, 0] = np.nan
+    load_checkpoint(VoVNet(ARCH), save(state, tmp_path))
+    assert 'stem.stem_2/conv.weight' in _warnings(messages)
+
+
+def _warnings(messages):
+    return ' '.join(text for level, text in messages if level == 'WARNING')

@@ -1,0 +1,97 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.model import ImgDataPreprocessor
+from mmengine.registry import HOOKS
+from peers import authors_shapes, fill
+from torch import nn
+
+from mmvovnet import VoVNet
+from mmvovnet.checkpoint import PixelStatisticsHook
+
+IMAGENET = dict(
+    mean=[123.675, 116.28, 103.53],
+    std=[58.395, 57.12, 57.375],
+    bgr_to_rgb=True,
+)
+DETECTRON2 = dict(mean=[103.53, 116.28, 123.675], std=[1, 1, 1])
+STATE = fill(authors_shapes('V-27-slim'))
+
+
+def compare(preprocessor, prefix):
+    model = nn.Module()
+    model.data_preprocessor = preprocessor
+    model.backbone = VoVNet('V-27-slim')
+    if prefix is not None:
+        model.backbone.load_state_dict(
+            {prefix + name: value for name, value in STATE.items()}
+        )
+    hook = HOOKS.build(dict(type='mmvovnet.PixelStatisticsHook'))
+    assert isinstance(hook, PixelStatisticsHook)
+    hook.before_test(SimpleNamespace(model=model))
+
+
+@pytest.mark.parametrize(
+    ('given', 'prefix'),
+    [
+        (IMAGENET, ''),
+        (DETECTRON2, 'backbone.bottom_up.'),
+        (IMAGENET, None),
+        (DETECTRON2, None),
+    ],
+)
+def test_the_same(given, prefix, messages):
+    compare(ImgDataPreprocessor(**given), prefix)
+    assert not [m for m in messages if m[0] == 'WARNING']
+
+
+@pytest.mark.parametrize(
+    ('given', 'prefix', 'said'),
+    [
+        (DETECTRON2, '', 'mean=[123.675, 116.28, 103.53]'),
+        (IMAGENET, 'backbone.bottom_up.', 'bgr_to_rgb=False'),
+        ({**IMAGENET, 'bgr_to_rgb': False}, '', 'bgr_to_rgb=True'),
+        (DETECTRON2, 'img_backbone.', 'std=[57.375, 57.12, 58.395]'),
+        ({}, '', 'gets BGR images, mean (0.0, 0.0, 0.0)'),
+    ],
+)
+def test_others(given, prefix, said, messages):
+    compare(ImgDataPreprocessor(**given), prefix)
+    (warning,) = [text for level, text in messages if level == 'WARNING']
+    assert said in warning
+
+
+def test_ours_replace_them():
+    backbone = VoVNet('V-27-slim')
+    backbone.load_state_dict(STATE)
+    assert backbone.pixels.order == 'RGB'
+    backbone.load_state_dict(backbone.state_dict())
+    assert backbone.pixels is None
+
+
+def test_timm_v57_has_its_own(messages):
+    timm = pytest.importorskip('timm')
+    pixels = {}
+    for name, arch in (('39', 'V-39-eSE'), ('57', 'V-57-eSE')):
+        with torch.device('meta'):
+            peer = timm.create_model(f'ese_vovnet{name}b')
+            model = VoVNet(arch, gate_place='last')
+            model.load_state_dict(peer.state_dict(), assign=True)
+        (pixels[name],) = [
+            tuple(255 * x for x in cfg.mean)
+            for cfg in map(
+                timm.models.get_pretrained_cfg,
+                timm.list_pretrained(f'ese_vovnet{name}b'),
+            )
+        ]
+        assert model.pixels.mean == pytest.approx(pixels[name])
+    assert pixels['39'] != pixels['57']
+
+
+def test_mmpretrain(messages):
+    mmpretrain = pytest.importorskip('mmpretrain.models')
+    given = dict(IMAGENET, to_rgb=True)
+    del given['bgr_to_rgb']
+    compare(mmpretrain.ClsDataPreprocessor(**given), '')
+    assert not [m for m in messages if m[0] == 'WARNING']

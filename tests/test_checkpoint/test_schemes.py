@@ -1,0 +1,108 @@
+import os
+import threading
+from functools import partial
+from http.server import HTTPServer, SimpleHTTPRequestHandler
+
+import pytest
+import torch
+from mmengine.runner import (
+    CheckpointLoader,
+    get_deprecated_model_names,
+    get_external_models,
+    get_mmcls_models,
+    get_torchvision_models,
+    load_checkpoint,
+)
+from torch import nn
+
+from mmvovnet.checkpoint import UnsafeCheckpointError
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ('touch mark',)
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """A folder and its URL."""
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
+    folder = tmp_path / 'served'
+    folder.mkdir()
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with HTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield folder, f'http://127.0.0.1:{server.server_port}'
+        server.shutdown()
+
+
+def test_local_file(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    source, target = nn.Linear(2, 2), nn.Linear(2, 2)
+    torch.save(dict(state_dict=source.state_dict()), tmp_path / 'a.pth')
+    load_checkpoint(target, '~/a.pth', strict=True)
+    assert target.weight.equal(source.weight)
+
+
+def test_url_is_fetched_once(served):
+    folder, url = served
+    torch.save(dict(epoch=3), folder / 'a.pth')
+    assert CheckpointLoader.load_checkpoint(f'{url}/a.pth') == dict(epoch=3)
+    (folder / 'a.pth').unlink()
+    assert CheckpointLoader.load_checkpoint(f'{url}/a.pth') == dict(epoch=3)
+
+
+@pytest.fixture
+def cached(tmp_path, monkeypatch):
+    """Puts a file where a model of a zoo is looked for."""
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+
+    def put(url, saved):
+        path = tmp_path / 'hub' / 'checkpoints' / url.rpartition('/')[2]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(saved, path)
+
+    return put
+
+
+def test_nothing_that_is_fetched_runs(served, tmp_path, monkeypatch):
+    folder, url = served
+    monkeypatch.chdir(tmp_path)
+    torch.save(dict(a=Evil()), folder / 'evil.pth')
+    with pytest.raises(UnsafeCheckpointError, match='system'):
+        CheckpointLoader.load_checkpoint(f'{url}/evil.pth')
+    assert not (tmp_path / 'mark').exists()
+
+
+@pytest.mark.parametrize(
+    'zoo, models, name',
+    [
+        ('torchvision', get_torchvision_models, 'resnet18'),
+        ('modelzoo', get_torchvision_models, 'resnet18'),
+        ('open-mmlab', get_external_models, 'vgg16_caffe'),
+        ('openmmlab', get_external_models, 'vgg16_caffe'),
+        ('mmcls', get_mmcls_models, 'vgg11'),
+    ],
+)
+def test_nothing_of_a_zoo_runs(
+    cached, tmp_path, monkeypatch, zoo, models, name
+):
+    if models is get_torchvision_models:
+        pytest.importorskip('torchvision')
+    monkeypatch.chdir(tmp_path)
+    cached(models()[name], Evil())
+    with pytest.raises(UnsafeCheckpointError, match='system'):
+        CheckpointLoader.load_checkpoint(f'{zoo}://{name}')
+    assert not (tmp_path / 'mark').exists()
+
+
+def test_names_of_zoos(cached):
+    """mmcls:// gives the backbone alone; old names are known."""
+    saved = dict(state_dict={'backbone.conv': 1, 'head.fc': 2})
+    cached(get_mmcls_models()['vgg11'], saved)
+    loaded = CheckpointLoader.load_checkpoint('mmcls://vgg11')
+    assert loaded == dict(state_dict={'conv': 1})
+    old, new = next(iter(get_deprecated_model_names().items()))
+    cached(get_external_models()[new], dict(epoch=1))
+    loaded = CheckpointLoader.load_checkpoint(f'openmmlab://{old}')
+    assert loaded == dict(epoch=1)
