@@ -313,6 +313,7 @@ def test_cuda_ops_build_without_a_gpu(tmp_path, monkeypatch):
         if path.name not in kept:
             path.unlink()
     (folder / 'bind.cpp').write_text("""
+#include <torch/extension.h>
 #include "pytorch_cpp_helper.hpp"
 #include "pytorch_device_registry.hpp"
 Tensor nms(Tensor boxes, Tensor scores, float iou_threshold, int offset);
