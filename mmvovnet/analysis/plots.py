@@ -1,0 +1,116 @@
+"""Pictures of a training run."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+MAP = 'coco/bbox_mAP'
+
+
+def read_scalars(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
+    """Read loss and COCO mAP from a run's ``vis_data/scalars.json``.
+
+    Returns:
+        Two arrays of shape (N, 2) of iteration and value: the losses, and
+        the mAP in [0, 1] of each evaluation.
+    """
+    losses, scores = [], []
+    for line in Path(path).read_text().splitlines():
+        scalars = json.loads(line)
+        if 'loss' in scalars:
+            losses.append((scalars['step'], scalars['loss']))
+        elif MAP in scalars:  # whose step is an epoch
+            scores.append((losses[-1][0], scalars[MAP]))
+    return np.array(losses), np.array(scores)
+
+
+def plot_curves(
+    losses: np.ndarray, scores: np.ndarray, out: str | os.PathLike
+) -> None:
+    """Plot what :func:`read_scalars` read into an image file."""
+    figure = Figure(figsize=(8, 4.5), layout='constrained')
+    left = figure.subplots()
+    left.plot(*losses.T, color='tab:blue')
+    left.set_xlabel('iteration')
+    left.set_ylabel('training loss', color='tab:blue')
+    left.set_ylim(bottom=0)
+    left.grid(alpha=0.3)
+    right = left.twinx()
+    right.plot(*scores.T, 'o-', color='tab:red')
+    right.set_ylabel('mAP on held-out images', color='tab:red')
+    right.set_ylim(0, 1)
+    for x, y in scores:
+        right.annotate(
+            f'{y:.2f}',
+            (x, y),
+            xytext=(0, 6),
+            textcoords='offset points',
+            ha='center',
+            color='tab:red',
+        )
+    figure.savefig(out, dpi=120)
+
+
+def plot_detections(
+    images: Sequence[np.ndarray],
+    truths: Sequence[tuple[np.ndarray, Sequence[str]]],
+    detections: Sequence[tuple[np.ndarray, Sequence[str]]],
+    out: str | os.PathLike,
+) -> None:
+    """Draw each image with its truth and, beside it, with its detections.
+
+    Args:
+        images: RGB images, uint8 of shape (H, W, 3).
+        truths: Per image, boxes (N, 4) as x1, y1, x2, y2 in pixels and the
+            N class names.
+        detections: The same for the detections.
+        out: Image file to write.
+    """
+    rows = -(-len(images) // 2)
+    height, width = images[0].shape[:2]
+    figure = Figure((13, 13.4 / 4 * rows * height / width), dpi=110)
+    axes = figure.subplots(rows, 4, squeeze=False).reshape(-1, 2)
+    figure.subplots_adjust(0.01, 0.01, 0.99, 0.95, 0.03, 0.03)
+    for ax in axes.flat:
+        ax.axis('off')
+    for ax, title in zip(
+        axes[:2].flat, ('truth', 'detections') * 2, strict=True
+    ):
+        ax.set_title(title)
+    names = sorted({name for _, labels in truths for name in labels})
+    palette = matplotlib.colormaps['tab10']
+    colours = {name: palette(i % 10) for i, name in enumerate(names)}
+    for pair, image, *annotated in zip(
+        axes, images, truths, detections, strict=False
+    ):
+        for ax, (boxes, labels) in zip(pair, annotated, strict=True):
+            ax.imshow(image)
+            _draw_boxes(ax, boxes, labels, colours)
+    figure.savefig(out)
+
+
+def _draw_boxes(
+    ax: Axes, boxes: np.ndarray, labels: Sequence[str], colours: dict
+) -> None:
+    for (x1, y1, x2, y2), label in zip(boxes, labels, strict=True):
+        colour = colours.get(label, 'white')
+        ax.add_patch(
+            Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, color=colour)
+        )
+        ax.text(
+            x1,
+            y1,
+            label,
+            fontsize=8,
+            color='white',
+            va='bottom',
+            clip_on=True,
+            bbox=dict(facecolor=colour, edgecolor='none', pad=1),
+        )

@@ -1,0 +1,243 @@
+"""The demo data: real handwritten digits on real photographs.
+
+Both come with scikit-learn: 1,797 scans of 8x8 pixels (Alpaydin and Kaynak,
+"Cascading Classifiers", 1998) and two photographs. Nothing is downloaded.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from PIL import Image
+
+CLASSES = tuple('0123456789')
+
+SIZE = 128
+"""Side of a detection image in pixels."""
+
+NUM_TRAIN = 1437
+"""The first scans train, the other fifth, by other hands, validates."""
+
+MANIFEST = 'digits-manifest.json'
+
+_REGIONS = {'train': slice(0, 384), 'val': slice(384, 640)}
+_VISIBLE = 64  # opacity, of 255, from which a pixel belongs to the digit
+
+
+def load_scans(split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Load the scans of a split.
+
+    Args:
+        split: 'train' or 'val'; no scan is in both.
+
+    Returns:
+        The scans, uint8 of shape (N, 8, 8) with ink at 255, and their
+        digits, int64 of shape (N,).
+
+    Example:
+        >>> scans, labels = load_scans('val')
+        >>> scans.shape, int(labels.max())
+        ((360, 8, 8), 9)
+    """
+    digits = _sklearn_datasets().load_digits()
+    part = {
+        'train': slice(0, NUM_TRAIN),
+        'val': slice(NUM_TRAIN, None),
+    }[split]
+    scans = np.minimum(digits.images[part] * 16, 255).astype(np.uint8)
+    return scans, digits.target[part]
+
+
+def load_regions(split: str) -> list[np.ndarray]:
+    """Load a split's part of each photograph, dimmed for bright digits.
+
+    Args:
+        split: 'train' (the left of each) or 'val' (the right of each).
+
+    Returns:
+        RGB images, uint8 of shape (H, W, 3).
+    """
+    photos = _sklearn_datasets().load_sample_images().images
+    return [photo[:, _REGIONS[split]] // 2 for photo in photos]
+
+
+def prepare(
+    root: str | os.PathLike,
+    seed: int = 0,
+    num_train: int = 500,
+    num_val: int = 100,
+) -> None:
+    """Make the COCO detection data in ``root``, unless it is there and whole.
+
+    Every file's SHA-256 is kept in a manifest. Missing or damaged data is
+    made again, in a folder of its own that then takes the place of ``root``,
+    so that no one ever sees half of it. Several processes may call this at
+    once.
+
+    Args:
+        root: Folder that holds nothing but this data.
+        seed: The same seed makes the same bytes.
+        num_train: Number of training images.
+        num_val: Number of validation images.
+
+    Raises:
+        FileExistsError: If ``root`` holds anything but this data.
+        ImportError: If the data must be made and scikit-learn is missing.
+    """
+    root = Path(root).resolve()
+    recipe = {
+        'code': _sha256(Path(__file__)),
+        'seed': seed,
+        'num_train': num_train,
+        'num_val': num_val,
+    }
+    if _is_whole(root, recipe):
+        return
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(root.with_name(f'{root.name}.lock')):
+        if _is_whole(root, recipe):  # another process made it meanwhile
+            return
+        if root.exists() and not (root / MANIFEST).exists():
+            raise FileExistsError(
+                f'{root} exists and is not the demo data; name another '
+                '`data_root`, or remove the folder to have the data made there'
+            )
+        work = root.with_name(f'.{root.name}.tmp')
+        shutil.rmtree(work, ignore_errors=True)
+        _make(work / 'new', recipe)
+        if root.exists():
+            os.replace(root, work / 'old')
+        os.replace(work / 'new', root)
+        shutil.rmtree(work)
+
+
+def _is_whole(root: Path, recipe: dict) -> bool:
+    try:
+        manifest = json.loads((root / MANIFEST).read_text())
+        return manifest['recipe'] == recipe and all(
+            _sha256(root / name) == digest
+            for name, digest in manifest['sha256'].items()
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def _make(root: Path, recipe: dict) -> None:
+    for stream, split in enumerate(('train', 'val')):
+        rng = np.random.default_rng((recipe['seed'], stream))
+        _make_split(root, split, recipe[f'num_{split}'], rng)
+    files = sorted(path for path in root.rglob('*') if path.is_file())
+    sha256 = {
+        path.relative_to(root).as_posix(): _sha256(path) for path in files
+    }
+    manifest = {'recipe': recipe, 'sha256': sha256}
+    (root / MANIFEST).write_text(json.dumps(manifest, indent=1))
+
+
+def _make_split(
+    root: Path, split: str, num_images: int, rng: np.random.Generator
+) -> None:
+    scans, labels = load_scans(split)
+    regions = load_regions(split)
+    (root / split).mkdir(parents=True)
+    images, annotations = [], []
+    for image_id in range(num_images):
+        image = _crop(regions, rng)
+        for index, box in _place_digits(image, scans, rng):
+            annotations.append(
+                {
+                    'id': len(annotations) + 1,  # pycocotools: 0 is no match
+                    'image_id': image_id,
+                    'category_id': int(labels[index]),
+                    'bbox': box,
+                    'area': box[2] * box[3],
+                    'iscrowd': 0,
+                }
+            )
+        name = f'{image_id:04d}.png'
+        # Stored, not deflated: the same bytes whichever zlib is installed.
+        Image.fromarray(image).save(root / split / name, compress_level=0)
+        images.append(
+            {'id': image_id, 'file_name': name, 'width': SIZE, 'height': SIZE}
+        )
+    coco = {
+        'images': images,
+        'annotations': annotations,
+        'categories': [
+            {'id': i, 'name': name} for i, name in enumerate(CLASSES)
+        ],
+    }
+    (root / f'{split}.json').write_text(json.dumps(coco))
+
+
+def _crop(regions: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """Cut a random square out of a photograph, resized to SIZE x SIZE x 3."""
+    region = regions[rng.integers(len(regions))]
+    height, width = region.shape[:2]
+    side = int(rng.integers(SIZE, min(height, width) + 1))
+    top = rng.integers(height - side + 1)
+    left = rng.integers(width - side + 1)
+    crop = Image.fromarray(region[top : top + side, left : left + side])
+    return np.array(crop.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
+
+
+def _place_digits(
+    image: np.ndarray, scans: np.ndarray, rng: np.random.Generator
+) -> list[tuple[int, list[int]]]:
+    """Draw digits that don't overlap; return index and box (x, y, w, h)."""
+    free = np.ones(image.shape[:2], bool)
+    placed = []
+    for _ in range(rng.integers(6, 40)):
+        index = int(rng.integers(len(scans)))
+        alpha = _glyph(scans[index], rng)
+        height, width = alpha.shape
+        top = int(rng.integers(SIZE - height + 1))
+        left = int(rng.integers(SIZE - width + 1))
+        place = slice(top, top + height), slice(left, left + width)
+        if free[place].all():
+            free[place] = False
+            _blend(image[place], alpha, rng)
+            placed.append((index, [left, top, width, height]))
+    return placed
+
+
+def _glyph(scan: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Scale and turn a scan; return the opacity (H, W), cut to the digit."""
+    side = int(rng.integers(22, 53))
+    glyph = (
+        Image.fromarray(np.pad(scan, 1))
+        .resize((side, side), Image.Resampling.BICUBIC)
+        .rotate(int(rng.integers(-15, 16)), Image.Resampling.BICUBIC, True)
+    )
+    alpha = np.array(glyph)
+    alpha[alpha < _VISIBLE] = 0
+    rows, columns = alpha.any(1).nonzero()[0], alpha.any(0).nonzero()[0]
+    return alpha[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _blend(
+    patch: np.ndarray, alpha: np.ndarray, rng: np.random.Generator
+) -> None:
+    """Paint ``patch`` (H, W, 3) in place, in a bright colour."""
+    colour = rng.integers(128, 256, 3)
+    alpha = alpha[..., None].astype(int)
+    patch[:] = (patch * (255 - alpha) + colour * alpha + 127) // 255
+
+
+def _sklearn_datasets():
+    try:
+        from sklearn import datasets
+    except ImportError as error:
+        raise ImportError(
+            'the demo data is made of the digits and photographs that come '
+            'with scikit-learn, which is missing: pip install scikit-learn'
+        ) from error
+    return datasets
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,344 @@
+import copy
+import gc
+from contextlib import nullcontext
+from unittest.mock import patch
+
+import pytest
+import torch
+from torch import distributed, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from mmvovnet import VoVNet
+from mmvovnet.analysis import saved_bytes
+from mmvovnet.models import vovnet
+from mmvovnet.models.recompute import recompute_elementwise
+
+TINY = dict(
+    stem_channels=(8, 8, 16),
+    conv_channels=(8, 8, 8, 8),
+    out_channels=(16, 16, 16, 16),
+    num_modules=(1, 1, 2, 2),
+    num_layers=2,
+)
+
+
+def tiny(memory_efficient=True, arch=TINY, **kwargs):
+    torch.manual_seed(0)
+    return VoVNet(arch, memory_efficient=memory_efficient, **kwargs)
+
+
+def images(**kwargs):
+    generator = torch.Generator().manual_seed(1)
+    return torch.rand(2, 3, 64, 64, generator=generator, **kwargs)
+
+
+def backward(outs):
+    sum(out.float().square().mean() for out in outs).backward()
+
+
+def train(model, x, dtype=None, steps=2):
+    """Accumulate gradients over a few passes; return all that they change."""
+    torch.manual_seed(2)
+    x = x.clone().requires_grad_()
+    for _ in range(steps):
+        with torch.autocast('cpu', dtype, enabled=dtype is not None):
+            outs = model(x)
+        backward(outs)
+    grads = {name: p.grad for name, p in model.named_parameters()}
+    return outs, x.grad, grads, dict(model.named_buffers())
+
+
+SITUATIONS = {
+    'V1': {},
+    'paper': dict(stem_strides=(2, 1, 1), identity=False),
+    'eSE': dict(gate='eSE'),
+    'SE, last': dict(gate='SE', gate_place='last'),
+    'ECA': dict(gate='ECA'),
+    'GN': dict(norm_cfg=dict(type='GN', num_groups=4)),
+    'SyncBN': dict(norm_cfg=dict(type='SyncBN')),
+    'BN without affine': dict(norm_cfg=dict(type='BN', affine=False)),
+    'depthwise': dict(arch=TINY | dict(depthwise=True)),
+    'bottleneck': dict(bottleneck=True),
+    'drop path': dict(drop_path_rate=0.5),
+    'norm_eval': dict(norm_eval=True),
+    'frozen norms': dict(norm_cfg=dict(type='BN', requires_grad=False)),
+    'frozen stages': dict(frozen_stages=2),
+    'one output': dict(out_indices=(2,)),
+    'ReLU6': dict(act_cfg=dict(type='ReLU6', inplace=True)),
+    'SiLU': dict(act_cfg=dict(type='SiLU', inplace=True)),
+    'LeakyReLU': dict(act_cfg=dict(type='LeakyReLU')),
+}
+
+
+@pytest.mark.parametrize('kwargs', SITUATIONS.values(), ids=SITUATIONS)
+def test_bit_equal_to_plain(kwargs):
+    plain, saving = tiny(False, **kwargs), tiny(**kwargs)
+    x = images()
+    torch.testing.assert_close(
+        train(saving, x), train(plain, x), rtol=0, atol=0
+    )
+    assert saved_bytes(saving, x) < 0.8 * saved_bytes(plain, x)
+
+
+@pytest.mark.parametrize(
+    'kwargs',
+    [{}, dict(norm_cfg=dict(type='GN', num_groups=4)), dict(gate='eSE')],
+    ids=['BN', 'GN', 'eSE'],
+)
+def test_autocast(kwargs):
+    plain, saving = tiny(False, **kwargs), tiny(**kwargs)
+    x = images()
+    torch.testing.assert_close(
+        train(saving, x, torch.bfloat16),
+        train(plain, x, torch.bfloat16),
+        rtol=0,
+        atol=0,
+    )
+    full = saved_bytes(saving, x)
+    with torch.autocast('cpu', torch.bfloat16):
+        half = saved_bytes(saving, x)
+    assert half < 0.6 * full  # casts are not kept beside what they cast
+
+
+def test_channels_last():
+    x = images().to(memory_format=torch.channels_last)
+    plain, saving = tiny(False), tiny()
+    for model in (plain, saving):
+        model.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(
+        train(saving, x), train(plain, x), rtol=0, atol=0
+    )
+
+
+@pytest.mark.parametrize('kind', ['DCN', 'DCNv2'])
+def test_deformable_convs(kind):
+    pytest.importorskip('mmcv.ops', reason='mmcv has no ops')
+    kwargs = dict(
+        dcn=dict(type=kind), stage_with_dcn=(True, True, False, False)
+    )
+    x = images()
+    torch.testing.assert_close(
+        train(tiny(**kwargs), x), train(tiny(False, **kwargs), x)
+    )
+
+
+# The targets of 0.45, and what was reached
+
+
+@pytest.mark.parametrize(
+    ('arch', 'peer', 'ratio'),
+    [
+        ('V-39', 'vovnet39a', 0.40),
+        ('V-57', 'vovnet57a', 0.41),
+        ('V-39-eSE', 'ese_vovnet39b', 0.375),
+        ('V-99-eSE', 'ese_vovnet99b', 0.40),
+    ],
+)
+def test_memory_against_timm(arch, peer, ratio):
+    timm = pytest.importorskip('timm', reason='timm is not installed')
+    with torch.device('meta'):  # counts bytes and computes nothing
+        ours = VoVNet(arch, memory_efficient=True)
+        theirs = timm.create_model(peer, features_only=True)
+        x = torch.empty(8, 3, 224, 224)
+        assert saved_bytes(ours, x) <= ratio * saved_bytes(theirs, x)
+
+
+def test_memory_is_freed_without_garbage_collection():
+    model, storages = tiny(), []
+
+    def note(module, inputs, out):
+        storages.append(StorageWeakRef(out.untyped_storage()))
+
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(note)
+    gc.disable()
+    try:
+        loss = sum(out.sum() for out in model(images()))
+        assert not any(storage.expired() for storage in storages)
+        loss.backward()
+        assert all(storage.expired() for storage in storages)
+    finally:
+        gc.enable()
+
+
+# Order and number of passes
+
+
+def test_statistics_are_updated_once():
+    model = tiny()
+    backward(model(images()))
+    counts = [
+        int(m.num_batches_tracked)
+        for m in model.modules()
+        if isinstance(m, _BatchNorm)
+    ]
+    assert set(counts) == {1}
+
+
+def test_backward_twice_through_one_graph():
+    plain, saving = tiny(False), tiny()
+    for model in (plain, saving):
+        loss = model(images())[-1].sum()
+        loss.backward(retain_graph=True)
+        loss.backward()
+    for ours, theirs in zip(
+        saving.parameters(), plain.parameters(), strict=True
+    ):
+        assert ours.grad is None or torch.equal(ours.grad, theirs.grad)
+
+
+def test_two_forward_passes_before_backward():
+    plain, saving = tiny(False), tiny()
+    for model in (plain, saving):
+        first, second = model(images()), model(1 - images())
+        backward(first)
+        backward(second)
+    torch.testing.assert_close(
+        [p.grad for p in saving.parameters()],
+        [p.grad for p in plain.parameters()],
+        rtol=0,
+        atol=0,
+    )
+
+
+def test_double_backward_is_refused():
+    x = images(requires_grad=True)
+    loss = tiny()(x)[-1].square().sum()
+    with pytest.raises(RuntimeError, match='no double backward'):
+        torch.autograd.grad(loss, x, create_graph=True)
+
+
+@pytest.mark.parametrize('what', ['weight', 'output'])
+def test_change_in_place_is_noticed(what):
+    model = tiny()
+    outs = model(images())
+    with torch.no_grad():
+        if what == 'weight':
+            model.stages[1].blocks[0].aggregate.bn.weight.mul_(2)
+        else:
+            outs[2].mul_(2)
+    with pytest.raises(RuntimeError, match='changed in place'):
+        backward(outs)
+
+
+def test_nothing_is_recorded_without_gradients():
+    model = tiny()
+    with (
+        torch.no_grad(),
+        patch.object(
+            vovnet, 'recompute_elementwise', side_effect=AssertionError
+        ),
+    ):
+        assert len(model(images())) == 4
+
+
+def test_inside_an_outer_checkpoint():
+    plain, saving = tiny(False), tiny()
+    x = images()
+    backward(plain(x))
+    backward(checkpoint(saving, x, use_reentrant=False))
+    for ours, theirs in zip(
+        saving.parameters(), plain.parameters(), strict=True
+    ):
+        assert torch.equal(ours.grad, theirs.grad)
+
+
+def test_distributed():
+    distributed.init_process_group(
+        'gloo', store=distributed.HashStore(), rank=0, world_size=1
+    )
+    try:
+        plain, saving = tiny(False), tiny()
+        wrapped = nn.parallel.DistributedDataParallel(saving)
+        for _ in range(2):
+            backward(wrapped(images()))
+            backward(plain(images()))
+    finally:
+        distributed.destroy_process_group()
+    for ours, theirs in zip(
+        saving.parameters(), plain.parameters(), strict=True
+    ):
+        assert torch.equal(ours.grad, theirs.grad)
+    torch.testing.assert_close(
+        dict(saving.named_buffers()), dict(plain.named_buffers())
+    )
+
+
+def test_compiled_model_leaves_it_to_the_compiler():
+    saving, plain = tiny(), tiny(False)
+    compiled = torch.compile(saving, fullgraph=True, backend='aot_eager')
+    backward(compiled(images()))
+    backward(plain(images()))
+    torch.testing.assert_close(
+        [p.grad for p in saving.parameters()],
+        [p.grad for p in plain.parameters()],
+    )
+
+
+def test_excludes_checkpointing():
+    with pytest.raises(ValueError, match='exclude each other'):
+        tiny(with_cp=True)
+
+
+# The context by itself
+
+
+def test_sync_bn_does_not_gather_statistics_again():
+    # The ops of torch's SyncBN, which has kernels for GPUs only.
+    gathered = []
+
+    class SyncBN(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, weight, bias):
+            gathered.append(1)
+            var, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+            invstd = (var + 1e-5).rsqrt()
+            ctx.save_for_backward(x, weight, mean, invstd)
+            return torch.batch_norm_elemt(x, weight, bias, mean, invstd, 1e-5)
+
+        @staticmethod
+        def backward(ctx, grad):
+            _, weight, _, invstd = ctx.saved_tensors
+            return grad * (weight * invstd)[:, None, None], None, None
+
+    def elemt(x, weight, bias, mean, invstd, eps):
+        x = (x - mean[:, None, None]) * invstd[:, None, None]
+        return x * weight[:, None, None] + bias[:, None, None]
+
+    class Net(nn.Sequential):
+        def forward(self, x):
+            with recompute_elementwise() if self.saving else nullcontext():
+                x = self[0](x)
+                x = SyncBN.apply(x, self[1].weight, self[1].bias)
+                return self[2](torch.relu_(x))
+
+    net = Net(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8), nn.Conv2d(8, 8, 1))
+    library = torch.library.Library('aten', 'IMPL')
+    library.impl('batch_norm_elemt', elemt, 'CPU')
+    sizes, grads = [], []
+    for net.saving in (False, True):
+        net.zero_grad()
+        net(images()).square().sum().backward()
+        grads.append(net[2].weight.grad)
+        sizes.append(saved_bytes(net, images()))
+    assert torch.equal(*grads)
+    activation = 2 * 8 * 64 * 64 * 4
+    assert sizes[0] - sizes[1] == activation
+    assert len(gathered) == 4  # once a forward pass
+
+
+def test_activation_in_place_on_a_conv_is_kept():
+    # What it overwrites cannot be made again.
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 1), nn.ReLU(inplace=True), nn.Conv2d(4, 4, 1)
+    )
+    plain = copy.deepcopy(net)
+    with recompute_elementwise():
+        out = net(images())
+    out.sum().backward()
+    plain(images()).sum().backward()
+    assert torch.equal(net[2].weight.grad, plain[2].weight.grad)
+    assert torch.equal(net[0].weight.grad, plain[0].weight.grad)

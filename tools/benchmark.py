@@ -1,0 +1,93 @@
+"""Measure VoVNet and its peers side by side, on this machine.
+
+    python tools/benchmark.py --quick
+    python tools/benchmark.py V-39 V-39+memory_efficient timm:vovnet39a
+    python tools/benchmark.py --device cuda --precision amp --channels-last
+    python tools/benchmark.py V-39 mmpretrain:ResNet-50 --scaling
+
+Writes benchmark.md, benchmark.csv and benchmark.png.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+import torch
+
+from mmvovnet.analysis import benchmark
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        'rows',
+        nargs='*',
+        metavar='[SOURCE:]MODEL[+MODE]',
+        help=f'sources: {", ".join(filter(None, benchmark.SOURCES))}, none '
+        f'for ours; modes: {", ".join(benchmark.MODES)}. Default: all',
+    )
+    parser.add_argument('--quick', action='store_true', help='three minutes')
+    parser.add_argument('--batch', type=int, help='default: 8, with --quick 4')
+    parser.add_argument('--size', type=int, default=224)
+    parser.add_argument(
+        '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
+    )
+    parser.add_argument(
+        '--precision', choices=('fp32', 'amp', 'bf16'), default='fp32'
+    )
+    parser.add_argument('--channels-last', action='store_true')
+    parser.add_argument('--threads', type=int, default=0)
+    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument(
+        '--inference', action='store_true', help='leave training out'
+    )
+    parser.add_argument(
+        '--scaling',
+        action='store_true',
+        help='vary batch, size and threads, for inference',
+    )
+    parser.add_argument('--out', type=Path, default='work_dirs/benchmark')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, and write the table and the plot."""
+    args = parse_args()
+    rows = args.rows or (
+        benchmark.QUICK_ROWS if args.quick else benchmark.ROWS
+    )
+    setting = benchmark.Setting(
+        args.batch or (4 if args.quick else 8),
+        args.size,
+        args.device,
+        args.precision,
+        args.channels_last,
+        args.threads,
+    )
+    settings = benchmark.scaling(setting) if args.scaling else [setting]
+    training = not (args.inference or args.scaling)
+    rounds = 3 if args.quick else args.rounds
+    results = []
+    for each in settings:
+        results += benchmark.measure(rows, each, rounds, training)
+
+    args.out.mkdir(parents=True, exist_ok=True)
+    text = f'{benchmark.describe_machine(setting)}\n\n'
+    text += benchmark.markdown(results)
+    print(text)
+    (args.out / 'benchmark.md').write_text(text)
+    with open(args.out / 'benchmark.csv', 'w', newline='') as file:
+        table = [result.columns() for result in results]
+        writer = csv.DictWriter(file, table[0])
+        writer.writeheader()
+        writer.writerows(table)
+    benchmark.plot(results, args.out / 'benchmark.png')
+    print(f'Written to {args.out}/benchmark.md, .csv and .png')
+
+
+if __name__ == '__main__':
+    main()
