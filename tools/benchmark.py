@@ -28,7 +28,8 @@ def parse_args() -> argparse.Namespace:
         nargs='*',
         metavar='[SOURCE:]MODEL[+MODE]',
         help=f'sources: {", ".join(filter(None, benchmark.SOURCES))}, none '
-        f'for ours; modes: {", ".join(benchmark.MODES)}. Default: all',
+        f'for ours; modes: {", ".join(benchmark.MODES)}, and for inference: '
+        f'{", ".join(benchmark.INFERENCE_MODES)}. Default: all',
     )
     parser.add_argument('--quick', action='store_true', help='three minutes')
     parser.add_argument('--batch', type=int, help='default: 8, with --quick 4')

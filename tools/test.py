@@ -17,6 +17,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', help='folder for logs and metrics')
     parser.add_argument('--out', help='.pkl file for the predictions')
     parser.add_argument(
+        '--fuse',
+        action='store_true',
+        help='fold batch norms into convs first, as mmvovnet.deploy.fuse does',
+    )
+    parser.add_argument(
         '--show', action='store_true', help='show the predictions'
     )
     parser.add_argument('--show-dir', help='folder for painted images')
@@ -79,6 +84,10 @@ def main() -> None:
         runner.test_evaluator.metrics.append(
             METRICS.build(dict(type=dump, out_file_path=args.out))
         )
+    if args.fuse:
+        from mmvovnet.deploy import FuseHook
+
+        runner.register_hook(FuseHook())
     runner.test()
 
 

@@ -6,6 +6,9 @@ A row names a model and the modes that it runs in, as ``SOURCE:MODEL+MODE``::
     V-39+memory_efficient           ours, an option of VoVNet set to True
     timm:vovnet39a+checkpoint       timm's, with its gradient checkpointing
     torchvision:densenet121+compile
+    V-39+fuse                       for inference: mmvovnet.deploy.fuse
+    V-39+fuse+freeze                compiled as well, with frozen weights
+    V-39+onnx, V-39+openvino        for inference: exported files
 
 All rows take turns, so that a change of the machine's speed meets them all.
 """
@@ -22,6 +25,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -31,6 +35,7 @@ from ..models import VoVNet
 from .cost import Cost, count_cost, saved_bytes
 
 MODES = ('memory_efficient', 'with_cp', 'checkpoint', 'compile')
+INFERENCE_MODES = ('fuse', 'freeze', 'onnx', 'openvino')
 
 
 def _mmpretrain(name: str) -> nn.Module:
@@ -207,11 +212,12 @@ def build(row: str) -> nn.Module:
             f'choose one of {[s for s in SOURCES if s]}, or none for ours'
         )
     options = {m: True for m in modes if m in ('memory_efficient', 'with_cp')}
-    unknown = [mode for mode in modes if mode not in MODES]
+    known = MODES + INFERENCE_MODES
+    unknown = [mode for mode in modes if mode not in known]
     if unknown or (options and source):
         raise ValueError(
             f'row {row!r} has modes that {source or "VoVNet"} does not have; '
-            f'modes are {MODES}, the first two for ours only'
+            f'modes are {known}, the first two for ours only'
         )
     model = SOURCES[source](name, **options)
     if 'checkpoint' in modes:
@@ -220,6 +226,49 @@ def build(row: str) -> nn.Module:
         model.compile()
     model.train()  # mmpretrain's returns nothing
     return model
+
+
+def deploy(model: nn.Module, row: str) -> nn.Module:
+    """Put a model in the form that a row's inference modes name.
+
+    Args:
+        model (nn.Module): The model; it may be changed.
+        row (str): The row.
+
+    Returns:
+        nn.Module: The model in that form, in eval mode; itself without such
+        modes.
+    """
+    from mmvovnet.deploy import fuse
+
+    modes = row.split('+')[1:]
+    if not set(modes) & set(INFERENCE_MODES):
+        return model
+    model.eval()
+    if 'fuse' in modes:
+        model = fuse(model)
+    if 'freeze' in modes:
+        model.compile(options={'freezing': True})
+    for form in {'onnx', 'openvino'} & set(modes):
+        model = _File(model, form)
+    return model
+
+
+class _File(nn.Module):
+    """A model run from the file that it is exported to."""
+
+    def __init__(self, model: nn.Module, form: str) -> None:
+        from mmvovnet.deploy import export, load
+        from mmvovnet.deploy.runtime import SUFFIXES
+
+        super().__init__()
+        with TemporaryDirectory() as folder:
+            path = Path(folder, f'model{SUFFIXES[form]}')
+            export(model, path, form)
+            self.run = load(path)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return list(self.run(x).values())
 
 
 class Subject:
@@ -232,12 +281,13 @@ class Subject:
 
     def __init__(self, row: str, setting: Setting) -> None:
         self.setting = setting
-        self.model = build(row).to(setting.device)
+        model = build(row).to(setting.device)
         if setting.channels_last:
-            self.model.to(memory_format=torch.channels_last)
+            model.to(memory_format=torch.channels_last)
         self.x = setting.images()
-        model, shape = self.model, (3, setting.size, setting.size)
-        self.result = Result(row, setting, count_cost(model, shape))
+        cost = count_cost(model, (3, setting.size, setting.size))
+        self.model = deploy(model, row)
+        self.result = Result(row, setting, cost)
 
     @torch.no_grad()
     def forward(self) -> None:
@@ -284,6 +334,11 @@ def _process_peak(row: str, setting: Setting) -> float | None:
     if setting.threads:
         torch.set_num_threads(setting.threads)
     subject = Subject(row, setting)
+    # What is imported and set up on first use is not counted.
+    images, subject.x = subject.x, subject.x[:1, :, :64, :64]
+    subject.step()
+    subject.model.zero_grad()
+    subject.x = images
     gc.collect()
     before = _status_mb('VmRSS')
     subject.step()
@@ -375,7 +430,16 @@ def measure(
 
     Returns:
         list[Result]: One result per row.
+
+    Raises:
+        ValueError: If a row for inference alone is to be trained.
     """
+    for row in rows if training else []:
+        if set(row.split('+')) & set(INFERENCE_MODES):
+            raise ValueError(
+                f'row {row!r} cannot be trained: measure inference alone, '
+                'which tools/benchmark.py does with --inference'
+            )
     if setting.threads:
         torch.set_num_threads(setting.threads)
     setting.threads = torch.get_num_threads()

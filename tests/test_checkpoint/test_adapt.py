@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 from mmengine.runner import CheckpointLoader, load_checkpoint
-from peers import authors_shapes, fill
 from torch import nn
 
 from mmvovnet import VoVNet
 from mmvovnet.checkpoint import CheckpointError, convert
 from mmvovnet.checkpoint.adapt import adopt
+
+from .peers import authors_shapes, fill
 
 ARCH = 'V-27-slim'
 OURS = convert(fill(authors_shapes(ARCH)))

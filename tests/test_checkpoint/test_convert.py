@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from peers import (
+
+from mmvovnet import VoVNet
+from mmvovnet.checkpoint import CheckpointError, convert
+from mmvovnet.models.archs import ARCHS
+
+from .peers import (
     assert_close,
     authors_forward,
     authors_shapes,
@@ -10,10 +15,6 @@ from peers import (
     recorded,
     skip_without_recorded,
 )
-
-from mmvovnet import VoVNet
-from mmvovnet.checkpoint import CheckpointError, convert
-from mmvovnet.models.archs import ARCHS
 
 TIMM = {
     'vovnet39a': dict(arch='V-39', identity=False),

@@ -9,7 +9,11 @@ import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import load_checkpoint
-from peers import (
+
+from mmvovnet import VoVNet  # noqa: F401, registers
+from mmvovnet.checkpoint import convert
+
+from .peers import (
     assert_close,
     authors_forward,
     authors_shapes,
@@ -18,9 +22,6 @@ from peers import (
     recorded,
     skip_without_recorded,
 )
-
-from mmvovnet import VoVNet  # noqa: F401, registers
-from mmvovnet.checkpoint import convert
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 ARCH, WIDTHS = 'V-19-slim-dw-eSE', (112, 256, 384, 512)

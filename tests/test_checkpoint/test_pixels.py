@@ -4,11 +4,12 @@ import pytest
 import torch
 from mmengine.model import ImgDataPreprocessor
 from mmengine.registry import HOOKS
-from peers import authors_shapes, fill
 from torch import nn
 
 from mmvovnet import VoVNet
 from mmvovnet.checkpoint import PixelStatisticsHook
+
+from .peers import authors_shapes, fill
 
 IMAGENET = dict(
     mean=[123.675, 116.28, 103.53],

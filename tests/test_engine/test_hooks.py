@@ -9,7 +9,6 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
-import toy
 from mmengine.dataset import worker_init_fn
 from mmengine.registry import HOOKS, RUNNERS
 from torch.utils.data import DataLoader
@@ -17,6 +16,8 @@ from torch.utils.data import DataLoader
 from mmvovnet import VoVNet
 from mmvovnet.checkpoint import load
 from mmvovnet.engine import CheckpointHook, DistSamplerSeedHook
+
+from . import toy
 
 
 @pytest.fixture(scope='module')

@@ -8,7 +8,6 @@ from unittest.mock import patch
 import mmengine.runner
 import pytest
 import torch
-import toy
 from mmengine.device import get_device
 from mmengine.model import is_model_wrapper
 from mmengine.registry import MODEL_WRAPPERS, MODELS, RUNNERS
@@ -17,6 +16,8 @@ from torch import distributed, nn
 from mmvovnet.checkpoint import load
 from mmvovnet.engine import CPUDistributedDataParallel
 from mmvovnet.engine.runner import _init_gloo
+
+from . import toy
 
 on_cpu = pytest.mark.skipif(
     get_device() != 'cpu', reason='is about machines without an accelerator'

@@ -1,0 +1,16 @@
+"""Models made ready for inference: folded, exported, run."""
+
+from .export import build, describe, export
+from .fuse import fuse
+from .hook import FuseHook
+from .runtime import Exported, load
+
+__all__ = [
+    'Exported',
+    'FuseHook',
+    'build',
+    'describe',
+    'export',
+    'fuse',
+    'load',
+]

@@ -1,0 +1,144 @@
+"""Batch norms folded into convs."""
+
+import copy
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from mmcv.cnn import ConvModule
+from mmcv.cnn.bricks import DropPath
+from mmengine.logging import print_log
+from mmengine.model import revert_sync_batchnorm
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+Model = TypeVar('Model', bound=nn.Module)
+
+
+def fuse(model: Model) -> Model:
+    """Make a model for inference: fewer operations, the same outputs.
+
+    A batch norm behind a conv becomes part of the conv's weight and bias.
+    Dropout and drop path go, activations behind convs work in place, and the
+    weights are in the channels-last layout, which CPU and GPU convs prefer,
+    unless the model holds compiled ops of mmcv, such as deformable convs and
+    RoI align, which give wrong results in it. Inputs may be of either layout
+    where the weights are channels-last. It works on a backbone, on a
+    whole detector of MMDetection and on a classifier of MMPretrain.
+
+    Group, layer and instance norms depend on the input, so they stay; a log
+    line names them. A batch norm that can't be folded is an error, for a
+    model that is half folded is not what anyone measures or ships. Each fold
+    is checked on random input before the result is returned.
+
+    Args:
+        model (nn.Module): A model in eval mode. It is not changed.
+
+    Returns:
+        nn.Module: A new model of the same class, in eval mode, whose
+        parameters need no gradients.
+
+    Raises:
+        ValueError: If a part of the model is in training mode, or a batch
+            norm has no running statistics, no conv directly before it, or
+            one that can't take it in. The message names it.
+
+    Example:
+        >>> from mmvovnet import VoVNet
+        >>> model = fuse(VoVNet('V-19-slim-eSE').eval())
+        >>> any(isinstance(m, nn.BatchNorm2d) for m in model.modules())
+        False
+    """
+    training = [name for name, m in model.named_modules() if m.training]
+    if training:
+        raise ValueError(
+            f"'{training[0] or type(model).__name__}' is in training mode, "
+            'where batch norms depend on the batch: call model.eval() first'
+        )
+    # Synchronised ones are plain batch norms in eval mode.
+    model = revert_sync_batchnorm(copy.deepcopy(model))
+    model.requires_grad_(False)
+    kept = []
+    for prefix, parent in list(model.named_modules()):
+        for name, child in list(parent.named_children()):
+            path = f'{prefix}.{name}' if prefix else name
+            if isinstance(child, _BatchNorm):
+                _fold(parent, name, path)
+            elif isinstance(child, _DropoutNd | DropPath):
+                setattr(parent, name, nn.Identity())
+            elif isinstance(child, nn.GroupNorm | nn.LayerNorm | _NormBase):
+                kept.append(path)
+        if isinstance(parent, ConvModule) and parent.with_activation:
+            in_place = hasattr(parent.activate, 'inplace')
+            if in_place and parent.order[0] != 'act':
+                parent.activate.inplace = True
+    if kept:
+        print_log(
+            f'fuse: {len(kept)} norms depend on the input and stay: '
+            f'{", ".join(kept)}',
+            logger='current',
+        )
+    # mmcv's compiled ops read their input as if it were contiguous.
+    if any(type(m).__module__.startswith('mmcv.ops') for m in model.modules()):
+        return model
+    return model.to(memory_format=torch.channels_last)
+
+
+def _fold(parent: nn.Module, name: str, path: str) -> None:
+    norm = getattr(parent, name)
+    if norm.running_mean is None:
+        raise ValueError(
+            f"can't fold '{path}': it has no running statistics, so it "
+            'depends on the batch; train with track_running_stats=True'
+        )
+    before = _conv_before(parent, name)
+    conv = getattr(parent, before) if before else None
+    # Deformable convs are no _ConvNd; those of version 1 can't have a bias.
+    if not (hasattr(conv, 'kernel_size') and 'bias' in conv._parameters):
+        raise ValueError(
+            f"can't fold '{path}': there is no conv with room for a bias "
+            'directly before it'
+        )
+    transpose = getattr(conv, 'transposed', False)
+    fused = fuse_conv_bn_eval(conv, norm, transpose).requires_grad_(False)
+    if not _agree(lambda x: norm(conv(x)), fused):
+        raise ValueError(
+            f"can't fold '{path}': a {type(conv).__name__} followed by a "
+            f'{type(norm).__name__} is not just one conv with a bias'
+        )
+    setattr(parent, before, fused)
+    setattr(parent, name, nn.Identity())
+    if isinstance(parent, ConvModule):
+        parent.with_norm = False
+
+
+def _conv_before(parent: nn.Module, name: str) -> str | None:
+    """Name the module whose output a batch norm takes, if there is one."""
+    if isinstance(parent, ConvModule):
+        order = parent.order
+        follows = order.index('norm') == order.index('conv') + 1
+        return 'conv' if follows else None
+    # OpenMMLab's other modules register conv and norm one after the other.
+    names = list(parent._modules)
+    index = names.index(name)
+    return names[index - 1] if index else None
+
+
+@torch.no_grad()
+def _agree(pair: Callable[[Tensor], Tensor], fused: nn.Module) -> bool:
+    """Whether the fold is exact, which custom convs and norms may break."""
+    sizes = [
+        dilation * (kernel - 1) + 3
+        for dilation, kernel in zip(
+            fused.dilation, fused.kernel_size, strict=True
+        )
+    ]
+    x = torch.rand(
+        (2, fused.in_channels, *sizes),
+        generator=torch.Generator().manual_seed(0),
+    ).to(fused.weight)
+    expected, actual = pair(x), fused(x)
+    # Half precision and an unlucky scale are no reason to refuse.
+    return bool((actual - expected).abs().max() <= 0.01 * expected.std())

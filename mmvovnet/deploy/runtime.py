@@ -1,0 +1,126 @@
+"""Exported files, run without OpenMMLab."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+SUFFIXES = {
+    'onnx': '.onnx',
+    'torchscript': '.torchscript',
+    'torch-export': '.pt2',
+    'openvino': '.xml',
+}
+
+
+class Exported:
+    """A model read from a file that :func:`mmvovnet.deploy.export` wrote.
+
+    Args:
+        metadata (dict): What the file says about its model.
+        run (Callable): From images to outputs.
+    """
+
+    def __init__(
+        self, metadata: dict[str, Any], run: Callable[[Tensor], Any]
+    ) -> None:
+        self.metadata = metadata
+        self._run = run
+
+    def __call__(self, images: Tensor) -> dict[str, Tensor]:
+        """Run normalised images, float32 of shape (N, C, H, W).
+
+        Returns:
+            dict[str, Tensor]: The outputs by name.
+        """
+        with torch.no_grad():
+            outputs = self._run(images.contiguous())
+        names = self.metadata['outputs']
+        return {
+            name: torch.as_tensor(output)
+            for name, output in zip(names, outputs, strict=True)
+        }
+
+
+def load(path: str | os.PathLike) -> Exported:
+    """Read an exported model; its suffix says of which format it is.
+
+    Args:
+        path (str | PathLike): The file.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If the suffix is unknown, or the file has no metadata.
+        ImportError: If the package that runs this format is missing.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file '{path}'")
+    if path.suffix not in _READERS:
+        raise ValueError(
+            f"'{path}' is no exported model: its suffix must be one of "
+            f'{", ".join(_READERS)}'
+        )
+    metadata, run = _READERS[path.suffix](path)
+    if 'outputs' not in metadata:
+        raise ValueError(
+            f"'{path}' has no metadata; make it with tools/export.py"
+        )
+    return Exported(metadata, run)
+
+
+def _read_onnx(path: Path) -> tuple[dict, Callable]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(
+        path, options, providers=['CPUExecutionProvider']
+    )
+    props = session.get_modelmeta().custom_metadata_map
+    return (
+        {key: json.loads(value) for key, value in props.items()},
+        lambda images: session.run(None, {'images': images.numpy()}),
+    )
+
+
+def _read_torchscript(path: Path) -> tuple[dict, Callable]:
+    extra = {'metadata.json': '{}'}
+    module = torch.jit.load(str(path), 'cpu', _extra_files=extra)
+    return json.loads(extra['metadata.json'] or '{}'), module
+
+
+def _read_torch_export(path: Path) -> tuple[dict, Callable]:
+    extra = {'metadata.json': '{}'}
+    program = torch.export.load(path, extra_files=extra)
+    return json.loads(extra['metadata.json'] or '{}'), program.module()
+
+
+def _read_openvino(path: Path) -> tuple[dict, Callable]:
+    import openvino
+
+    core = openvino.Core()
+    model = core.read_model(path)
+    metadata = {}
+    if model.has_rt_info(['mmvovnet']):
+        info = model.get_rt_info(['mmvovnet']).astype(dict)
+        metadata = {k: json.loads(v.astype(str)) for k, v in info.items()}
+    # bfloat16 is its default where the CPU has it.
+    config = {
+        'INFERENCE_PRECISION_HINT': 'f32',
+        'INFERENCE_NUM_THREADS': torch.get_num_threads(),
+    }
+    compiled = core.compile_model(model, 'CPU', config)
+    return metadata, lambda images: compiled(images.numpy()).to_tuple()
+
+
+_READERS = {
+    '.onnx': _read_onnx,
+    '.torchscript': _read_torchscript,
+    '.pt2': _read_torch_export,
+    '.xml': _read_openvino,
+}

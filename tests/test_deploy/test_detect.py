@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+import torch
+
+from mmvovnet.deploy import Exported
+from mmvovnet.deploy.detect import Detector, draw
+
+INFO = dict(
+    kind='detections',
+    outputs=['boxes', 'scores', 'labels', 'image_ids'],
+    mean=[10, 20, 30],
+    std=[2, 4, 5],
+    order='RGB',
+    scale=[64, 64],
+    divisor=32,
+    iou_threshold=0.5,
+    max_per_img=2,
+)
+
+
+def test_preprocessing_and_scale():
+    """A 100 x 200 image becomes 32 x 64; boxes come back in its pixels."""
+    seen = []
+
+    def run(images):
+        seen.append(images)
+        boxes = torch.tensor(
+            [[0, 0, 1, 1], [4, 8, 16, 24], [60, 0, 70, 40]]
+        ).float()
+        scores = torch.tensor([0.1, 0.7, 0.9])
+        return boxes, scores, torch.tensor([0, 1, 2]), torch.zeros(3)
+
+    image = np.full((100, 200, 3), (30, 60, 90), np.uint8)  # BGR
+    boxes, scores, labels = Detector(Exported(INFO, run))(image)
+    assert seen[0].shape == (1, 3, 32, 64)
+    expected = torch.tensor([(90 - 10) / 2, (60 - 20) / 4, 0.0])
+    torch.testing.assert_close(seen[0][0, :, 5, 5], expected)
+    assert scores.tolist() == pytest.approx([0.9, 0.7])
+    assert labels.tolist() == [2, 1]
+    torch.testing.assert_close(
+        boxes,
+        torch.tensor(
+            [[187.5, 0, 200, 100], [12.5, 25, 50, 75]], dtype=torch.float
+        ),
+    )
+
+
+def test_suppression_is_per_class():
+    def run(images):
+        boxes = torch.tensor([[0, 0, 10, 10], [0, 0, 10, 11.0]])[None]
+        scores = torch.tensor([[0.9, 0.8], [0.0, 0.7]])[None]
+        return boxes, scores
+
+    info = {**INFO, 'kind': 'boxes', 'outputs': ['all_boxes', 'all_scores']}
+    image = np.zeros((64, 64, 3), np.uint8)
+    _, scores, labels = Detector(Exported(info, run))(image)
+    assert scores.tolist() == pytest.approx([0.9, 0.7])
+    assert labels.tolist() == [0, 1]
+
+
+def test_raw_outputs_are_refused():
+    info = {**INFO, 'kind': 'raw'}
+    with pytest.raises(ValueError, match="outputs are 'raw'; .*'detections'"):
+        Detector(Exported(info, print))
+
+
+def test_draw():
+    image = np.full((120, 160, 3), 255, np.uint8)
+    boxes = torch.tensor([[40.0, 50, 120, 100]])
+    args = torch.tensor([0.9]), torch.tensor([0]), ['seven']
+    picture = draw(image, boxes, *args)
+    assert picture.shape == image.shape
+    changed = (picture != 255).any(-1)
+    assert changed[75, 38:43].any() and changed[98:103, 80].any()
+    assert not changed[75, 60:100].any()
+    empty = draw(image, boxes[:0], args[0][:0], args[1][:0], ['seven'])
+    assert (empty == 255).all()

@@ -1,0 +1,249 @@
+import os
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from torch import nn
+
+from mmvovnet import VoVNet
+from mmvovnet.deploy import build, describe, export, load
+from mmvovnet.deploy.detect import Detector
+from mmvovnet.deploy.export import Boxes
+from mmvovnet.deploy.runtime import SUFFIXES
+
+from .small import ARCH, settle, small_config
+
+NEEDS = {'onnx': 'onnxruntime', 'openvino': 'openvino'}
+SIZE = (64, 96)
+
+
+@pytest.fixture(params=[*SUFFIXES])
+def form(request):
+    pytest.importorskip(NEEDS.get(request.param, 'torch'))
+    if request.param == 'onnx':
+        pytest.importorskip('onnxscript')
+    return request.param
+
+
+def small_detector(tmp_path, name='fcos_vovnet27-slim_digits.py'):
+    """A detector that finds something, built from its config."""
+    pytest.importorskip('mmdet')
+    cfg = small_config(f'demo/{name}')
+    cfg.model.test_cfg.score_thr = 0.7
+    cfg.dump(tmp_path / name)
+    model = settle(build(tmp_path / name))
+    head = model.bbox_head
+    last = head.conv_cls if hasattr(head, 'conv_cls') else head.retina_cls
+    nn.init.normal_(last.weight, std=0.3)
+    nn.init.normal_(last.bias, std=0.3)
+    return model
+
+
+def normalise(model, image):
+    """One image as the model's own preprocessor gives it."""
+    inputs = torch.from_numpy(image.transpose(2, 0, 1).copy())
+    return model.data_preprocessor(dict(inputs=[inputs]))['inputs']
+
+
+def assert_same(exported, images, expected):
+    outputs = exported(images).values()
+    for actual, wanted in zip(outputs, expected, strict=True):
+        assert (actual - wanted).abs().max() <= 1e-4 * wanted.abs().max()
+
+
+def test_backbone(form, tmp_path, photographs):
+    model = settle(VoVNet(arch=ARCH, out_indices=(1, 3)))
+    path = tmp_path / f'model{SUFFIXES[form]}'
+    written = export(model, path, form, metadata=dict(mean=[1.5]), size=SIZE)
+    exported = load(path)
+    assert exported.metadata == written
+    assert written == dict(
+        mean=[1.5], kind='raw', outputs=['stage1', 'stage3']
+    )
+    images = np.stack(photographs)[:, 50:147, 80:203].transpose(0, 3, 1, 2)
+    images = torch.from_numpy(images / 255).float()
+    with torch.no_grad():
+        assert_same(exported, images, model(images))
+    parts = {path.name} | ({'model.bin'} if form == 'openvino' else set())
+    assert {p.name for p in tmp_path.iterdir()} == parts
+
+
+def assert_detects_as_mmdet(model, path, photographs):
+    from mmdet.apis import inference_detector
+
+    detect = Detector(load(path))
+    for photograph in photographs:
+        image = photograph[:400, :400]  # no padding
+        boxes, scores, labels = detect(image)
+        expected = inference_detector(model, image).pred_instances
+        assert len(expected) > 5
+        assert torch.equal(labels, expected.labels)
+        torch.testing.assert_close(scores, expected.scores)
+        torch.testing.assert_close(
+            boxes, expected.bboxes, atol=0.01, rtol=1e-4
+        )
+
+
+def test_boxes(tmp_path, photographs):
+    model = small_detector(tmp_path)
+    path = tmp_path / 'model.torchscript'
+    written = export(
+        model, path, 'torchscript', metadata=describe(model), size=SIZE
+    )
+    assert written['outputs'] == ['all_boxes', 'all_scores']
+    assert_detects_as_mmdet(model, path, photographs)
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'fcos_vovnet27-slim_digits.py',
+        pytest.param(
+            'retinanet_vovnet27-slim_digits.py', marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_detections(name, tmp_path, photographs):
+    onnx = pytest.importorskip('onnx')
+    pytest.importorskip('onnxruntime')
+    model = small_detector(tmp_path, name)
+    path = tmp_path / 'model.onnx'
+    info = describe(model)
+    written = export(model, path, metadata=info, size=SIZE)
+    assert written == load(path).metadata
+    assert written['kind'] == 'detections'
+    assert written['outputs'] == ['boxes', 'scores', 'labels', 'image_ids']
+    assert_detects_as_mmdet(model, path, photographs)
+
+    # A batch gives what its images give.
+    images = torch.cat(
+        [normalise(model, p[:64, :96]) for p in reversed(photographs)]
+    )
+    exported = load(path)
+    both = exported(images)
+    for i in range(2):
+        alone = exported(images[i : i + 1])
+        here = both['image_ids'] == i
+        assert here.any()
+        torch.testing.assert_close(both['boxes'][here], alone['boxes'])
+    props = {p.key: p.value for p in onnx.load(path).metadata_props}
+    assert props['order'] == '"RGB"'
+    assert props['mean'] == str(info['mean'])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('outputs', ['raw', 'boxes'])
+@pytest.mark.parametrize('name', ['fcos', 'retinanet'])
+def test_every_format_of_a_detector(
+    form, name, outputs, tmp_path, photographs
+):
+    model = small_detector(tmp_path, f'{name}_vovnet27-slim_digits.py')
+    path = tmp_path / f'model{SUFFIXES[form]}'
+    written = export(model, path, form, outputs, describe(model), size=SIZE)
+    if outputs == 'boxes':
+        assert_detects_as_mmdet(model, path, photographs)
+    else:
+        kinds = ('scores', 'boxes', 'factors')[: 3 if name == 'fcos' else 2]
+        names = [f'{kind}{i}' for kind in kinds for i in range(3)]
+        assert written['outputs'] == names
+        images = normalise(model, photographs[1])
+        with torch.no_grad():
+            levels = model(images, mode='tensor')
+        assert_same(load(path), images, [t for kind in levels for t in kind])
+
+
+def test_classifier(tmp_path, photographs):
+    pytest.importorskip('mmpretrain')
+    cfg = small_config('demo/vovnet27-slim_digits.py')
+    cfg.dump(tmp_path / 'config.py')
+    model = settle(build(tmp_path / 'config.py'))
+    info = describe(model)
+    assert info['order'] == 'grey'
+    assert len(info['mean']) == len(info['std']) == 1
+    path = tmp_path / 'model.torchscript'
+    written = export(model, path, 'torchscript', metadata=info, size=SIZE)
+    assert written['outputs'] == ['logits']
+    init_default_scope('mmpretrain')
+    images = np.stack(photographs)[:, None, :128, :96, 0] / 255
+    images = torch.from_numpy(images).float()
+    with torch.no_grad():
+        assert_same(load(path), images, [model(images, mode='tensor')])
+
+
+def test_describe(tmp_path):
+    model = small_detector(tmp_path)
+    info = describe(model)
+    images = model.cfg.model.data_preprocessor
+    assert info == dict(
+        classes=[str(digit) for digit in range(10)],
+        mean=images.mean,
+        std=images.std,
+        order='RGB',
+        divisor=32,
+        scale=[128, 128],
+        iou_threshold=model.cfg.model.test_cfg.nms.iou_threshold,
+        max_per_img=model.cfg.model.test_cfg.max_per_img,
+    )
+
+
+@pytest.mark.parametrize(
+    ('path', 'options', 'message'),
+    [
+        ('m.onnx', dict(format='caffe'), "one of .*, got 'caffe'"),
+        ('m.pt', dict(format='torchscript'), r"'\*.torchscript', not 'm.pt'"),
+        (
+            'm.torchscript',
+            dict(format='torchscript', outputs='detections'),
+            "needs format='onnx'",
+        ),
+        (
+            'm.torchscript',
+            dict(format='torchscript', outputs='masks'),
+            "one of .*, got 'masks'",
+        ),
+        (
+            'm.torchscript',
+            dict(format='torchscript', outputs='boxes'),
+            "a VoVNet with head NoneType .* outputs='raw'",
+        ),
+    ],
+)
+def test_bad_arguments(path, options, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        export(VoVNet(arch=ARCH).eval(), path, **options)
+    assert os.listdir(tmp_path) == []
+
+
+def test_missing_package(tmp_path, monkeypatch):
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    with pytest.raises(ImportError, match=r'onnxruntime: pip .*\[export\]'):
+        export(VoVNet(arch=ARCH).eval(), tmp_path / 'model.onnx')
+
+
+def test_unlike_file_is_not_kept(tmp_path, monkeypatch):
+    def randomise(exported, images):
+        return {'stage3': torch.rand(len(images), 40, 2, 3)}
+
+    monkeypatch.setattr('mmvovnet.deploy.Exported.__call__', randomise)
+    path = tmp_path / 'model.torchscript'
+    model = settle(VoVNet(arch=ARCH, out_indices=(3,)))
+    with pytest.raises(RuntimeError, match="computes another 'stage3'"):
+        export(model, path, 'torchscript', size=SIZE)
+    assert os.listdir(tmp_path) == []
+
+
+def test_soft_nms_is_refused(tmp_path):
+    pytest.importorskip('onnxscript')
+    model = small_detector(tmp_path)
+    model.bbox_head.test_cfg.nms.type = 'soft_nms'
+    with pytest.raises(ValueError, match="plain nms alone, not 'soft_nms'"):
+        export(model, tmp_path / 'model.onnx', size=SIZE)
+
+
+def test_head_without_sigmoid_is_refused(tmp_path):
+    model = small_detector(tmp_path)
+    model.bbox_head.use_sigmoid_cls = False
+    with pytest.raises(ValueError, match='head FCOSHead does not score'):
+        Boxes(model)

@@ -1,0 +1,99 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / 'configs' / 'demo' / 'fcos_vovnet27-slim_digits.py'
+
+
+def run(tool, *args, cwd):
+    return subprocess.run(
+        [sys.executable, ROOT / 'tools' / f'{tool}.py', *args],
+        text=True,
+        capture_output=True,
+        cwd=cwd,
+    )
+
+
+def test_export_a_backbone(tmp_path):
+    pytest.importorskip('mmdet')
+    done = run(
+        'export', CONFIG, '--backbone', '--format=torchscript', cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    name = 'fcos_vovnet27-slim_digits.torchscript'
+    assert done.stdout.splitlines()[-1] == (
+        f'{name}: images -> stage1, stage2, stage3'
+    )
+    from mmvovnet.deploy import load
+
+    metadata = load(tmp_path / name).metadata
+    assert metadata['classes'] == [str(digit) for digit in range(10)]
+    assert metadata['order'] == 'RGB'
+
+
+@pytest.mark.slow
+def test_export_and_detect(tmp_path):
+    """The same weights, as a checkpoint and as a file, draw the same."""
+    datasets = pytest.importorskip('sklearn.datasets')
+    pytest.importorskip('onnxruntime')
+    pytest.importorskip('mmdet')
+    import mmcv
+    import torch
+    from mmengine.config import Config
+
+    from mmvovnet.deploy import build
+
+    cfg = Config.fromfile(CONFIG)
+    cfg.model.test_cfg.score_thr = 0.6
+    cfg.dump(tmp_path / 'config.py')
+    torch.manual_seed(0)
+    model = build(tmp_path / 'config.py')
+    torch.nn.init.normal_(model.bbox_head.conv_cls.weight, std=0.3)
+    torch.nn.init.zeros_(model.bbox_head.conv_cls.bias)
+    meta = dict(dataset_meta=dict(classes=tuple('abcdefghij')))
+    state = dict(state_dict=model.state_dict(), meta=meta)
+    torch.save(state, tmp_path / 'weights.pth')
+    image = datasets.load_sample_images().images[0][:400, :400]
+    mmcv.imwrite(mmcv.rgb2bgr(image), str(tmp_path / 'photo.png'))
+
+    done = run('export', 'config.py', 'weights.pth', cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    pictures, lines = [], []
+    for out, model in (
+        ('file', ['config.onnx']),
+        ('config', ['config.py', '--checkpoint=weights.pth']),
+    ):
+        done = run(
+            'detect',
+            'photo.png',
+            '--score-thr=0.3',
+            f'--out-dir={out}',
+            '--model',
+            *model,
+            cwd=tmp_path,
+        )
+        assert done.returncode == 0, done.stderr
+        pictures.append(mmcv.imread(str(tmp_path / out / 'photo.png')))
+        lines.append(done.stdout.splitlines()[-1].removeprefix(out))
+    assert lines[0] == lines[1]
+    assert int(lines[0].split()[1]) > 0
+    # Boxes may move by a thousandth of a pixel, and so do antialiased edges.
+    difference = pictures[0].astype(int) - pictures[1]
+    assert (abs(difference) > 64).mean() < 0.001
+
+
+@pytest.mark.parametrize(
+    ('args', 'message'),
+    [
+        (['missing.py'], "there is no file 'missing.py'"),
+        ([CONFIG, 'missing.pth'], "there is no file 'missing.pth'"),
+        ([CONFIG, '--out=model.pt'], "--out ends in '.onnx' for onnx"),
+    ],
+)
+def test_bad_arguments(args, message, tmp_path):
+    done = run('export', *args, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
