@@ -16,7 +16,7 @@ from mmvovnet.analysis.plots import plot_curves, plot_detections, read_scalars
 CONFIG = 'configs/demo/fcos_vovnet27-slim_digits.py'
 WORK_DIR = Path('work_dirs/demo')
 NUM_IMAGES = 8
-MIN_SCORE = 0.3
+MIN_SCORE = 0.2
 TARGET = 0.5
 
 

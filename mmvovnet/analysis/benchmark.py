@@ -13,6 +13,7 @@ A row names a model and the modes that it runs in, as ``SOURCE:MODEL+MODE``::
 All rows take turns, so that a change of the machine's speed meets them all.
 """
 
+import ctypes
 import gc
 import os
 import platform
@@ -331,6 +332,9 @@ def _status_mb(key: str) -> float:
 def _process_peak(row: str, setting: Setting) -> float | None:
     if not Path('/proc/self/status').exists():
         return None
+    # Freed tensors go back to the system at once. glibc would keep them, and
+    # measured would be how well it fills the gaps. -3 is M_MMAP_THRESHOLD.
+    ctypes.CDLL(None).mallopt(-3, 1_000_000)
     if setting.threads:
         torch.set_num_threads(setting.threads)
     subject = Subject(row, setting)

@@ -75,15 +75,16 @@ def plot_detections(
     """
     rows = -(-len(images) // 2)
     height, width = images[0].shape[:2]
-    figure = Figure((13, 13.4 / 4 * rows * height / width), dpi=110)
+    figure = Figure((13, 13 / 4 * rows * height / width + 0.4), dpi=110)
     axes = figure.subplots(rows, 4, squeeze=False).reshape(-1, 2)
-    figure.subplots_adjust(0.01, 0.01, 0.99, 0.95, 0.03, 0.03)
+    top = 1 - 0.4 / figure.get_figheight()
+    figure.subplots_adjust(0.01, 0.01, 0.99, top, 0.03, 0.06)
     for ax in axes.flat:
         ax.axis('off')
     for ax, title in zip(
         axes[:2].flat, ('truth', 'detections') * 2, strict=True
     ):
-        ax.set_title(title)
+        ax.set_title(title, pad=12)
     names = sorted({name for _, labels in truths for name in labels})
     palette = matplotlib.colormaps['tab10']
     colours = {name: palette(i % 10) for i, name in enumerate(names)}
@@ -111,6 +112,5 @@ def _draw_boxes(
             fontsize=8,
             color='white',
             va='bottom',
-            clip_on=True,
             bbox=dict(facecolor=colour, edgecolor='none', pad=1),
         )
