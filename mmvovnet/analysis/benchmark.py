@@ -30,6 +30,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+import torch._inductor.config
 from torch import Tensor, nn
 
 from ..models import VoVNet
@@ -249,10 +250,23 @@ def deploy(model: nn.Module, row: str) -> nn.Module:
     if 'fuse' in modes:
         model = fuse(model)
     if 'freeze' in modes:
-        model.compile(options={'freezing': True})
+        model = _Frozen(model)
     for form in {'onnx', 'openvino'} & set(modes):
         model = _File(model, form)
     return model
+
+
+class _Frozen(nn.Module):
+    """A model compiled with its weights as constants."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.run = torch.compile(model)
+
+    def forward(self, x: Tensor) -> Any:
+        # As an option of torch.compile this has no effect on a module.
+        with torch._inductor.config.patch(freezing=True):
+            return self.run(x)
 
 
 class _File(nn.Module):

@@ -124,11 +124,24 @@ class ChannelsLastHook(mmengine.hooks.Hook):
     """Keep a model's weights, and so its feature maps, in channels-last order.
 
     A conv whose weight is in that order puts out a map that is, whatever its
-    input. GPUs with tensor cores and many CPUs run it faster.
+    input. GPUs with tensor cores and many CPUs run it faster. mmcv's compiled
+    ops read such a map as if it were in the usual order, so that deformable
+    convs and RoI align would compute nonsense without an error.
     """
 
     def before_run(self, runner: Runner) -> None:
-        """Reorder the weights, before a checkpoint is loaded into them."""
+        """Reorder the weights, before a checkpoint is loaded into them.
+
+        Raises:
+            ValueError: The model holds a compiled op of mmcv.
+        """
+        for name, module in runner.model.named_modules():
+            if type(module).__module__.startswith('mmcv.ops'):
+                raise ValueError(
+                    f"'{name}' is a {type(module).__name__}, one of mmcv's "
+                    'ops, which give wrong results in channels-last order: '
+                    'leave ChannelsLastHook out of custom_hooks'
+                )
         runner.model.to(memory_format=torch.channels_last)
 
 

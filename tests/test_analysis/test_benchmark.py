@@ -67,6 +67,23 @@ def test_inference_modes_compute_the_same(mode):
             assert (out - expected).abs().max() <= 1e-4 * scale
 
 
+@pytest.mark.slow
+def test_freeze_makes_constants_of_weights():
+    """Weights that are zeroed afterwards make zeros only where not frozen."""
+    torch.manual_seed(0)
+    model = build('V-19-slim-eSE')
+    frozen = benchmark.deploy(copy.deepcopy(model), 'V-19-slim-eSE+freeze')
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        expected = model.eval()(x)[-1]
+        torch.testing.assert_close(frozen(x)[-1], expected)
+        for net in (model, frozen):
+            for parameter in net.parameters():
+                parameter.zero_()
+        assert not model(x)[-1].any()
+        assert frozen(x)[-1].any()
+
+
 def test_inference_modes_do_not_train():
     with pytest.raises(ValueError, match='--inference'):
         benchmark.measure(['V-39+fuse'], benchmark.Setting(1, 64))

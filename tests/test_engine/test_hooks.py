@@ -170,3 +170,12 @@ def test_channels_last():
     after = model(x)[0]
     assert after.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5)
+
+
+def test_channels_last_refuses_ops_that_it_breaks():
+    ops = pytest.importorskip('mmcv.ops', reason='mmcv has no ops')
+    hook = HOOKS.build(dict(type='mmvovnet.ChannelsLastHook'))
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 1), ops.RoIAlign(7))
+    with pytest.raises(ValueError, match="'1' is a RoIAlign"):
+        hook.before_run(SimpleNamespace(model=model))
+    assert model[0].weight.is_contiguous()

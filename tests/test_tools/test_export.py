@@ -51,7 +51,7 @@ def test_export_and_detect(tmp_path):
     cfg.dump(tmp_path / 'config.py')
     torch.manual_seed(0)
     model = build(tmp_path / 'config.py')
-    torch.nn.init.normal_(model.bbox_head.conv_cls.weight, std=0.3)
+    torch.nn.init.normal_(model.bbox_head.conv_cls.weight, std=0.06)
     torch.nn.init.zeros_(model.bbox_head.conv_cls.bias)
     meta = dict(dataset_meta=dict(classes=tuple('abcdefghij')))
     state = dict(state_dict=model.state_dict(), meta=meta)
