@@ -1,17 +1,61 @@
-"""Every config parses, builds, and fits together."""
+"""Every config parses, builds, fits together and makes a step."""
 
+import copy
+import re
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope, init_default_scope
+from torch import nn
 
 from mmvovnet import VoVNet
+from mmvovnet.analysis import count_cost
 
 ROOT = Path(__file__).parents[1] / 'configs'
 CONFIGS = sorted(p for p in ROOT.rglob('*.py') if '_base_' not in p.parts)
-NAMES = [str(p.relative_to(ROOT)) for p in CONFIGS]
+ABLATIONS = [path for path in CONFIGS if path.parent.name == 'ablations']
+LISTED = yaml.safe_load((ROOT / 'metafile.yml').read_text())['Models']
+# The demos have data of their own.
+PUBLIC = [path for path in CONFIGS if path.parent.name != 'demo']
+
+# In CI one config steps for each head, backbone and option; those named here
+# are larger or longer trained versions of others.
+LARGE = re.compile(
+    r'vovnet(57|93|99)|ms-3x|_2x|300e|rtmdet|panoptic|slim-ese|'
+    r'fcos_vovnet39_(gate|no|paper|layers|syncbn|fsdp)'
+)
+
+FOREIGN = re.compile(r'resnet|torchvision|open-mmlab|caffe|\.pth|://')
+PIXELS = {
+    'CocoDataset': [
+        # torchvision, timm and our classifiers
+        ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375], True),
+        # detectron2
+        ([103.53, 116.28, 123.675], [1.0, 1.0, 1.0], False),
+    ],
+    'CIFAR10': [
+        ([125.307, 122.961, 113.8575], [51.5865, 50.847, 51.255], False),
+    ],
+}
+PIXELS['ImageNet'] = PIXELS['ADE20KDataset'] = PIXELS['CocoDataset'][:1]
+PIXELS['CocoPanopticDataset'] = PIXELS['CocoDataset'][:1]
+CLASSES = {
+    'CocoDataset': {80},
+    'CocoPanopticDataset': {80},
+    'CIFAR10': {10},
+    'ImageNet': {1000},
+    'ADE20KDataset': {150},
+}
+
+
+def name(path):
+    return str(path.relative_to(ROOT))
 
 
 @pytest.fixture
@@ -22,12 +66,31 @@ def scope():
 
 
 def load(path):
+    return copy.deepcopy(parse(path.resolve()))
+
+
+@cache
+def parse(path):
     try:
         return Config.fromfile(path)
     except (ModuleNotFoundError, AssertionError) as error:
-        if 'is not installed' in str(error):
+        if 'is not installed' in str(error) or 'mmseg' in str(error):
             pytest.skip(str(error))
         raise
+
+
+def leaves(node, key=''):
+    """Every key and value of a config, those of nested ones too."""
+    if isinstance(node, dict):
+        for inner, value in node.items():
+            yield from leaves(value, inner)
+    elif isinstance(node, list | tuple) and any(
+        isinstance(value, dict) for value in node
+    ):
+        for value in node:
+            yield from leaves(value, key)
+    else:
+        yield key, node
 
 
 def test_names():
@@ -38,62 +101,175 @@ def test_names():
     assert len(set(stems)) == len(stems)
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=NAMES)
+@pytest.mark.parametrize('path', CONFIGS, ids=name)
 def test_config(path, scope):
     cfg = load(path)
     scope(cfg.default_scope)
-    model = MODELS.build(cfg.model)
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model)
 
     assert isinstance(model.backbone, VoVNet)
     channels = list(model.backbone.out_channels)
+    strides = list(model.backbone.out_strides)
     if model.with_neck and hasattr(model.neck, 'in_channels'):
         assert list(model.neck.in_channels) == channels
     if cfg.default_scope == 'mmpretrain':
         assert [model.head.in_channels] == channels
+    if 'roi_head' in cfg.model:
+        for key, value in leaves(cfg.model.roi_head):
+            assert key != 'featmap_strides' or value == strides
+    if 'bbox_head' in cfg.model and 'dcn' not in cfg.model.backbone:
+        of_head = [
+            s[0] if isinstance(s, tuple) else s
+            for s in model.bbox_head.prior_generator.strides
+        ]
+        assert of_head[: len(strides)] == strides
+        with torch.device('meta'):
+            maps = model.extract_feat(torch.rand(1, 3, 64, 96))
+        assert len(maps) == len(of_head)
 
-    assert cfg.runner_type == 'mmvovnet.Runner'
+    flexible = 'strategy' in cfg
+    assert cfg.runner_type == (
+        'FlexibleRunner' if flexible else 'mmvovnet.Runner'
+    )
     assert cfg.custom_imports.imports == ['mmvovnet']
     assert cfg.auto_scale_lr.enable is False
     assert cfg.auto_scale_lr.base_batch_size >= cfg.train_dataloader.batch_size
     assert not cfg.train_dataloader.get('persistent_workers', False)
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=NAMES)
-def test_strides_of_head_and_backbone_agree(path, scope):
+@pytest.mark.parametrize('entry', LISTED, ids=lambda entry: entry['Name'])
+def test_metafile(entry, scope):
+    path = ROOT.parent / entry['Config']
+    assert path.stem == entry['Name']
     cfg = load(path)
+    assert cfg.train_cfg.max_epochs == entry['Metadata']['Epochs']
     scope(cfg.default_scope)
-    if 'bbox_head' not in cfg.model:
-        pytest.skip('no dense head')
-    model = MODELS.build(cfg.model)
-    strides = [
-        s[0] if isinstance(s, tuple) else s
-        for s in model.bbox_head.prior_generator.strides
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model)
+        parts, shape = [model.backbone, model.neck], (3, 800, 1280)
+        if cfg.default_scope == 'mmpretrain':
+            parts.append(model.head)
+            size = 64 if 'cifar10' in path.stem else 224
+            shape = (3, size, size)
+        macs = count_cost(nn.Sequential(*parts), shape).macs
+    count = sum(p.numel() for p in model.parameters())
+    assert entry['Metadata']['Parameters'] == count
+    assert entry['Metadata']['FLOPs'] == macs
+
+
+@pytest.mark.parametrize('path', PUBLIC, ids=name)
+def test_nothing_is_left_of_the_base(path):
+    """No checkpoint, pixels or classes of the config it inherits."""
+    cfg = load(path)
+    assert not cfg.load_from
+    for key, value in leaves(cfg.model):
+        assert not (isinstance(value, str) and FOREIGN.search(value)), key
+
+    kind = cfg.train_dataloader.dataset.type
+    pixels = cfg.model.get('data_preprocessor') or cfg.data_preprocessor
+    swaps = pixels.get('bgr_to_rgb', pixels.get('to_rgb'))
+    assert (pixels.mean, pixels.std, swaps) in PIXELS[kind]
+
+    classes = {
+        value
+        for key, value in leaves([cfg.model, cfg.get('data_preprocessor', {})])
+        if key in ('num_classes', 'num_things_classes')
+    }
+    assert classes == CLASSES[kind]
+
+
+def steps():
+    """Every config, the large ones marked as slow."""
+    return [
+        pytest.param(
+            path,
+            id=name(path),
+            marks=[pytest.mark.slow] if LARGE.search(path.stem) else [],
+        )
+        for path in CONFIGS
     ]
-    expected = list(model.backbone.out_strides)
-    assert strides[: len(expected)] == expected
+
+
+def batch(cfg):
+    """Two random images of 64x64 pixels with labels of the right kind."""
+    shape = (cfg.model.backbone.get('in_channels', 3), 64, 64)
+    classes = max(v for k, v in leaves(cfg.model) if k == 'num_classes')
+    if cfg.default_scope == 'mmpretrain':
+        from mmpretrain.structures import DataSample
+
+        return dict(
+            inputs=list(torch.randint(256, (2, *shape), dtype=torch.uint8)),
+            data_samples=[
+                DataSample().set_gt_label(i % classes) for i in range(2)
+            ],
+        )
+    from mmdet.testing import demo_mm_inputs
+
+    return demo_mm_inputs(
+        2,
+        image_shapes=[shape] * 2,
+        num_items=[2, 2],
+        num_classes=min(classes, 80),
+        with_mask='mask_head' in cfg.model.get('roi_head', {}),
+        with_semantic='semantic_head' in cfg.model,
+    )
+
+
+@pytest.mark.parametrize('path', steps())
+def test_one_step_and_inference(path, scope):
+    cfg = load(path)
+    if cfg.default_scope == 'mmseg':
+        pytest.skip('MMSegmentation has no random batch to test with')
+    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if kind != 'OptimWrapper' and not torch.cuda.is_available():
+        pytest.skip(f'{kind} needs a CUDA device')
+    scope(cfg.default_scope)
+    torch.manual_seed(0)
+    if 'data_preprocessor' in cfg:
+        cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    model = revert_sync_batchnorm(MODELS.build(cfg.model))
+    model.init_weights()
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
+    weight = model.backbone.stages[-1].blocks[-1].aggregate.conv.weight
+    before = weight.detach().clone()
+
+    logs = model.train().train_step(batch(cfg), optimizer)
+    assert torch.isfinite(logs['loss'])
+    assert not weight.equal(before)
+
     with torch.no_grad():
-        model.eval()
-        maps = model.extract_feat(torch.rand(1, 3, 64, 96))
-    assert len(maps) == len(strides)
+        results = model.eval().test_step(batch(cfg))
+    assert len(results) == 2
+    for result in results:
+        if cfg.default_scope == 'mmpretrain':
+            assert torch.isclose(result.pred_score.sum(), torch.ones(()))
+        elif 'semantic_head' in cfg.model:
+            assert result.pred_panoptic_seg.sem_seg.shape[-2:] == (64, 64)
+        else:
+            assert torch.isfinite(result.pred_instances.bboxes).all()
 
 
-@pytest.mark.parametrize(
-    'path',
-    sorted((ROOT / 'ablations').glob('*.py')),
-    ids=lambda path: path.stem,
-)
-def test_an_ablation_is_a_few_lines(path):
-    assert len(path.read_text().splitlines()) <= 10
-    base, ablation = load(ROOT / 'fcos_vovnet39.py'), load(path)
-    if path.stem.startswith('fcos_vovnet39'):
-        changed = {
-            key
-            for key in ablation.model.backbone
-            if ablation.model.backbone[key] != base.model.backbone.get(key)
-        }
-        assert len(changed) == 1
-        ablation.model.backbone = base.model.backbone
-        assert ablation.model == base.model
+@pytest.mark.parametrize('path', ABLATIONS, ids=lambda path: path.stem)
+def test_an_ablation_changes_one_thing_in_a_few_lines(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 10
+    (base,) = re.findall(r"^_base_ = '(.+)'$", text, re.M)
+    base, ablation = load(path.parent / base), load(path)
+    changed = {k for k, v in ablation.items() if v != base.get(k)}
+    if changed != {'model'}:
+        assert changed <= {'optim_wrapper', 'runner_type', 'strategy'}
+        return
+    backbone = base.model.backbone
+    assert (
+        sum(
+            value != backbone.get(key)
+            for key, value in ablation.model.backbone.items()
+        )
+        == 1
+    )
+    ablation.model.backbone = backbone
+    assert ablation.model == base.model
 
 
 def test_the_recipe_of_the_authors():
@@ -107,3 +283,64 @@ def test_the_recipe_of_the_authors():
         type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4
     )
     assert cfg.auto_scale_lr.base_batch_size == 256
+
+
+def test_every_arch_has_a_classifier_by_it():
+    archs = {
+        load(path).model.backbone.arch
+        for path in ROOT.glob('vovnet*_in1k.py')
+        if '300e' not in path.stem
+    }
+    assert archs == set(VoVNet.arch_settings)
+
+
+def test_the_recipe_of_today():
+    cfg = load(ROOT / 'vovnet57-ese_300e_in1k.py')
+    assert cfg.train_cfg.max_epochs == 300
+    assert cfg.optim_wrapper.optimizer.type == 'Lamb'
+    assert [hook.type for hook in cfg.custom_hooks] == ['EMAHook']
+    augments = [a.type for a in cfg.model.train_cfg.augments]
+    assert augments == ['Mixup', 'CutMix']
+    transforms = [t.type for t in cfg.train_dataloader.dataset.pipeline]
+    assert 'RandAugment' in transforms
+
+
+@pytest.mark.parametrize(
+    ('pattern', 'epochs', 'milestones', 'resize'),
+    [
+        ('*_2x', 24, [16, 22], 'Resize'),
+        ('fcos*ms-2x', 24, [16, 22], 'RandomResize'),
+        ('*ms-3x', 36, [27, 33], 'RandomChoiceResize'),
+        ('*scratch-3x', 36, [28, 33], 'Resize'),
+    ],
+)
+def test_published_schedules(pattern, epochs, milestones, resize):
+    paths = list(ROOT.glob(f'{pattern}.py'))
+    assert paths
+    for path in paths:
+        cfg = load(path)
+        lr = 0.01 if path.stem.startswith('fcos') else 0.02
+        assert cfg.optim_wrapper.optimizer.lr == lr
+        assert cfg.train_cfg.max_epochs == epochs
+        _, steps = cfg.param_scheduler
+        assert (steps.end, steps.milestones) == (epochs, milestones)
+        pipeline = cfg.train_dataloader.dataset.pipeline
+        assert [t.type for t in pipeline if 'Resize' in t.type] == [resize]
+        assert cfg.auto_scale_lr.base_batch_size == 16
+
+
+def test_from_scratch_nothing_is_frozen(scope):
+    cfg = load(ROOT / 'mask-rcnn_vovnet39-gn_scratch-3x.py')
+    scope(cfg.default_scope)
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model).train()
+    assert all(p.requires_grad for p in model.parameters())
+    for part in (
+        model.backbone,
+        model.neck,
+        model.roi_head.bbox_head,
+        model.roi_head.mask_head,
+    ):
+        kinds = {type(module).__name__ for module in part.modules()}
+        assert 'GroupNorm' in kinds
+        assert 'BatchNorm2d' not in kinds

@@ -1,3 +1,4 @@
+from .fpnlite import FPNLite
 from .vovnet import VoVNet
 
-__all__ = ['VoVNet']
+__all__ = ['FPNLite', 'VoVNet']

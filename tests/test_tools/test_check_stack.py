@@ -1,0 +1,107 @@
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+spec = importlib.util.spec_from_file_location(
+    'check_stack', ROOT / 'tools' / 'check_stack.py'
+)
+check_stack = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(check_stack)
+
+GOOD = check_stack.KNOWN_GOOD | {
+    'python': '3.11.7',
+    'numpy': '2.4.6',
+    'setuptools': '80.10.2',
+}
+NO_GPU = dict(torch=None, gpu='False', driver=None, mmcv='not available')
+
+
+def remedies(found=GOOD, failed=(), cuda=NO_GPU):
+    return dict(check_stack.problems(found, dict(failed), cuda))
+
+
+def test_the_known_good_set_is_that_of_the_constraints():
+    pins = (ROOT / 'constraints.txt').read_text()
+    assert (
+        dict(re.findall(r'^([\w-]+)==(\S+)$', pins, re.M))
+        == check_stack.KNOWN_GOOD
+    )
+
+
+def test_nothing_is_wrong_with_it():
+    assert remedies() == {}
+
+
+def without(*names):
+    return {k: v for k, v in GOOD.items() if k not in names}
+
+
+NO_OPS = {'mmcv._ext': "No module named 'mmcv._ext'"}
+NO_PKG = {'pkg_resources': "No module named 'pkg_resources'"}
+NO_GL = {'cv2': 'libGL.so.1: cannot open shared object file'}
+
+
+@pytest.mark.parametrize(
+    ('found', 'failed', 'problem', 'remedy'),
+    [
+        (without('torch'), {}, 'torch is not', 'pip install torch'),
+        (without('mmcv'), NO_OPS, 'mmcv is not', 'install_mmcv.py'),
+        (GOOD, NO_OPS, 'mmdet needs the ops', 'install_mmcv.py'),
+        (GOOD | {'mmcv-lite': '2.1.0'}, {}, 'both', 'uninstall -y mmcv mm'),
+        (GOOD | {'mmcv': '2.2.0'}, {}, 'refuses mmcv 2.2.0', 'install_mmcv'),
+        (GOOD, NO_PKG, 'no pkg_resources', 'setuptools>=77.0.3,<81'),
+        (GOOD, NO_GL, 'libGL.so.1', 'opencv-python-headless'),
+        (GOOD | {'python': '3.9.2'}, {}, 'Python 3.9.2', '3.10'),
+        (
+            GOOD | {'torch': '2.2.2+cpu', 'torchvision': '0.17.2'},
+            {},
+            'built for numpy 1',
+            'numpy<2',
+        ),
+        (
+            GOOD | {'torchvision': '0.19.0'},
+            {},
+            'torchvision 0.19.0 is not the one of torch 2.14.1',
+            'torch==2.14.1 torchvision',
+        ),
+    ],
+)
+def test_one_problem_has_one_remedy(found, failed, problem, remedy):
+    ((text, mend),) = remedies(found, failed).items()
+    assert problem in text
+    assert remedy in mend
+
+
+@pytest.mark.parametrize(
+    ('cuda', 'problem'),
+    [
+        (
+            dict(torch='13.0', gpu='True', driver='/bin/x', mmcv='12.8'),
+            'torch has CUDA 13.0 and the ops of mmcv 12.8',
+        ),
+        (
+            dict(torch=None, gpu='False', driver='/bin/x'),
+            'sees no GPU',
+        ),
+    ],
+)
+def test_cuda(cuda, problem):
+    ((text, _),) = remedies(cuda=cuda).items()
+    assert problem in text
+
+
+def test_light_mmcv_is_fine_without_mmdet():
+    found = without('mmcv', 'mmdet', 'mmpretrain') | {'mmcv-lite': '2.1.0'}
+    assert remedies(found, NO_OPS) == {}
+
+
+def test_reports_this_machine(capsys):
+    code = check_stack.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert any(re.match(r'  torch +\d+\.\d+', line) for line in lines)
+    wrong = [line for line in lines if line.startswith('wrong: ')]
+    assert code == bool(wrong)
+    assert all('; remedy: ' in line for line in wrong)

@@ -1,0 +1,127 @@
+"""Write the model tables of the docs: ``python tools/model_tables.py``.
+
+The README's is counted from the archs, docs/zoo.md's come from the metafiles;
+each stands between the comments ``<!-- table: NAME -->`` and
+``<!-- end -->``.
+"""
+
+import re
+from pathlib import Path
+
+import torch
+import yaml
+
+from mmvovnet import VoVNet
+from mmvovnet.analysis import count_cost
+
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / 'README.md', ROOT / 'docs' / 'zoo.md')
+
+# What other code calls the archs.
+ELSEWHERE = {
+    'V-27-slim': 'authors `vovnet27_slim`',
+    'V-39': 'authors `vovnet39`, timm `vovnet39a`¹',
+    'V-57': 'authors `vovnet57`, timm `vovnet57a`¹',
+    'V-93': 'vov-net `V-93`',
+    'V-99': '-',
+    'V-19-slim-dw-eSE': 'detectron2 `V-19-slim-dw-eSE`, timm '
+    '`ese_vovnet19b_slim_dw`',
+    'V-19-dw-eSE': 'detectron2 `V-19-dw-eSE`, timm `ese_vovnet19b_dw`',
+    'V-19-slim-eSE': 'detectron2 `V-19-slim-eSE`, timm `ese_vovnet19b_slim`',
+    'V-19-eSE': 'detectron2 `V-19-eSE`',
+    'V-39-eSE': 'detectron2 `V-39-eSE`, timm `ese_vovnet39b`²',
+    'V-57-eSE': 'detectron2 `V-57-eSE`, timm `ese_vovnet57b`²',
+    'V-99-eSE': 'detectron2 and mmdet3d `V-99-eSE`, timm `ese_vovnet99b`²',
+}
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Lay out a Markdown table."""
+    lines = [head, ['---'] * len(head), *rows]
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def family() -> str:
+    """The archs, what they cost, and what other code calls them."""
+    rows = []
+    for arch in VoVNet.arch_settings:
+        with torch.device('meta'):
+            cost = count_cost(VoVNet(arch), (3, 224, 224))
+        rows.append(
+            [
+                f'`{arch}`',
+                f'{cost.parameters / 1e6:.2f} M',
+                f'{cost.macs / 1e9:.2f}',
+                ELSEWHERE[arch],
+            ]
+        )
+    return table(['arch', 'parameters', 'GMACs at 224', 'elsewhere'], rows)
+
+
+def listed() -> list[dict]:
+    """The models of all metafiles."""
+    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
+    return [
+        model
+        for path in index['Import']
+        for model in yaml.safe_load((ROOT / path).read_text())['Models']
+    ]
+
+
+def zoo(models: list[dict]) -> str:
+    """What models cost and reach; metrics' names as the metafile has them."""
+    results = [result for m in models for result in m.get('Results', [])]
+    metrics = list(dict.fromkeys(k for r in results for k in r['Metrics']))
+    rows = []
+    for model in models:
+        meta = model['Metadata']
+        results = model.get('Results', [])
+        values = {k: v for r in results for k, v in r['Metrics'].items()}
+        row = [
+            f'`{model["Name"]}`',
+            f'{meta["Parameters"] / 1e6:.2f} M',
+            f'{meta["FLOPs"] / 1e9:.1f}',
+            str(meta['Epochs']),
+            *(str(values.get(name, '')) for name in metrics),
+        ]
+        if metrics:
+            source = results[0]['Source'] if results else ''
+            row.append(source and f'[{source.split("/", 3)[3]}]({source})')
+        rows.append(row)
+    head = ['config', 'parameters', 'GMACs', 'epochs', *metrics]
+    return table(head + ['source'] * bool(metrics), rows)
+
+
+def tables() -> dict[str, str]:
+    """Every table by its name: the family, and one per head."""
+    groups: dict[str, list[dict]] = {}
+    for model in listed():
+        head = model['Name'].partition('vovnet')[0]
+        name = head.strip('_') or 'classifier'
+        groups.setdefault(name, []).append(model)
+    return {'family': family()} | {k: zoo(v) for k, v in groups.items()}
+
+
+def render(page: str, tables: dict[str, str]) -> str:
+    """Replace the tables of a page.
+
+    Raises:
+        KeyError: If the page has a table that is not among ``tables``.
+    """
+    return re.sub(
+        r'<!-- table: (\S+) -->.*?<!-- end -->',
+        lambda m: f'<!-- table: {m[1]} -->\n\n{tables[m[1]]}\n\n<!-- end -->',
+        page,
+        flags=re.DOTALL,
+    )
+
+
+def main() -> None:
+    """Rewrite the pages."""
+    found = tables()
+    for page in PAGES:
+        page.write_text(render(page.read_text(), found))
+
+
+if __name__ == '__main__':
+    main()
