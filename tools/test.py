@@ -16,10 +16,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='path or URL of the checkpoint')
     parser.add_argument('--work-dir', help='folder for logs and metrics')
     parser.add_argument('--out', help='.pkl file for the predictions')
-    parser.add_argument(
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument(
         '--fuse',
         action='store_true',
         help='fold batch norms into convs first, as mmvovnet.deploy.fuse does',
+    )
+    forms.add_argument(
+        '--accelerate',
+        action='store_true',
+        help='on a CPU: fold, and use the kernels of mmvovnet.deploy',
     )
     parser.add_argument(
         '--show', action='store_true', help='show the predictions'
@@ -84,10 +90,10 @@ def main() -> None:
         runner.test_evaluator.metrics.append(
             METRICS.build(dict(type=dump, out_file_path=args.out))
         )
-    if args.fuse:
-        from mmvovnet.deploy import FuseHook
+    if args.fuse or args.accelerate:
+        from mmvovnet.deploy import FuseHook, accelerate, fuse
 
-        runner.register_hook(FuseHook())
+        runner.register_hook(FuseHook(accelerate if args.accelerate else fuse))
     runner.test()
 
 

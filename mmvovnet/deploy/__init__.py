@@ -1,5 +1,6 @@
 """Models made ready for inference: folded, exported, run."""
 
+from .accelerate import accelerate
 from .export import build, describe, export
 from .fuse import fuse
 from .hook import FuseHook
@@ -8,6 +9,7 @@ from .runtime import Exported, load
 __all__ = [
     'Exported',
     'FuseHook',
+    'accelerate',
     'build',
     'describe',
     'export',

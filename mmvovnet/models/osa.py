@@ -97,6 +97,11 @@ class OSAModule(BaseModule):
         self.gate = GATES[gate] and GATES[gate](out_channels)
         self.drop_path = DropPath(drop_path) if drop_path else None
 
+    @staticmethod
+    def concat(outputs: list[Tensor]) -> Tensor:
+        """Join the module's input and its layers' outputs."""
+        return torch.cat(outputs, dim=1)
+
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, in_channels, H, W)`` to ``(N, out_channels, H, W)``."""
         outputs = [x]
@@ -104,7 +109,7 @@ class OSAModule(BaseModule):
         for layer in self.layers:
             out = layer(out)
             outputs.append(out)
-        out = self.aggregate(torch.cat(outputs, dim=1))
+        out = self.aggregate(self.concat(outputs))
         if self.gate is not None:
             out = self.gate(out)
         if self.drop_path is not None:

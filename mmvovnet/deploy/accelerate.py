@@ -1,0 +1,282 @@
+"""Convs and One-Shot Aggregation by kernels of this package, on CPUs."""
+
+import hashlib
+import logging
+import os
+import subprocess
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import ConvModule
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from ..models.osa import OSAModule
+from .fuse import fuse
+
+Model = TypeVar('Model', bound=nn.Module)
+
+# G of arXiv 1509.09308, section 4.3, for F(4x4, 3x3).
+FILTER_TRANSFORM = (
+    (1 / 4, 0, 0),
+    (-1 / 6, -1 / 6, -1 / 6),
+    (-1 / 6, 1 / 6, -1 / 6),
+    (1 / 24, 1 / 12, 1 / 6),
+    (1 / 24, -1 / 12, 1 / 6),
+    (0, 0, 1),
+)
+
+
+# The instruction sets that the kernels are worth compiling for.
+LEVELS = {'avx2': 'v3', 'avx512': 'v4'}
+
+
+def accelerate(model: Model) -> Model:
+    """Fold a model, and let kernels of this package do its convs on a CPU.
+
+    3x3 convs of stride 1 are done by Winograd's method (arXiv 1509.09308),
+    with a quarter of the multiplications, and the aggregation of an OSA
+    module reads the layers' outputs where they are, without concatenating
+    them. Outputs equal those of the model to 1e-4 of their largest value.
+
+    The kernels are compiled on first use, in about ten seconds, and kept in
+    ``~/.cache/mmvovnet``; without a C++ compiler a warning is logged and the
+    model is just folded. They work in float32 on a CPU; in another precision,
+    on a GPU, where a gradient is wanted and while a model is exported,
+    PyTorch's own do. Their transformed weights take four times the memory of
+    the 3x3 convs' weights.
+
+    Args:
+        model (nn.Module): A model in eval mode: a backbone, a detector, a
+            classifier. It is not changed.
+
+    Returns:
+        nn.Module: A new model, as :func:`fuse` gives it, with the same state
+        dict.
+
+    Raises:
+        ValueError: If the model can't be folded, see :func:`fuse`, or has
+            compiled ops of mmcv, such as RoI align, which give wrong results
+            in the channels-last layout that the kernels put out.
+    """
+    model = fuse(model)
+    for name, module in model.named_modules():
+        if type(module).__module__.startswith('mmcv.ops'):
+            raise ValueError(
+                f"can't accelerate '{name}': {type(module).__name__} of mmcv "
+                'gives wrong results in the channels-last layout; fuse(model) '
+                'works'
+            )
+    if not load_kernels():
+        return model
+    for module in list(model.modules()):
+        if isinstance(module, ConvModule) and _is_winograd(module.conv):
+            _take(module, WinogradConv2d)
+        elif isinstance(module, OSAModule) and _is_aggregate(module):
+            _take(module.aggregate, AggregateConv2d)
+            module.concat = tuple  # which an AggregateConv2d takes
+        else:
+            for name, child in module.named_children():
+                if _is_winograd(child):
+                    setattr(module, name, WinogradConv2d(child))
+    return model
+
+
+@cache
+def load_kernels() -> bool:
+    """Load the kernels; compile them, if that was not done before.
+
+    Returns:
+        bool: Whether they can be used.
+    """
+    try:
+        torch.ops.load_library(_compile())
+    except (OSError, subprocess.CalledProcessError) as error:
+        print_log(
+            'accelerate: the kernels can not be used, so the model is just '
+            'folded; they need AVX2 or AVX-512 and g++ (apt-get install g++, '
+            'or name another compiler in CXX): '
+            f'{getattr(error, "stderr", None) or error}',
+            logger='current',
+            level=logging.WARNING,
+        )
+        return False
+
+    @torch.library.register_fake('mmvovnet::winograd')
+    def _(x: Tensor, weight: Tensor, bias: Tensor, activate: bool) -> Tensor:
+        return _empty(x, bias)
+
+    @torch.library.register_fake('mmvovnet::aggregate')
+    def _(
+        xs: list[Tensor], weight: Tensor, bias: Tensor, activate: bool
+    ) -> Tensor:
+        return _empty(xs[0], bias)
+
+    return True
+
+
+def _compile() -> Path:
+    capability = torch.backends.cpu.get_cpu_capability().lower()
+    if capability not in LEVELS:
+        raise OSError(f"no kernels for the instruction set '{capability}'")
+    home = Path(torch.__file__).parent
+    source = Path(__file__).with_name('kernels.cpp')
+    command = [
+        *os.environ.get('CXX', 'g++').split(),
+        *('-std=c++20', '-O3', '-fopenmp', '-shared', '-fPIC'),
+        f'-march=x86-64-{LEVELS[capability]}',
+        f'-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}',
+        f'-I{home / "include"}',
+        f'-L{home / "lib"}',
+        f'-Wl,-rpath,{home / "lib"}',
+        str(source),
+        *('-ltorch', '-ltorch_cpu', '-lc10'),
+    ]
+    key = '\0'.join([torch.__version__, source.read_text(), *command])
+    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+    cache_home = Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache'))
+    library = cache_home / 'mmvovnet' / f'kernels-{digest}.so'
+    if not library.exists():
+        library.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=library.parent) as folder:
+            made = Path(folder, library.name)
+            subprocess.run(
+                [*command, '-o', str(made)],
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            made.replace(library)
+    return library
+
+
+def _empty(x: Tensor, bias: Tensor) -> Tensor:
+    shape = (x.shape[0], bias.shape[0], *x.shape[2:])
+    return x.new_empty(shape).to(memory_format=torch.channels_last)
+
+
+def _is_aggregate(module: OSAModule) -> bool:
+    conv = module.aggregate.conv
+    return type(conv) is nn.Conv2d and conv.out_channels % 16 == 0
+
+
+def _is_winograd(conv: nn.Module) -> bool:
+    return (
+        type(conv) is nn.Conv2d
+        and conv.kernel_size == (3, 3)
+        and conv.stride == conv.dilation == conv.padding == (1, 1)
+        and conv.padding_mode == 'zeros'
+        and conv.groups == 1
+        and conv.in_channels % 16 == conv.out_channels % 16 == 0
+    )
+
+
+def _take(unit: ConvModule, kind: 'type[_PackedConv2d]') -> None:
+    """Put a conv in the place of a unit's, with the activation behind it."""
+    activate = (
+        unit.with_activation
+        and not unit.with_norm
+        and unit.order.index('conv') < unit.order.index('act')
+        and type(unit.activate) is nn.ReLU
+    )
+    if activate:
+        unit.with_activation = False
+    unit.conv = kind(unit.conv, activate)
+
+
+class _PackedConv2d(nn.Conv2d):
+    """A conv, and perhaps a ReLU, with its weight packed for a kernel.
+
+    Args:
+        conv (nn.Conv2d): The conv in whose place it comes, and whose
+            parameters it has.
+        activate (bool): Whether a ReLU follows. Defaults to False.
+    """
+
+    def __init__(self, conv: nn.Conv2d, activate: bool = False) -> None:
+        super().__init__(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,
+            padding=conv.padding,
+            bias=conv.bias is not None,
+            device='meta',
+        )
+        self.weight, self.bias = conv.weight, conv.bias
+        self.train(conv.training)
+        self.activate = activate
+        self.register_buffer('packed', None, persistent=False)
+        self.register_buffer('offset', None, persistent=False)
+        self._pack()
+
+    def _transform(self) -> Tensor:
+        """Give the weight as ``(..., C, K)``."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def _pack(self) -> None:
+        """Lay the weight out as ``(..., K / panel, C, panel)``."""
+        panel = torch.ops.mmvovnet.panel()
+        weight = F.pad(self._transform(), (0, -self.out_channels % panel))
+        weight = weight.unflatten(-1, (-1, panel)).movedim(-2, -3)
+        self.packed = weight.contiguous()
+        self.offset = (
+            weight.new_zeros(self.out_channels)
+            if self.bias is None
+            else self.bias.detach()
+        )
+
+    def _load_from_state_dict(self, *args) -> None:
+        super()._load_from_state_dict(*args)
+        self._pack()
+
+    def _serves(self, x: Tensor) -> bool:
+        """Whether a kernel can do this input."""
+        return (
+            x.device.type == 'cpu'
+            and x.dtype == self.packed.dtype == torch.float32
+            and not (torch.is_grad_enabled() and x.requires_grad)
+            and not torch.is_autocast_enabled('cpu')
+            and not torch.jit.is_tracing()
+            and not torch.compiler.is_exporting()
+        )
+
+    def _plain(self, x: Tensor) -> Tensor:
+        out = super().forward(x)
+        return F.relu_(out) if self.activate else out
+
+
+class WinogradConv2d(_PackedConv2d):
+    """A 3x3 conv by F(4x4, 3x3) of arXiv 1509.09308, section 4.3."""
+
+    def _transform(self) -> Tensor:
+        g = self.weight.new_tensor(FILTER_TRANSFORM, dtype=torch.float64)
+        weight = torch.einsum('ia,kcab,jb->ijck', g, self.weight.double(), g)
+        return weight.flatten(0, 1).to(self.weight.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, C, H, W)`` to ``(N, K, H, W)``."""
+        if not self._serves(x):
+            return self._plain(x)
+        return torch.ops.mmvovnet.winograd(
+            x, self.packed, self.offset, self.activate
+        )
+
+
+class AggregateConv2d(_PackedConv2d):
+    """A 1x1 conv on maps that would be concatenated for it."""
+
+    def _transform(self) -> Tensor:
+        return self.weight.flatten(1).t()
+
+    def forward(self, xs: tuple[Tensor, ...]) -> Tensor:
+        """Map maps of ``(N, C_i, H, W)`` to ``(N, K, H, W)``."""
+        if not self._serves(xs[0]):
+            return self._plain(torch.cat(xs, dim=1))
+        return torch.ops.mmvovnet.aggregate(
+            xs, self.packed, self.offset, self.activate
+        )
