@@ -5,8 +5,10 @@ A row names a model and the modes that it runs in, as ``SOURCE:MODEL+MODE``::
     V-39                            ours
     V-39+memory_efficient           ours, an option of VoVNet set to True
     timm:vovnet39a+checkpoint       timm's, with its gradient checkpointing
+    mmvovnet:PeleeNet               a peer that is built here
     torchvision:densenet121+compile
     V-39+fuse                       for inference: mmvovnet.deploy.fuse
+    V-39+accelerate                 and mmvovnet.deploy.accelerate
     V-39+fuse+freeze                compiled as well, with frozen weights
     V-39+onnx, V-39+openvino        for inference: exported files
 
@@ -36,8 +38,10 @@ from torch import Tensor, nn
 from ..models import VoVNet
 from .cost import Cost, count_cost, saved_bytes
 
-MODES = ('memory_efficient', 'with_cp', 'checkpoint', 'compile')
-INFERENCE_MODES = ('fuse', 'freeze', 'onnx', 'openvino')
+# Options of VoVNet that a row may set to True.
+OPTIONS = ('memory_efficient', 'with_cp', 'bottleneck')
+MODES = (*OPTIONS, 'checkpoint', 'compile')
+INFERENCE_MODES = ('fuse', 'accelerate', 'freeze', 'onnx', 'openvino')
 
 
 def _mmpretrain(name: str) -> nn.Module:
@@ -60,9 +64,16 @@ def _torchvision(name: str) -> nn.Module:
     return getattr(model, 'features', model)
 
 
+def _peer(name: str) -> nn.Module:
+    from ..models import peers
+
+    return getattr(peers, name)()
+
+
 # Where models come from: a function of a name that builds the backbone.
 SOURCES: dict[str, Callable[..., nn.Module]] = {
     '': VoVNet,
+    'mmvovnet': _peer,
     'timm': _timm,
     'mmpretrain': _mmpretrain,
     'torchvision': _torchvision,
@@ -88,6 +99,8 @@ ROWS = (
     'torchvision:densenet121',
     'torchvision:densenet161',
     'torchvision:densenet201',
+    'mmvovnet:PeleeNet',
+    'mmvovnet:DSODDenseNet',
 )
 QUICK_ROWS = (
     'V-39',
@@ -213,13 +226,13 @@ def build(row: str) -> nn.Module:
             f'unknown source {source!r} in row {row!r}; '
             f'choose one of {[s for s in SOURCES if s]}, or none for ours'
         )
-    options = {m: True for m in modes if m in ('memory_efficient', 'with_cp')}
+    options = {m: True for m in modes if m in OPTIONS}
     known = MODES + INFERENCE_MODES
     unknown = [mode for mode in modes if mode not in known]
     if unknown or (options and source):
         raise ValueError(
             f'row {row!r} has modes that {source or "VoVNet"} does not have; '
-            f'modes are {known}, the first two for ours only'
+            f'modes are {known}, the first {len(OPTIONS)} for ours only'
         )
     model = SOURCES[source](name, **options)
     if 'checkpoint' in modes:
@@ -241,7 +254,7 @@ def deploy(model: nn.Module, row: str) -> nn.Module:
         nn.Module: The model in that form, in eval mode; itself without such
         modes.
     """
-    from mmvovnet.deploy import fuse
+    from mmvovnet.deploy import accelerate, fuse
 
     modes = row.split('+')[1:]
     if not set(modes) & set(INFERENCE_MODES):
@@ -249,6 +262,8 @@ def deploy(model: nn.Module, row: str) -> nn.Module:
     model.eval()
     if 'fuse' in modes:
         model = fuse(model)
+    if 'accelerate' in modes:
+        model = accelerate(model)
     if 'freeze' in modes:
         model = _Frozen(model)
     for form in {'onnx', 'openvino'} & set(modes):
@@ -400,13 +415,15 @@ def energy_meter(device: str) -> Callable[[], float] | None:
     if device.startswith('cuda'):
         try:
             import pynvml
-
+        except ImportError:
+            return None
+        try:
             pynvml.nvmlInit()
             handle = pynvml.nvmlDeviceGetHandleByUUID(
                 f'GPU-{torch.cuda.get_device_properties(device).uuid}'
             )
             pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
-        except (ImportError, pynvml.NVMLError):
+        except pynvml.NVMLError:
             return None
         return lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3
     packages = [
