@@ -188,6 +188,13 @@ def _take(unit: ConvModule, kind: 'type[_PackedConv2d]') -> None:
     unit.conv = kind(unit.conv, activate)
 
 
+def _is_exporting() -> bool:
+    # PyTorch before 2.7 tells no export from a compilation.
+    known = hasattr(torch.compiler, 'is_exporting')
+    compiler = torch.compiler
+    return compiler.is_exporting() if known else compiler.is_compiling()
+
+
 class _PackedConv2d(nn.Conv2d):
     """A conv, and perhaps a ReLU, with its weight packed for a kernel.
 
@@ -242,7 +249,7 @@ class _PackedConv2d(nn.Conv2d):
             and not (torch.is_grad_enabled() and x.requires_grad)
             and not torch.is_autocast_enabled('cpu')
             and not torch.jit.is_tracing()
-            and not torch.compiler.is_exporting()
+            and not _is_exporting()
         )
 
     def _plain(self, x: Tensor) -> Tensor:

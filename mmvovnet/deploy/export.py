@@ -400,6 +400,7 @@ class Boxes(nn.Module):
                 "boxes can't be decoded here; export it with outputs='raw'"
             )
         self.model = model
+        self.least = head.test_cfg.get('min_bbox_size', -1)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Map images, shape (N, C, H, W), to boxes and scores.
@@ -412,21 +413,11 @@ class Boxes(nn.Module):
         head = self.model.bbox_head
         levels = self.model(images, mode='tensor')
         batch = images.size(0)
-
-        def merge(maps: list[Tensor], channels: int) -> Tensor:
-            return torch.cat(
-                [
-                    m.permute(0, 2, 3, 1).reshape(batch, -1, channels)
-                    for m in maps
-                ],
-                dim=1,
-            )
-
-        scores = merge(levels[0], head.cls_out_channels).sigmoid()
+        scores = _merge(levels[0], head.cls_out_channels).sigmoid()
         keep = scores > head.test_cfg['score_thr']
         if len(levels) == 3:
-            scores = scores * merge(levels[2], 1).sigmoid()
-        deltas = merge(levels[1], head.bbox_coder.encode_size)
+            scores = scores * _merge(levels[2], 1).sigmoid()
+        deltas = _merge(levels[1], head.bbox_coder.encode_size)
         priors = torch.cat(
             head.prior_generator.grid_priors(
                 [m.shape[-2:] for m in levels[0]],
@@ -444,13 +435,20 @@ class Boxes(nn.Module):
         )
         boxes = boxes.view(batch, -1, 4)
         sides = boxes[..., 2:] - boxes[..., :2]
-        least = head.test_cfg.get('min_bbox_size', -1)
-        keep = keep & (sides > least).all(dim=-1, keepdim=True)
+        keep = keep & (sides > self.least).all(dim=-1, keepdim=True)
         return boxes, (scores * keep).transpose(1, 2)
 
     def names(self, outputs: tuple[Tensor, ...]) -> list[str]:
         """Name the outputs."""
         return ['all_boxes', 'all_scores']
+
+
+def _merge(maps: list[Tensor], channels: int) -> Tensor:
+    """Bring maps of (N, A * channels, H_i, W_i) to (N, B, channels)."""
+    return torch.cat(
+        [m.permute(0, 2, 3, 1).reshape(m.size(0), -1, channels) for m in maps],
+        dim=1,
+    )
 
 
 def _flatten(outputs: Any) -> tuple[Tensor, ...]:
