@@ -13,6 +13,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope, init_default_scope
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from mmvovnet import VoVNet
 from mmvovnet.analysis import count_cost
@@ -21,14 +22,24 @@ ROOT = Path(__file__).parents[1] / 'configs'
 CONFIGS = sorted(p for p in ROOT.rglob('*.py') if '_base_' not in p.parts)
 ABLATIONS = [path for path in CONFIGS if path.parent.name == 'ablations']
 LISTED = yaml.safe_load((ROOT / 'metafile.yml').read_text())['Models']
-# The demos have data of their own.
-PUBLIC = [path for path in CONFIGS if path.parent.name != 'demo']
+# The demos have data of their own, and peers a backbone.
+PEERS = [
+    path
+    for path in CONFIGS
+    if path.parent.name in ('evidence', 'refinedet_peers')
+]
+PUBLIC = [
+    path
+    for path in CONFIGS
+    if path.parent.name != 'demo' and path not in PEERS
+]
 
 # In CI one config steps for each head, backbone and option; those named here
 # are larger or longer trained versions of others.
 LARGE = re.compile(
     r'vovnet(57|93|99)|ms-3x|_2x|300e|rtmdet|panoptic|slim-ese|'
-    r'fcos_vovnet39_(gate|no|paper|layers|syncbn|fsdp)'
+    r'fcos_vovnet39_(gate|no|paper|layers|syncbn|fsdp)|'
+    r'refinedet512|refinedet320_(vovnet39|resnet)'
 )
 
 FOREIGN = re.compile(r'resnet|torchvision|open-mmlab|caffe|\.pth|://')
@@ -39,6 +50,7 @@ PIXELS = {
         # detectron2
         ([103.53, 116.28, 123.675], [1.0, 1.0, 1.0], False),
     ],
+    'VOCDataset': [([123.675, 116.28, 103.53], [58.395, 57.12, 57.375], True)],
     'CIFAR10': [
         ([125.307, 122.961, 113.8575], [51.5865, 50.847, 51.255], False),
     ],
@@ -48,6 +60,7 @@ PIXELS['CocoPanopticDataset'] = PIXELS['CocoDataset'][:1]
 CLASSES = {
     'CocoDataset': {80},
     'CocoPanopticDataset': {80},
+    'VOCDataset': {20},
     'CIFAR10': {10},
     'ImageNet': {1000},
     'ADE20KDataset': {150},
@@ -93,6 +106,32 @@ def leaves(node, key=''):
         yield key, node
 
 
+def dataset_of(loader):
+    """The data set itself, without what repeats it or joins several."""
+    dataset = loader.dataset
+    while 'dataset' in dataset or 'datasets' in dataset:
+        dataset = dataset.get('dataset') or dataset.datasets[0]
+    return dataset
+
+
+def epochs(cfg):
+    """How often a training sees an image."""
+    loop, loader = cfg.train_cfg, cfg.train_dataloader
+    if 'max_epochs' in loop:
+        return loop.max_epochs * loader.dataset.get('times', 1)
+    images = {'CocoDataset': 118287, 'VOCDataset': 5011 + 11540}
+    return round(
+        loop.max_iters
+        * cfg.auto_scale_lr.base_batch_size
+        / images[dataset_of(loader).type]
+    )
+
+
+def input_size(cfg):
+    """Pixels that suffice; SSD's last conv needs all of the image."""
+    return 300 if cfg.model.get('neck', {}).get('type') == 'SSDNeck' else 64
+
+
 def test_names():
     """mim lowers the case of a query and finds a config by its base name."""
     stems = [path.stem for path in CONFIGS]
@@ -108,6 +147,20 @@ def test_config(path, scope):
     with torch.device('meta'):
         model = MODELS.build(cfg.model)
 
+    if path not in PEERS:
+        fits_together(model, cfg)
+
+    flexible = 'strategy' in cfg
+    assert cfg.runner_type == (
+        'FlexibleRunner' if flexible else 'mmvovnet.Runner'
+    )
+    assert cfg.custom_imports.imports[0] == 'mmvovnet'
+    assert cfg.auto_scale_lr.enable is False
+    assert cfg.auto_scale_lr.base_batch_size >= cfg.train_dataloader.batch_size
+    assert not cfg.train_dataloader.get('persistent_workers', False)
+
+
+def fits_together(model, cfg):
     assert isinstance(model.backbone, VoVNet)
     channels = list(model.backbone.out_channels)
     strides = list(model.backbone.out_strides)
@@ -125,17 +178,10 @@ def test_config(path, scope):
         ]
         assert of_head[: len(strides)] == strides
         with torch.device('meta'):
-            maps = model.extract_feat(torch.rand(1, 3, 64, 96))
+            size = input_size(cfg)
+            images = torch.rand(1, 3, size, size + 32)
+            maps = model.eval().extract_feat(images)
         assert len(maps) == len(of_head)
-
-    flexible = 'strategy' in cfg
-    assert cfg.runner_type == (
-        'FlexibleRunner' if flexible else 'mmvovnet.Runner'
-    )
-    assert cfg.custom_imports.imports == ['mmvovnet']
-    assert cfg.auto_scale_lr.enable is False
-    assert cfg.auto_scale_lr.base_batch_size >= cfg.train_dataloader.batch_size
-    assert not cfg.train_dataloader.get('persistent_workers', False)
 
 
 @pytest.mark.parametrize('entry', LISTED, ids=lambda entry: entry['Name'])
@@ -143,16 +189,23 @@ def test_metafile(entry, scope):
     path = ROOT.parent / entry['Config']
     assert path.stem == entry['Name']
     cfg = load(path)
-    assert cfg.train_cfg.max_epochs == entry['Metadata']['Epochs']
+    assert epochs(cfg) == entry['Metadata']['Epochs']
     scope(cfg.default_scope)
     with torch.device('meta'):
         model = MODELS.build(cfg.model)
-        parts, shape = [model.backbone, model.neck], (3, 800, 1280)
-        if cfg.default_scope == 'mmpretrain':
-            parts.append(model.head)
-            size = 64 if 'cifar10' in path.stem else 224
-            shape = (3, size, size)
-        macs = count_cost(nn.Sequential(*parts), shape).macs
+        fixed = re.match(r'(?:refinedet|ssd|dsod)(\d+)_', path.stem)
+        if fixed:  # the whole model, as published
+            size = int(fixed[1])
+            with FlopCounterMode(display=False) as counter, torch.no_grad():
+                model.eval()(torch.zeros(1, 3, size, size))
+            macs = counter.get_total_flops() // 2
+        else:
+            parts, shape = [model.backbone, model.neck], (3, 800, 1280)
+            if cfg.default_scope == 'mmpretrain':
+                parts.append(model.head)
+                size = 64 if 'cifar10' in path.stem else 224
+                shape = (3, size, size)
+            macs = count_cost(nn.Sequential(*parts), shape).macs
     count = sum(p.numel() for p in model.parameters())
     assert entry['Metadata']['Parameters'] == count
     assert entry['Metadata']['FLOPs'] == macs
@@ -166,7 +219,7 @@ def test_nothing_is_left_of_the_base(path):
     for key, value in leaves(cfg.model):
         assert not (isinstance(value, str) and FOREIGN.search(value)), key
 
-    kind = cfg.train_dataloader.dataset.type
+    kind = dataset_of(cfg.train_dataloader).type
     pixels = cfg.model.get('data_preprocessor') or cfg.data_preprocessor
     swaps = pixels.get('bgr_to_rgb', pixels.get('to_rgb'))
     assert (pixels.mean, pixels.std, swaps) in PIXELS[kind]
@@ -192,8 +245,9 @@ def steps():
 
 
 def batch(cfg):
-    """Two random images of 64x64 pixels with labels of the right kind."""
-    shape = (cfg.model.backbone.get('in_channels', 3), 64, 64)
+    """Two small random images with labels of the right kind."""
+    size = input_size(cfg)
+    shape = (cfg.model.backbone.get('in_channels', 3), size, size)
     classes = max(v for k, v in leaves(cfg.model) if k == 'num_classes')
     if cfg.default_scope == 'mmpretrain':
         from mmpretrain.structures import DataSample
@@ -231,7 +285,7 @@ def test_one_step_and_inference(path, scope):
     model = revert_sync_batchnorm(MODELS.build(cfg.model))
     model.init_weights()
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
-    weight = model.backbone.stages[-1].blocks[-1].aggregate.conv.weight
+    weight = [p for p in model.backbone.parameters() if p.dim() > 1][-1]
     before = weight.detach().clone()
 
     logs = model.train().train_step(batch(cfg), optimizer)

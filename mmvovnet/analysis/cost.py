@@ -50,7 +50,9 @@ def count_cost(model: nn.Module, shape: tuple[int, int, int]) -> Cost:
 
     def count(module: nn.Module, inputs: tuple, out: Tensor) -> None:
         weight = module.weight
-        cost.macs += out.numel() * weight[0].numel()
+        # A transposed conv applies its weight once per input position.
+        values = inputs[0] if getattr(module, 'transposed', False) else out
+        cost.macs += values.numel() * weight[0].numel()
         cost.activations += out.numel()
         cost.memory_access += inputs[0].numel() + out.numel() + weight.numel()
 

@@ -370,7 +370,9 @@ class RawOutputs(nn.Module):
         if not hasattr(self.model, 'bbox_head'):
             return ['logits']
         levels = len(self.model.bbox_head.prior_generator.strides)
-        kinds = ('scores', 'boxes', 'factors')[: len(outputs) // levels]
+        kinds = getattr(
+            self.model, 'output_kinds', ('scores', 'boxes', 'factors')
+        )[: len(outputs) // levels]
         return [f'{kind}{i}' for kind in kinds for i in range(levels)]
 
 

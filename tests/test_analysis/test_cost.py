@@ -89,3 +89,10 @@ def test_saved_bytes_equals_hooks():
         outs = model(x)
     assert saved_bytes(model, x) == sum(seen.values())
     del outs
+
+
+def test_transposed_conv():
+    conv = nn.ConvTranspose2d(4, 6, 2, stride=2)
+    cost = count_cost(conv, (4, 5, 5))
+    assert cost.macs == 4 * 5 * 5 * (6 * 2 * 2)
+    assert cost.activations == 6 * 10 * 10

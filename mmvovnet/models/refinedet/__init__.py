@@ -1,0 +1,19 @@
+"""RefineDet (arXiv 1711.06897), the paper's own detector, for MMDetection."""
+
+from .arm_head import ARMHead
+from .assigner import BipartiteAssigner
+from .detector import RefineDet
+from .neck import TransferConnectionNeck
+from .odm_head import ODMHead
+from .ssd_head import SSDHead
+from .vgg import RefineDetVGG
+
+__all__ = [
+    'ARMHead',
+    'BipartiteAssigner',
+    'ODMHead',
+    'RefineDet',
+    'RefineDetVGG',
+    'SSDHead',
+    'TransferConnectionNeck',
+]

@@ -1,0 +1,68 @@
+"""The matching of SSD and RefineDet."""
+
+from mmdet.models.task_modules.assigners import AssignResult, MaxIoUAssigner
+from mmdet.registry import TASK_UTILS
+from torch import Tensor
+
+
+@TASK_UTILS.register_module()
+class BipartiteAssigner(MaxIoUAssigner):
+    """Every object gets a prior of its own, then what overlaps it enough.
+
+    Pairs of object and prior are taken by falling overlap, each object and
+    each prior once (arXiv 1512.02325, section 2.2); then every other prior
+    goes to the object that it overlaps most, if by ``pos_iou_thr``.
+    ``MaxIoUAssigner`` instead lets each object take its best prior in turn:
+    of two that share it the first is left without, and an object that no
+    prior touches takes an arbitrary one.
+
+    Args:
+        pos_iou_thr (float): Overlap from which a prior is positive.
+        neg_iou_thr (float): Overlap below which it is negative; in between it
+            is ignored.
+        **kwargs: As for ``MaxIoUAssigner``.
+
+    Example:
+        >>> import torch
+        >>> overlaps = torch.tensor([[0.9, 0.2, 0.0], [0.8, 0.1, 0.0]])
+        >>> assigner = BipartiteAssigner(pos_iou_thr=0.5, neg_iou_thr=0.5)
+        >>> labels = torch.tensor([4, 7])
+        >>> assigner.assign_wrt_overlaps(overlaps, labels).gt_inds
+        tensor([1, 2, 0])
+    """
+
+    def __init__(
+        self, pos_iou_thr: float, neg_iou_thr: float, **kwargs
+    ) -> None:
+        super().__init__(
+            pos_iou_thr, neg_iou_thr, match_low_quality=False, **kwargs
+        )
+
+    def assign_wrt_overlaps(
+        self, overlaps: Tensor, gt_labels: Tensor
+    ) -> AssignResult:
+        """Assign by overlaps.
+
+        Args:
+            overlaps (Tensor): IoU of K objects and P priors, shape (K, P).
+            gt_labels (Tensor): Labels of the objects, shape (K,).
+
+        Returns:
+            AssignResult: ``gt_inds`` of each prior: 0 negative, -1 ignored,
+            k of the k-th object.
+        """
+        result = super().assign_wrt_overlaps(overlaps, gt_labels)
+        num_priors = overlaps.size(1)
+        left = overlaps.clone()
+        for _ in range(min(overlaps.shape)):
+            best = left.argmax()
+            obj, prior = best // num_priors, best % num_priors
+            touches = left[obj, prior] > 0
+            result.gt_inds[prior] = (obj + 1).where(
+                touches, result.gt_inds[prior]
+            )
+            result.labels[prior] = gt_labels[obj].where(
+                touches, result.labels[prior]
+            )
+            left[obj] = left[:, prior] = -1
+        return result

@@ -1,0 +1,149 @@
+"""The transfer connections of RefineDet."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import ConvModule
+from mmdet.models.necks.ssd_neck import L2Norm
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmvovnet.registry import MODELS
+
+from .blocks import residual_block
+
+
+@MODELS.register_module()
+class TransferConnectionNeck(BaseModule):
+    """An extra stage, and what the second head gets from the first's maps.
+
+    A transfer connection is two 3x3 convs on a map, the sum with the next
+    coarser result, twice enlarged by a transposed conv, and a third 3x3 conv
+    (arXiv 1711.06897, section 3.1 and figure 2).
+
+    Args:
+        in_channels (Sequence[int]): Channels of the backbone's maps, each
+            half as large as the one before.
+        out_channels (int): Channels of each result. Defaults to 256.
+        extra_channels (int): Channels of the extra stage. Defaults to 512.
+        residual (bool): The extra stage is a residual block, as on ResNet and
+            VoVNet; else a 1x1 and a 3x3 conv without norms, as on VGG.
+            Defaults to True.
+        norm_cfg (dict, optional): Norm of the connections; None is none, as
+            on VGG. Defaults to ``dict(type='BN')``.
+        l2_scales (Sequence[float]): L2 normalisation of the first maps, by
+            initial scale, as on VGG. Defaults to (), none.
+        init_cfg (dict | list[dict], optional): Initialisation. Defaults to
+            None: Xavier.
+
+    Example:
+        >>> import torch
+        >>> neck = TransferConnectionNeck([8, 16], 32, extra_channels=64)
+        >>> maps = [torch.rand(1, 8, 8, 8), torch.rand(1, 16, 4, 4)]
+        >>> for source, transferred in neck(maps):
+        ...     print(tuple(source.shape), tuple(transferred.shape))
+        (1, 8, 8, 8) (1, 32, 8, 8)
+        (1, 16, 4, 4) (1, 32, 4, 4)
+        (1, 64, 2, 2) (1, 32, 2, 2)
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        out_channels: int = 256,
+        extra_channels: int = 512,
+        residual: bool = True,
+        norm_cfg: dict | None = dict(type='BN'),  # noqa: B006
+        l2_scales: Sequence[float] = (),
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(
+            init_cfg
+            or dict(
+                type='Xavier',
+                layer=['Conv2d', 'ConvTranspose2d'],
+                distribution='uniform',
+            )
+        )
+        self.in_channels = tuple(in_channels)
+        self.l2_norms = nn.ModuleList(
+            L2Norm(channels, float(scale))
+            for channels, scale in zip(in_channels, l2_scales, strict=False)
+        )
+        for norm in self.l2_norms:  # mmdet leaves their weights empty
+            norm.weight = nn.Parameter(torch.full((norm.n_dims,), norm.scale))
+        last = in_channels[-1]
+        if residual:
+            self.extra = residual_block(last, extra_channels // 4, stride=2)
+        else:
+            self.extra = nn.Sequential(
+                ConvModule(last, extra_channels // 2, 1),
+                ConvModule(
+                    extra_channels // 2, extra_channels, 3, 2, padding=1
+                ),
+            )
+
+        def conv(channels: int, act_cfg: dict | None) -> ConvModule:
+            return ConvModule(
+                channels,
+                out_channels,
+                3,
+                padding=1,
+                norm_cfg=norm_cfg,
+                act_cfg=act_cfg,
+            )
+
+        relu = dict(type='ReLU')
+        self.laterals = nn.ModuleList(
+            nn.Sequential(conv(channels, relu), conv(out_channels, None))
+            for channels in (*in_channels, extra_channels)
+        )
+        self.upsamples = nn.ModuleList(
+            ConvModule(
+                out_channels,
+                out_channels,
+                2,
+                stride=2,
+                conv_cfg=dict(type='deconv'),
+                norm_cfg=norm_cfg,
+                act_cfg=None,
+            )
+            for _ in in_channels
+        )
+        self.outputs = nn.ModuleList(
+            conv(out_channels, relu) for _ in self.laterals
+        )
+
+    def forward(
+        self, maps: Sequence[Tensor]
+    ) -> tuple[tuple[Tensor, Tensor], ...]:
+        """Connect the maps from the coarsest to the finest.
+
+        Args:
+            maps (Sequence[Tensor]): Each (N, in_channels[i], H_i, W_i).
+
+        Returns:
+            tuple[tuple[Tensor, Tensor]]: For each map, and for the extra
+            stage's, the source that the first head reads and the transferred
+            map of the same size that the second reads.
+        """
+        sources = list(maps)
+        for i, norm in enumerate(self.l2_norms):
+            sources[i] = norm(sources[i])
+        sources.append(self.extra(maps[-1]))
+        merged = [
+            lateral(x)
+            for lateral, x in zip(self.laterals, sources, strict=True)
+        ]
+        levels = [self.outputs[-1](F.relu(merged[-1]))]
+        for i in range(len(maps) - 1, -1, -1):
+            up = _fit(self.upsamples[i](levels[0]), merged[i])
+            levels.insert(0, self.outputs[i](F.relu(merged[i] + up)))
+        return tuple(zip(sources, levels, strict=True))
+
+
+def _fit(x: Tensor, other: Tensor) -> Tensor:
+    """Crop or pad to another map's size, for images of any size."""
+    height, width = other.shape[2:]
+    return F.pad(x, (0, width - x.size(3), 0, height - x.size(2)))

@@ -1,0 +1,121 @@
+"""The object detection module of RefineDet."""
+
+from mmdet.utils import InstanceList, OptInstanceList
+from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mmvovnet.registry import MODELS
+
+from .multibox_head import MultiBoxHead
+
+
+@MODELS.register_module()
+class ODMHead(MultiBoxHead):
+    """Classifies refined anchors, and refines them once more.
+
+    Its ``test_cfg`` follows the authors' Caffe code: in each class the
+    ``nms_pre`` best boxes with a score above ``score_thr`` go into
+    suppression, and the ``max_per_img`` best of all classes are left.
+
+    Args:
+        objectness_thr (float): Refined anchors with a lower probability of an
+            object are no negatives in training and background in inference
+            (arXiv 1711.06897, section 3.2, "negative anchor filtering").
+            Defaults to 0.01.
+        **kwargs: As for ``MultiBoxHead``.
+    """
+
+    def __init__(self, objectness_thr: float = 0.01, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.objectness_thr = objectness_thr
+
+    def loss_by_feat(
+        self,
+        scores: list[Tensor],
+        deltas: list[Tensor],
+        priors: Tensor,
+        objectness: Tensor,
+        batch_gt_instances: InstanceList,
+        batch_img_metas: list[dict],
+        batch_gt_instances_ignore: OptInstanceList = None,
+    ) -> dict[str, Tensor]:
+        """Compute the losses of what the head put out.
+
+        Args:
+            scores (list[Tensor]): What :meth:`forward` returns.
+            deltas (list[Tensor]): What :meth:`forward` returns.
+            priors (Tensor): Refined anchors in pixels, (N, P, 4).
+            objectness (Tensor): Their probability of an object, (N, P).
+            batch_gt_instances (list[InstanceData]): The truth.
+            batch_img_metas (list[dict]): Not used.
+            batch_gt_instances_ignore (list[InstanceData], optional): Objects
+                to ignore.
+        """
+        ignored = batch_gt_instances_ignore or [None] * len(priors)
+        loss_cls, loss_bbox = self.multibox_loss(
+            *self.flatten(scores, deltas),
+            priors,
+            batch_gt_instances,
+            ignored,
+            candidates=objectness >= self.objectness_thr,
+        )
+        return dict(loss_odm_cls=loss_cls, loss_odm_bbox=loss_bbox)
+
+    def predict_by_feat(
+        self,
+        scores: list[Tensor],
+        deltas: list[Tensor],
+        priors: Tensor,
+        objectness: Tensor,
+        batch_img_metas: list[dict],
+        cfg: ConfigDict | None = None,
+        rescale: bool = False,
+        with_nms: bool = True,
+    ) -> InstanceList:
+        """Detect in a batch; arguments as in :meth:`loss_by_feat`.
+
+        Returns:
+            list[InstanceData]: ``bboxes``, ``scores`` and ``labels``.
+        """
+        cfg = cfg or self.test_cfg
+        scores, deltas = self.flatten(scores, deltas)
+        scores = scores.softmax(-1)[..., :-1]
+        scores = scores * (objectness >= self.objectness_thr).unsqueeze(-1)
+        boxes = self.decode(priors, deltas)
+        return [
+            self._bbox_post_process(
+                _candidates(*image, meta['img_shape'], cfg),
+                cfg,
+                rescale=rescale,
+                with_nms=with_nms,
+                img_meta=meta,
+            )
+            for *image, meta in zip(
+                boxes, scores, batch_img_metas, strict=True
+            )
+        ]
+
+
+def _candidates(
+    boxes: Tensor, scores: Tensor, shape: tuple[int, int], cfg: ConfigDict
+) -> InstanceData:
+    """The best boxes of each class, within the image.
+
+    Args:
+        boxes (Tensor): (P, 4).
+        scores (Tensor): (P, num_classes).
+        shape (tuple[int, int]): Height and width.
+        cfg (ConfigDict): ``nms_pre`` and ``score_thr``.
+    """
+    best, index = scores.topk(min(cfg['nms_pre'], len(scores)), dim=0)
+    kept = best > cfg['score_thr']
+    boxes = boxes[index[kept]]
+    height, width = shape[:2]
+    return InstanceData(
+        bboxes=boxes.clamp(
+            boxes.new_zeros(()), boxes.new_tensor([width, height] * 2)
+        ),
+        scores=best[kept],
+        labels=kept.nonzero()[:, 1],
+    )

@@ -1,0 +1,16 @@
+"""SSD's head, beside which RefineDet is measured."""
+
+import mmdet.models
+
+from mmvovnet.registry import MODELS
+
+
+@MODELS.register_module()
+class SSDHead(mmdet.models.SSDHead):
+    """mmdet's ``SSDHead``, made to predict.
+
+    In mmdet 3.3.0 prediction asks every head for its ``loss_cls``, and
+    ``SSDHead`` has none (open-mmlab/mmdetection#11780).
+    """
+
+    loss_cls = None

@@ -1,0 +1,61 @@
+"""The published cost of RefineDet (arXiv 1904.09730, Table 4)."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from tests.test_deploy.small import CONFIGS
+
+
+def cost(name, size):
+    """Parameters, multiply-accumulates, and values that norms put out."""
+    cfg = Config.fromfile(CONFIGS / name)
+    init_default_scope(cfg.default_scope)
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model).eval()
+        images = torch.zeros(1, 3, size, size)
+    normed = 0
+
+    def count(module, inputs, out):
+        nonlocal normed
+        normed += out.numel()
+
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.register_forward_hook(count)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(images)
+    parameters = sum(p.numel() for p in model.parameters())
+    return parameters, counter.get_total_flops() // 2, normed
+
+
+@pytest.mark.parametrize(
+    ('name', 'size', 'millions', 'gmacs'),
+    [
+        ('refinedet320_vovnet39.py', 320, 56.28, 32.63),
+        ('refinedet320_vovnet57.py', 320, 70.32, 36.42),
+        ('refinedet512_vovnet39.py', 512, 56.28, 83.52),
+        ('refinedet512_vovnet57.py', 512, 70.32, 93.23),
+    ],
+)
+def test_vovnet(name, size, millions, gmacs):
+    parameters, macs, _ = cost(name, size)
+    assert round(parameters / 1e6, 2) == millions
+    assert round(macs / 1e9, 2) == gmacs
+
+
+@pytest.mark.parametrize(
+    ('name', 'millions', 'gflops'),
+    [
+        ('refinedet_peers/refinedet320_resnet50.py', 63.46, 25.43),
+        ('refinedet_peers/refinedet320_resnet101.py', 82.45, 33.02),
+        ('refinedet320_vovnet57.py', 70.32, 36.45),
+    ],
+)
+def test_published_flops_count_the_norms_too(name, millions, gflops):
+    parameters, macs, normed = cost(name, 320)
+    assert round(parameters / 1e6, 2) == millions
+    assert round((macs + normed) / 1e9, 2) == gflops
