@@ -21,7 +21,7 @@ $(STAMPS)/setup: $(PY) pyproject.toml constraints.txt tools/install_mmcv.py
 	$(PIP) install --quiet --upgrade pip
 	$(PIP) install --quiet -c constraints.txt torch torchvision setuptools wheel ninja
 	$(PY) tools/install_mmcv.py
-	$(PIP) install --quiet -c constraints.txt -e '.[detection,classification,export,mim,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[detection,classification,export,analysis,mim,dev]'
 	@mkdir -p $(@D) && touch $@
 
 $(STAMPS)/docs: $(STAMPS)/setup

@@ -1,0 +1,3 @@
+_base_ = './vovnet99-narrow_digits.py'
+
+model = dict(backbone=dict(arch=dict(num_modules=(1, 1, 2, 2))))

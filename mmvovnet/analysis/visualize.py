@@ -1,0 +1,227 @@
+"""What a trained model sees in an image."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mmcv
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.registry import DefaultScope
+from torch import Tensor, nn
+
+from ..deploy import build
+from .answering import Answering
+
+
+@dataclass
+class Sight:
+    """What a model sees in an image.
+
+    Attributes:
+        image (ndarray): The image as the model gets it, RGB from 0 to 1,
+            shape (H, W, 3).
+        answer (str): The class or detection that is explained.
+        score (float): Its score.
+        box (list[float]): x1, y1, x2, y2 in pixels; empty for a classifier.
+        activations (list[ndarray]): Per stage, the mean over channels of the
+            absolute feature map, shape (H / stride, W / stride).
+        fields (list[ndarray]): Per stage, the effective receptive field of
+            the position in the middle, shape (H, W), of sum 1.
+        cam (ndarray): Grad-CAM, from 0 to 1, shape (H, W).
+    """
+
+    image: np.ndarray
+    answer: str
+    score: float
+    box: list[float]
+    activations: list[np.ndarray]
+    fields: list[np.ndarray]
+    cam: np.ndarray
+
+
+def look(
+    image: str | Path, config: str | Path, checkpoint: str | None = None
+) -> Sight:
+    """Look at an image through a detector or classifier.
+
+    Grad-CAM (arXiv 1610.02391) explains the class that a classifier answers,
+    or the box that a detector is surest of, element by element; from the
+    stages that the backbone returns, averaged. The effective receptive field
+    (arXiv 1701.04128) is the gradient by the image of a position in the
+    middle of a stage's output.
+
+    Args:
+        image (str | Path): Image file.
+        config (str | Path): A config of MMDetection's or MMPretrain's kind.
+        checkpoint (str, optional): Weights. Defaults to None, random ones.
+
+    Returns:
+        Sight: What it sees.
+
+    Raises:
+        ImportError: If grad-cam is missing.
+        ValueError: If the file is no image, the detector finds nothing, or
+            the backbone has no stages.
+    """
+    try:
+        from pytorch_grad_cam import GradCAM, GradCAMElementWise
+    except ImportError as error:
+        raise ImportError(
+            "Grad-CAM needs a library: pip install 'mmvovnet[analysis]'"
+        ) from error
+    model = build(config, checkpoint)
+    if not hasattr(model.backbone, 'stages'):
+        raise ValueError(
+            f'{type(model.backbone).__name__} has no `stages` to look into, '
+            "which this package's backbones have"
+        )
+    pixels, batch = _prepare(image, Config.fromfile(config), model)
+    x = batch['inputs']
+    whole = Answering(model, batch['data_samples'])
+    with torch.no_grad():
+        label, score, box, target = whole.explain(x)
+
+    stages = model.backbone.stages
+    layers = [stages[i] for i in getattr(model.backbone, 'out_indices', [-1])]
+    # A box is a matter of places, of which Grad-CAM averages the gradients.
+    method = GradCAMElementWise if box else GradCAM
+    with method(whole, layers) as explain:
+        cam = explain(x, [target])[0]
+    outputs = _stage_outputs(model, x.requires_grad_())
+    canvas = np.zeros((*x.shape[2:], 3))
+    canvas[: pixels.shape[0], : pixels.shape[1]] = pixels
+    # Set by mmdet's and by mmpretrain's function that builds the model.
+    meta = getattr(model, 'dataset_meta', None) or model._dataset_meta
+    return Sight(
+        canvas,
+        meta['classes'][label],
+        score,
+        box,
+        [out[0].abs().mean(0).detach().numpy() for out in outputs],
+        [_field(out, x) for out in outputs],
+        cam,
+    )
+
+
+def _prepare(
+    path: str | Path, cfg: Config, model: nn.Module
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Take an image through the test pipeline.
+
+    Returns:
+        The image before normalisation, RGB from 0 to 1, shape (H, W, 3), and
+        the model's batch.
+    """
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    reads = [t for t in pipeline if t['type'] == 'LoadImageFromFile']
+    grey = getattr(model.backbone, 'in_channels', 3) == 1
+    # A data set that brings its images, such as CIFAR-10, has them in RGB.
+    order = 'bgr' if reads else 'rgb'
+    image = mmcv.imread(path, 'grayscale' if grey else 'color', order)
+    if image is None:
+        raise ValueError(f"'{path}' is not an image that OpenCV can read")
+    if grey:
+        image = image[..., None]
+    shape = image.shape[:2]
+    data = dict(
+        img=image, img_path=path, img_id=0, ori_shape=shape, img_shape=shape
+    )
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        steps = [t for t in pipeline if not t['type'].startswith('Load')]
+        data = Compose(steps)(data)
+    pixels = data['inputs'].permute(1, 2, 0).numpy() / 255
+    if grey:
+        pixels = pixels.repeat(3, axis=2)
+    elif order == 'bgr':
+        pixels = pixels[..., ::-1]
+    batch = dict(inputs=[data['inputs']], data_samples=[data['data_samples']])
+    return pixels, model.data_preprocessor(batch, False)
+
+
+def _stage_outputs(model: nn.Module, x: Tensor) -> list[Tensor]:
+    outputs: list[Tensor] = []
+    handles = [
+        stage.register_forward_hook(lambda *args: outputs.append(args[-1]))
+        for stage in model.backbone.stages
+    ]
+    model.backbone(x)
+    for handle in handles:
+        handle.remove()
+    return outputs
+
+
+def _field(output: Tensor, x: Tensor) -> np.ndarray:
+    height, width = output.shape[2:]
+    middle = output[..., height // 2, width // 2].sum()
+    (gradient,) = torch.autograd.grad(middle, x, retain_graph=True)
+    field = gradient[0].abs().sum(0)
+    return (field / field.sum()).numpy()
+
+
+def reach(field: np.ndarray, share: float = 0.95) -> int:
+    """Side of the square around a field's centre that holds a share of it.
+
+    Args:
+        field (ndarray): Effective receptive field, shape (H, W), of sum 1.
+        share (float): The share. Defaults to 0.95.
+
+    Returns:
+        int: Pixels.
+
+    Example:
+        >>> field = np.zeros((20, 20))
+        >>> field[3:6, 3:6] = 1 / 9
+        >>> reach(field)
+        3
+    """
+    y, x = (np.arange(n) for n in field.shape)
+    y = np.abs(y - round(field.sum(1) @ y))
+    x = np.abs(x - round(field.sum(0) @ x))
+    distance = np.maximum(y[:, None], x)
+    sums = np.bincount(distance.ravel(), field.ravel()).cumsum()
+    return min(2 * int(np.argmax(sums >= share)) + 1, max(field.shape))
+
+
+def draw(figure: Figure, sight: Sight) -> None:
+    """Draw an image, Grad-CAM, and what each stage makes of it."""
+    count = len(sight.fields)
+    axes = figure.subplots(2, count + 1, squeeze=False)
+    for ax in axes.flat:
+        ax.axis('off')
+    extent = (
+        -0.5,
+        sight.image.shape[1] - 0.5,
+        sight.image.shape[0] - 0.5,
+        -0.5,
+    )
+    axes[0, 0].imshow(sight.image)
+    axes[0, 0].set_title(f'{sight.answer}, {sight.score:.2f}')
+    axes[1, 0].imshow(sight.image)
+    axes[1, 0].imshow(sight.cam, 'jet', alpha=0.5, vmin=0, vmax=1)
+    axes[1, 0].set_title('Grad-CAM')
+    for ax in axes[:, 0]:
+        _draw_box(ax, sight.box)
+    for i in range(count):
+        rows, columns = sight.activations[i].shape
+        above, below = axes[:, i + 1]
+        above.imshow(sight.activations[i], 'viridis', extent=extent)
+        above.set_title(f'stages[{i}]: activation, {rows}x{columns}')
+        field = sight.fields[i]
+        below.imshow(np.sqrt(field / field.max()), 'inferno')
+        below.set_title(f'receptive field, 95 % in {reach(field)} px')
+
+
+def _draw_box(ax: Axes, box: list[float]) -> None:
+    if box:
+        x1, y1, x2, y2 = box
+        ax.add_patch(
+            Rectangle(
+                (x1, y1), x2 - x1, y2 - y1, fill=False, color='lime', lw=2
+            )
+        )

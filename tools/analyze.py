@@ -1,0 +1,40 @@
+"""Draw what a training came to: ``python tools/analyze.py WORK_DIR``.
+
+Learning curves, which class is taken for which, and a detector's errors by
+kind, as pictures. Needs ``mmvovnet[analysis]``.
+"""
+
+import argparse
+from pathlib import Path
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line, and refuse a mistyped path at once."""
+    parser = argparse.ArgumentParser(
+        description='Draw what a training came to'
+    )
+    parser.add_argument('work_dir', help='folder of a training')
+    parser.add_argument('--checkpoint', help='weights (default: the last)')
+    parser.add_argument(
+        '--out-dir', help='folder for the pictures (default: in WORK_DIR)'
+    )
+    args = parser.parse_args()
+    for path in filter(None, (args.work_dir, args.checkpoint)):
+        if '://' not in path and not Path(path).exists():
+            parser.error(f"there is no '{path}'")
+    return args
+
+
+def main() -> None:
+    """Draw, and say where the pictures are."""
+    args = parse_args()
+    # Not before: this takes seconds to import.
+    from mmvovnet.analysis.workdir import report
+
+    out_dir = args.out_dir or Path(args.work_dir, 'analysis')
+    for path in report(args.work_dir, out_dir, args.checkpoint):
+        print(path)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,45 @@
+"""Draw what a model sees: ``tools/visualize.py IMAGE CONFIG CHECKPOINT``.
+
+Per stage, the activations and the effective receptive field; and Grad-CAM for
+what the detector or classifier answers. Needs ``mmvovnet[analysis]``.
+"""
+
+import argparse
+from pathlib import Path
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line, and refuse a mistyped path at once."""
+    parser = argparse.ArgumentParser(
+        description='Draw what a model sees in an image'
+    )
+    parser.add_argument('image', help='image file')
+    parser.add_argument('config', help='path of the config')
+    parser.add_argument('checkpoint', help='path or URL of the checkpoint')
+    parser.add_argument('--out', default='sight.png', help='the picture')
+    args = parser.parse_args()
+    for path in (args.image, args.config, args.checkpoint):
+        if '://' not in path and not Path(path).is_file():
+            parser.error(f"there is no file '{path}'")
+    return args
+
+
+def main() -> None:
+    """Draw the picture, and say what the model answers."""
+    args = parse_args()
+    # Not before: these take seconds to import.
+    from matplotlib.figure import Figure
+
+    from mmvovnet.analysis.visualize import draw, look
+
+    sight = look(args.image, args.config, args.checkpoint)
+    columns = len(sight.fields) + 1
+    figure = Figure(figsize=(3 * columns, 6.5), layout='constrained')
+    draw(figure, sight)
+    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(args.out, dpi=120)
+    print(f'{args.out}: {sight.answer}, score {sight.score:.2f}')
+
+
+if __name__ == '__main__':
+    main()
