@@ -5,7 +5,6 @@ from math import log
 import pytest
 import torch
 from mmengine.config import ConfigDict
-from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
 from mmvovnet.models.refinedet import ARMHead, ODMHead
@@ -20,11 +19,6 @@ ONE = dict(
     centers=[(4, 4)],
 )
 META = [dict(img_shape=(64, 64))]
-
-
-@pytest.fixture(autouse=True)
-def scope():
-    init_default_scope('mmdet')
 
 
 def arm(**kwargs):
