@@ -56,13 +56,13 @@ class CifarNet(BaseModule):
     How wide the transitions of the OSA networks are, the paper does not say;
     this width gives its memory access cost, 2.5 M, best.
 
-    ============== ==================== ============ ============
-    network        arguments            parameters   Eq. 1
-    ============== ==================== ============ ============
-    DenseNet-40    ``('dense', 12, 12)``  1.02 M       3.66 M
-    OSA 12x20      ``('osa', 12, 20)``    1.12 M       2.71 M
-    OSA 5x43       ``('osa', 5, 43)``     1.16 M       2.57 M
-    ============== ==================== ============ ============
+    ============== ======================== ========== ======
+    network        arguments                parameters Eq. 1
+    ============== ======================== ========== ======
+    DenseNet-40    ``('dense', 12, 12)``    1.02 M     3.66 M
+    OSA 12x20      ``('osa', 12, 20)``      1.12 M     2.71 M
+    OSA 5x43       ``('osa', 5, 43)``       1.16 M     2.57 M
+    ============== ======================== ========== ======
 
     Args:
         block (str): 'dense' or 'osa'.
