@@ -1,62 +1,32 @@
-# Pascal VOC 2007 and 2012, tested on 2007, as in the authors' Caffe scripts. The
-# first head takes overlaps above 0.7 and below 0.3 there, as a proposal network.
-_base_ = './refinedet512_vovnet39.py'
+# Pascal VOC at 512 pixels, with the Caffe scripts' schedule for 20 images a batch.
+_base_ = './refinedet320_vovnet39_voc.py'
 
-data_root = 'data/VOCdevkit/'
-
-model = dict(
-    bbox_head=dict(num_classes=20),
-    train_cfg=dict(
-        arm=dict(assigner=dict(pos_iou_thr=0.7, neg_iou_thr=0.3)),
-    ),
-)
-
+scale = (512, 512)
+train_pipeline = _base_.train_pipeline
+train_pipeline[5].update(scale=scale)
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].update(scale=scale)
 train_dataloader = dict(
     batch_size=5,
     dataset=dict(
-        _delete_=True,
-        type='ConcatDataset',
-        ignore_keys=['dataset_type'],
         datasets=[
-            dict(
-                type='VOCDataset',
-                data_root=data_root,
-                ann_file=f'VOC{year}/ImageSets/Main/trainval.txt',
-                data_prefix=dict(sub_data_root=f'VOC{year}/'),
-                filter_cfg=dict(filter_empty_gt=True, min_size=32),
-                pipeline={{_base_.train_pipeline}},
-            )
-            for year in (2007, 2012)
-        ],
+            {**voc, 'pipeline': train_pipeline}
+            for voc in _base_.train_dataloader.dataset.datasets
+        ]
     ),
 )
-val_dataloader = dict(
-    dataset=dict(
-        _delete_=True,
-        type='VOCDataset',
-        data_root=data_root,
-        ann_file='VOC2007/ImageSets/Main/test.txt',
-        data_prefix=dict(sub_data_root='VOC2007/'),
-        test_mode=True,
-        pipeline={{_base_.test_pipeline}},
-    )
-)
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
-val_evaluator = dict(
-    _delete_=True, type='VOCMetric', metric='mAP', eval_mode='11points'
-)
-test_evaluator = val_evaluator
 
-train_cfg = dict(max_iters=180000, val_interval=10000)
-optim_wrapper = dict(optimizer=dict(weight_decay=1e-4))
-param_scheduler = [
-    dict(
-        type='MultiStepLR',
-        milestones=[130000, 160000],
-        end=180000,
-        by_epoch=False,
-    )
+tta_pipeline = _base_.tta_pipeline
+tta_pipeline[1].transforms[0] = [
+    dict(type='Resize', scale=(size, size), keep_ratio=False)
+    for size in (320, 512, 704, 896)
 ]
+
+train_cfg = dict(max_iters=180000)
+param_scheduler = _base_.param_scheduler
+param_scheduler[0].update(milestones=[130000, 160000], end=180000)
 
 # 4 GPUs x 5 images
 auto_scale_lr = dict(base_batch_size=20)

@@ -63,9 +63,9 @@ def main() -> None:
     """Test what the config describes."""
     args = parse_args()
     # Not before: these take seconds to import.
-    from mmengine.registry import METRICS, RUNNERS
+    from mmengine.registry import RUNNERS
 
-    from mmvovnet.engine import load_config
+    from mmvovnet.engine import dump_predictions, load_config
 
     cfg = load_config(
         args.config, args.cfg_options, args.work_dir, args.launcher
@@ -86,10 +86,7 @@ def main() -> None:
             hook.update(enable=True, out_dir=args.show_dir, interval=1)
     runner = RUNNERS.build(cfg)
     if args.out:
-        dump = 'DumpDetResults' if detector else 'DumpResults'
-        runner.test_evaluator.metrics.append(
-            METRICS.build(dict(type=dump, out_file_path=args.out))
-        )
+        dump_predictions(runner, args.out)
     if args.fuse or args.accelerate:
         from mmvovnet.deploy import FuseHook, accelerate, fuse
 

@@ -1,128 +1,17 @@
 # Images as SSD sees them (512x512 pixels) and COCO, for RefineDet.
-_base_ = [
-    'mmdet::_base_/datasets/coco_detection.py',
-    'mmdet::_base_/default_runtime.py',
-    './runtime.py',
-]
-
-custom_imports = dict(
-    imports=['mmvovnet', 'mmvovnet.models.refinedet'],
-    allow_failed_imports=False,
-)
+_base_ = './refinedet320.py'
 
 scale = (512, 512)
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(
-        type='PhotoMetricDistortion',
-        brightness_delta=32,
-        contrast_range=(0.5, 1.5),
-        saturation_range=(0.5, 1.5),
-        hue_delta=18,
-    ),
-    dict(
-        type='Expand',
-        mean=[123.675, 116.28, 103.53],
-        to_rgb=True,
-        ratio_range=(1, 4),
-    ),
-    dict(
-        type='MinIoURandomCrop',
-        min_ious=(0.1, 0.3, 0.5, 0.7, 0.9),
-        min_crop_size=0.3,
-    ),
-    dict(type='Resize', scale=scale, keep_ratio=False),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackDetInputs'),
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=scale, keep_ratio=False),
-    dict(type='LoadAnnotations', with_bbox=True),
-    dict(
-        type='PackDetInputs',
-        meta_keys=(
-            'img_id',
-            'img_path',
-            'ori_shape',
-            'img_shape',
-            'scale_factor',
-        ),
-    ),
-]
-
-train_dataloader = dict(
-    batch_size=8,
-    num_workers=4,
-    # A resumed run then repeats the augmentations of the uninterrupted one.
-    persistent_workers=False,
-    sampler=dict(_delete_=True, type='InfiniteSampler', shuffle=True),
-    batch_sampler=None,
-    dataset=dict(pipeline=train_pipeline),
-)
-val_dataloader = dict(batch_size=8, dataset=dict(pipeline=test_pipeline))
+train_pipeline = _base_.train_pipeline
+train_pipeline[5].update(scale=scale)
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].update(scale=scale)
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-# mim test mmdet CONFIG --checkpoint FILE --tta: several sizes, both ways round
-tta_model = dict(
-    type='DetTTAModel',
-    tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.45), max_per_img=500),
-)
-tta_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [
-                dict(type='Resize', scale=(size, size), keep_ratio=False)
-                for size in (320, 512, 704, 896)
-            ],
-            [
-                dict(type='RandomFlip', prob=0.0),
-                dict(type='RandomFlip', prob=1.0),
-            ],
-            [dict(type='LoadAnnotations', with_bbox=True)],
-            [
-                dict(
-                    type='PackDetInputs',
-                    meta_keys=(
-                        'img_id',
-                        'img_path',
-                        'ori_shape',
-                        'img_shape',
-                        'scale_factor',
-                        'flip',
-                        'flip_direction',
-                    ),
-                )
-            ],
-        ],
-    ),
+tta_pipeline = _base_.tta_pipeline
+tta_pipeline[1].transforms[0] = [
+    dict(type='Resize', scale=(size, size), keep_ratio=False)
+    for size in (320, 512, 704, 896)
 ]
-
-# The paper's schedule (arXiv 1904.09730, section 4.3).
-train_cfg = dict(
-    type='IterBasedTrainLoop', max_iters=400000, val_interval=20000
-)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=1e-3, momentum=0.9, weight_decay=5e-4),
-)
-param_scheduler = [
-    dict(
-        type='MultiStepLR',
-        milestones=[280000, 360000],
-        end=400000,
-        by_epoch=False,
-    )
-]
-default_hooks = dict(
-    checkpoint=dict(by_epoch=False, interval=10000, max_keep_ckpts=3)
-)
-log_processor = dict(by_epoch=False)
-
-# 4 GPUs x 8 images
-auto_scale_lr = dict(enable=False, base_batch_size=32)

@@ -18,6 +18,8 @@ model = dict(
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),
+    # One box has no area, and its logarithm would end a training with anchors.
+    dict(type='FilterAnnotations', min_gt_bbox_wh=(1, 1)),
     dict(type='Resize', scale=scale, keep_ratio=True),
     dict(
         type='RandomFlip',

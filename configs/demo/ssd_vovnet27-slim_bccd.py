@@ -56,9 +56,3 @@ model = dict(
         nms=dict(type='nms', iou_threshold=0.45),
     ),
 )
-
-# One box of these data has no area, and the logarithm of zero in its target
-# would end the training.
-train_pipeline = _base_.train_pipeline
-train_pipeline.insert(2, dict(type='FilterAnnotations', min_gt_bbox_wh=(1, 1)))
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

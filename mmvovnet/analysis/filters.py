@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from ..checkpoint import CheckpointError, convert, load
+from ..checkpoint.convert import unwrap
 
 
 def filter_norms(state: dict[str, Tensor]) -> dict[str, np.ndarray]:
@@ -80,4 +81,4 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
     try:
         return convert(saved)
     except CheckpointError:  # no VoVNet
-        return saved.get('state_dict', saved)
+        return unwrap(saved)

@@ -2,8 +2,10 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -12,6 +14,36 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 MAP = 'coco/bbox_mAP'
+_TIMES = ('step', 'time', 'data_time')
+
+
+Curve = dict[int, float]
+
+
+def parse_scalars(
+    lines: Iterable[str],
+) -> tuple[dict[str, Curve], dict[str, Curve]]:
+    """Read the lines of ``vis_data/scalars.json``.
+
+    Returns:
+        Losses of training and metrics of validation, each by name and
+        iteration. An evaluation stands at the iteration before it.
+    """
+    training: dict[str, Curve] = defaultdict(dict)
+    validation: dict[str, Curve] = defaultdict(dict)
+    step = 0
+    for line in lines:
+        scalars = json.loads(line)
+        trains = 'lr' in scalars or 'loss' in scalars
+        # The step of a validation is an epoch.
+        step = scalars['step'] if trains else step
+        for name, value in scalars.items():
+            if trains and 'loss' in name:
+                training[name][step] = value
+            # COCO's -1 says that there are no such objects.
+            if not trains and name not in _TIMES and value != -1:
+                validation[name][step] = value
+    return training, validation
 
 
 def read_scalars(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
@@ -21,14 +53,9 @@ def read_scalars(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
         Two arrays of shape (N, 2) of iteration and value: the losses, and
         the mAP in [0, 1] of each evaluation.
     """
-    losses, scores = [], []
-    for line in Path(path).read_text().splitlines():
-        scalars = json.loads(line)
-        if 'loss' in scalars:
-            losses.append((scalars['step'], scalars['loss']))
-        elif MAP in scalars:  # whose step is an epoch
-            scores.append((losses[-1][0], scalars[MAP]))
-    return np.array(losses), np.array(scores)
+    training, validation = parse_scalars(Path(path).read_text().splitlines())
+    losses, scores = training['loss'], validation[MAP]
+    return np.array([*losses.items()]), np.array([*scores.items()])
 
 
 def plot_curves(
@@ -97,17 +124,20 @@ def plot_detections(
     figure.savefig(out)
 
 
+def draw_box(ax: Axes, box: Sequence[float], **style: Any) -> None:
+    """Draw x1, y1, x2, y2 in pixels; ``style`` is that of a ``Rectangle``."""
+    x1, y1, x2, y2 = box
+    ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, **style))
+
+
 def _draw_boxes(
     ax: Axes, boxes: np.ndarray, labels: Sequence[str], colours: dict
 ) -> None:
-    for (x1, y1, x2, y2), label in zip(boxes, labels, strict=True):
+    for box, label in zip(boxes, labels, strict=True):
         colour = colours.get(label, 'white')
-        ax.add_patch(
-            Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, color=colour)
-        )
+        draw_box(ax, box, color=colour)
         ax.text(
-            x1,
-            y1,
+            *box[:2],
             label,
             fontsize=8,
             color='white',

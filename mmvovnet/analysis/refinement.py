@@ -18,13 +18,14 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from mmdet.apis import init_detector
 from mmdet.structures.bbox import bbox_overlaps
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
+
+from .plots import draw_box
 
 
 @dataclass
@@ -89,6 +90,12 @@ def refinements(model: nn.Module, dataset: Any) -> Iterator[Refinement]:
         )
 
 
+def all_overlaps(found: list[Refinement]) -> dict[str, Tensor]:
+    """IoU with their objects in all images, of anchors and refined anchors."""
+    before, after = zip(*(one.overlaps() for one in found), strict=True)
+    return {'anchors': torch.cat(before), 'refined anchors': torch.cat(after)}
+
+
 def plot_refinements(found: list[Refinement], out: str) -> None:
     """Draw images with anchors before and after, and all overlaps.
 
@@ -109,15 +116,11 @@ def plot_refinements(found: list[Refinement], out: str) -> None:
             colours = [f'C{k % 10}' for k in one.objects.tolist()]
             _draw(ax, boxes, colours, linewidth=0.8)
             _draw(ax, one.truth, ['white'] * len(one.truth), linewidth=1.6)
-    before, after = (
-        torch.cat(parts).numpy()
-        for parts in zip(*(one.overlaps() for one in found), strict=True)
-    )
     ax = figure.add_subplot(grid[:, 4:])
     bins = np.linspace(0, 1, 41)
-    for values, name in ((before, 'anchors'), (after, 'refined anchors')):
+    for name, values in all_overlaps(found).items():
         label = f'{name}: mean {values.mean():.3f}'
-        ax.hist(values, bins, alpha=0.6, label=label)
+        ax.hist(values.numpy(), bins, alpha=0.6, label=label)
     ax.set_xlabel('IoU with the object')
     ax.set_ylabel('anchors that match an object')
     ax.legend(loc='upper left')
@@ -125,17 +128,8 @@ def plot_refinements(found: list[Refinement], out: str) -> None:
 
 
 def _draw(ax: Axes, boxes: Tensor, colours: list, linewidth: float) -> None:
-    for (x1, y1, x2, y2), colour in zip(boxes.tolist(), colours, strict=True):
-        ax.add_patch(
-            Rectangle(
-                (x1, y1),
-                x2 - x1,
-                y2 - y1,
-                fill=False,
-                color=colour,
-                linewidth=linewidth,
-            )
-        )
+    for box, colour in zip(boxes.tolist(), colours, strict=True):
+        draw_box(ax, box, color=colour, linewidth=linewidth)
 
 
 @torch.no_grad()
@@ -199,12 +193,7 @@ def main(args: list[str]) -> None:
         config, checkpoint, picture = args
         found = list(refinements(*_load(config, checkpoint)))
         plot_refinements(found, picture)
-        for name, values in zip(
-            ('anchors', 'refined anchors'),
-            zip(*(one.overlaps() for one in found), strict=True),
-            strict=True,
-        ):
-            values = torch.cat(values)
+        for name, values in all_overlaps(found).items():
             print(
                 f'{name}: mean IoU {values.mean():.3f}, '
                 f'{(values >= 0.7).float().mean():.1%} of {len(values)} '

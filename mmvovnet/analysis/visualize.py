@@ -7,9 +7,7 @@ from typing import Any
 import mmcv
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
@@ -17,6 +15,7 @@ from torch import Tensor, nn
 
 from ..deploy import build
 from .answering import Answering
+from .plots import draw_box
 
 
 @dataclass
@@ -205,8 +204,9 @@ def draw(figure: Figure, sight: Sight) -> None:
     axes[1, 0].imshow(sight.image)
     axes[1, 0].imshow(sight.cam, 'jet', alpha=0.5, vmin=0, vmax=1)
     axes[1, 0].set_title('Grad-CAM')
-    for ax in axes[:, 0]:
-        _draw_box(ax, sight.box)
+    if sight.box:
+        for ax in axes[:, 0]:
+            draw_box(ax, sight.box, color='lime', lw=2)
     for i in range(count):
         rows, columns = sight.activations[i].shape
         above, below = axes[:, i + 1]
@@ -215,13 +215,3 @@ def draw(figure: Figure, sight: Sight) -> None:
         field = sight.fields[i]
         below.imshow(np.sqrt(field / field.max()), 'inferno')
         below.set_title(f'receptive field, 95 % in {reach(field)} px')
-
-
-def _draw_box(ax: Axes, box: list[float]) -> None:
-    if box:
-        x1, y1, x2, y2 = box
-        ax.add_patch(
-            Rectangle(
-                (x1, y1), x2 - x1, y2 - y1, fill=False, color='lime', lw=2
-            )
-        )

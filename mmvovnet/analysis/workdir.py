@@ -1,11 +1,9 @@
 """Pictures of a training, from its work dir."""
 
-import json
 import os
 import runpy
 import subprocess
 import sys
-from collections import defaultdict
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import copyfile
@@ -15,12 +13,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.fileio import dump, load
-from mmengine.registry import METRICS, RUNNERS, DefaultScope
+from mmengine.registry import RUNNERS, DefaultScope
 
-from ..engine import load_config
-
-Curve = dict[int, float]
-_TIMES = ('step', 'time', 'data_time')
+from ..engine import dump_predictions, load_config
+from .plots import Curve, parse_scalars
 
 
 def read_curves(work_dir: str | Path) -> tuple[dict[str, Curve], ...]:
@@ -37,20 +33,9 @@ def read_curves(work_dir: str | Path) -> tuple[dict[str, Curve], ...]:
         FileNotFoundError: If nothing was logged.
     """
     logs = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
-    training: dict[str, Curve] = defaultdict(dict)
-    validation: dict[str, Curve] = defaultdict(dict)
-    step = 0
-    for line in (x for log in logs for x in log.read_text().splitlines()):
-        scalars = json.loads(line)
-        trains = 'lr' in scalars
-        # The step of a validation is an epoch.
-        step = scalars['step'] if trains else step
-        for name, value in scalars.items():
-            if trains and 'loss' in name:
-                training[name][step] = value
-            # COCO's -1 says that there are no such objects.
-            if not trains and name not in _TIMES and value != -1:
-                validation[name][step] = value
+    training, validation = parse_scalars(
+        line for log in logs for line in log.read_text().splitlines()
+    )
     if not training:
         raise FileNotFoundError(
             f"there are no curves in '{work_dir}': name the folder that a "
@@ -113,10 +98,7 @@ def predict(
         cfg.test_evaluator.outfile_prefix = str(Path(out_dir, 'results'))
     runner = RUNNERS.build(cfg)
     file = str(Path(out_dir, 'predictions.pkl'))
-    kind = 'DumpDetResults' if detects else 'DumpResults'
-    runner.test_evaluator.metrics.append(
-        METRICS.build(dict(type=kind, out_file_path=file))
-    )
+    dump_predictions(runner, file)
     runner.test()
     return cfg, load(file)
 

@@ -15,6 +15,7 @@ from mmcv.cnn import ConvModule
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from ..models.layout import needs_usual_layout
 from ..models.osa import OSAModule
 from .fuse import fuse
 
@@ -29,7 +30,6 @@ FILTER_TRANSFORM = (
     (1 / 24, -1 / 12, 1 / 6),
     (0, 0, 1),
 )
-
 
 # The instruction sets that the kernels are worth compiling for.
 LEVELS = {'avx2': 'v3', 'avx512': 'v4'}
@@ -64,13 +64,12 @@ def accelerate(model: Model) -> Model:
             in the channels-last layout that the kernels put out.
     """
     model = fuse(model)
-    for name, module in model.named_modules():
-        if type(module).__module__.startswith('mmcv.ops'):
-            raise ValueError(
-                f"can't accelerate '{name}': {type(module).__name__} of mmcv "
-                'gives wrong results in the channels-last layout; fuse(model) '
-                'works'
-            )
+    if found := needs_usual_layout(model):
+        name, kind = found
+        raise ValueError(
+            f"can't accelerate '{name}': {kind} of mmcv gives wrong results "
+            'in the channels-last layout; fuse(model) works'
+        )
     if not load_kernels():
         return model
     for module in list(model.modules()):
@@ -138,8 +137,8 @@ def _compile() -> Path:
     ]
     key = '\0'.join([torch.__version__, source.read_text(), *command])
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-    cache_home = Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache'))
-    library = cache_home / 'mmvovnet' / f'kernels-{digest}.so'
+    cache_home = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+    library = Path(cache_home) / 'mmvovnet' / f'kernels-{digest}.so'
     if not library.exists():
         library.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=library.parent) as folder:

@@ -14,6 +14,8 @@ from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ..models.layout import needs_usual_layout
+
 Model = TypeVar('Model', bound=nn.Module)
 
 
@@ -80,8 +82,7 @@ def fuse(model: Model) -> Model:
             f'{", ".join(kept)}',
             logger='current',
         )
-    # mmcv's compiled ops read their input as if it were contiguous.
-    if any(type(m).__module__.startswith('mmcv.ops') for m in model.modules()):
+    if needs_usual_layout(model):
         return model
     return model.to(memory_format=torch.channels_last)
 

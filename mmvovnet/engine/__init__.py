@@ -3,7 +3,7 @@
 from .config import load_config
 from .fileio import LocalBackend
 from .hooks import ChannelsLastHook, CheckpointHook, DistSamplerSeedHook
-from .runner import CPUDistributedDataParallel, Runner
+from .runner import CPUDistributedDataParallel, Runner, dump_predictions
 
 __all__ = [
     'CPUDistributedDataParallel',
@@ -12,5 +12,6 @@ __all__ = [
     'DistSamplerSeedHook',
     'LocalBackend',
     'Runner',
+    'dump_predictions',
     'load_config',
 ]

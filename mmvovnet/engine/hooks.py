@@ -20,6 +20,7 @@ from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.runner import IterBasedTrainLoop, Runner, set_random_seed
 
 from mmvovnet.checkpoint import is_whole
+from mmvovnet.models.layout import needs_usual_layout
 from mmvovnet.registry import HOOKS
 
 
@@ -135,13 +136,13 @@ class ChannelsLastHook(mmengine.hooks.Hook):
         Raises:
             ValueError: The model holds a compiled op of mmcv.
         """
-        for name, module in runner.model.named_modules():
-            if type(module).__module__.startswith('mmcv.ops'):
-                raise ValueError(
-                    f"'{name}' is a {type(module).__name__}, one of mmcv's "
-                    'ops, which give wrong results in channels-last order: '
-                    'leave ChannelsLastHook out of custom_hooks'
-                )
+        if found := needs_usual_layout(runner.model):
+            name, kind = found
+            raise ValueError(
+                f"'{name}' is a {kind}, one of mmcv's ops, which give wrong "
+                'results in channels-last order: leave ChannelsLastHook out '
+                'of custom_hooks'
+            )
         runner.model.to(memory_format=torch.channels_last)
 
 

@@ -8,6 +8,7 @@ import mmengine.runner
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
+from mmengine.registry import METRICS
 from torch import distributed, nn
 
 from mmvovnet.registry import MODEL_WRAPPERS, RUNNERS
@@ -117,3 +118,17 @@ def _init_gloo(launcher: str, dist_cfg: dict) -> None:
     if 'timeout' in dist_cfg:
         options['timeout'] = timedelta(seconds=dist_cfg['timeout'])
     distributed.init_process_group('gloo', **options)
+
+
+def dump_predictions(runner: mmengine.runner.Runner, path: str) -> None:
+    """Have a runner's test write its predictions to a file.
+
+    Args:
+        runner (mmengine.runner.Runner): Of MMDetection or MMPretrain.
+        path (str): The file, ``.pkl`` or ``.pickle``.
+    """
+    detects = runner.cfg.get('default_scope') == 'mmdet'
+    kind = 'DumpDetResults' if detects else 'DumpResults'
+    runner.test_evaluator.metrics.append(
+        METRICS.build(dict(type=kind, out_file_path=path))
+    )

@@ -10,22 +10,13 @@ import torch
 from matplotlib.figure import Figure
 
 from ..benchmark import Setting, Subject
+from . import efficiency
 from .measured import DEVICE, Spread, draw_ratios, over
 from .power import mean_power, power_meter
 from .published import PAIRS, PUBLISHED, label
 from .report import Finding, Result
 
-ROWS = (
-    'mmvovnet:PeleeNet',
-    'mmvovnet:DSODDenseNet',
-    'V-27-slim',
-    'mmpretrain:ResNet-50',
-    'torchvision:densenet201',
-    'V-39',
-    'mmpretrain:ResNet-101',
-    'torchvision:densenet161',
-    'V-57',
-)
+ROWS = tuple(row for row in efficiency.ROWS if row in PUBLISHED)
 METERS = {'cuda': 'NVML', 'cpu': 'RAPL'}
 NEEDS = (
     'To test this on a GPU, an NVIDIA GPU and the package nvidia-ml-py are '

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import torch
 from mmcv.cnn import ConvModule
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ...registry import MODELS
 from ..layers import conv_unit
+from .staged import StagedBackbone
 
 
 class DenseLayer(nn.Sequential):
@@ -20,7 +20,7 @@ class DenseLayer(nn.Sequential):
 
 
 @MODELS.register_module()
-class DSODDenseNet(BaseModule):
+class DSODDenseNet(StagedBackbone):
     """The dense backbone of DSOD (arXiv 1708.01241, Table 1).
 
     Three stem convs, four dense blocks of 6, 8, 8 and 8 layers and four
@@ -34,8 +34,9 @@ class DSODDenseNet(BaseModule):
         growth_rate (int): Channels that a layer adds. Defaults to 16.
         bottleneck (int): Channels of a layer's 1x1 conv. Defaults to 64.
         in_channels (int): Channels of the images. Defaults to 3.
-        out_indices (Sequence[int]): Maps to put out, from 0 to 2. Defaults to
-            all.
+        out_indices (Sequence[int]): Maps to put out, from 0 to 2, of strides
+            4, 8 and 16. DSOD predicts from the second, which it calls First,
+            and from what it makes of the third. Defaults to all.
         norm_cfg (dict): Norm. Defaults to ``dict(type='BN')``.
         act_cfg (dict): Activation. Defaults to ``dict(type='ReLU')``.
         init_cfg (dict | list[dict], optional): Initialisation. Defaults to
@@ -107,21 +108,3 @@ class DSODDenseNet(BaseModule):
                 nn.Sequential(pool(), *block(8), *block(8, 256)),
             ]
         )
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Compute the feature maps.
-
-        Args:
-            x (Tensor): Images, shape (N, in_channels, H, W).
-
-        Returns:
-            tuple[Tensor]: One map per entry of ``out_indices``, of strides
-            4, 8 and 16. DSOD predicts from the second, which it calls First,
-            and from what it makes of the third.
-        """
-        x = self.stem(x)
-        outs = []
-        for stage in self.stages:
-            x = stage(x)
-            outs.append(x)
-        return tuple(outs[i] for i in self.out_indices)

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 import torch
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ...registry import MODELS
 from ..layers import conv_unit
+from .staged import StagedBackbone
 
 
 class Stem(nn.Module):
@@ -59,11 +59,12 @@ class TwoWayDenseLayer(nn.Module):
 
 
 @MODELS.register_module()
-class PeleeNet(BaseModule):
+class PeleeNet(StagedBackbone):
     """PeleeNet (arXiv 1804.06882, Table 1).
 
     Four stages of dense layers and a 1x1 conv, with an average pool between
-    two stages. 2.8 M parameters with the classifier, 508 M multiply-adds.
+    two stages, put out at strides 4, 8, 16 and 32. 2.8 M parameters with the
+    classifier, 508 M multiply-adds.
 
     Args:
         in_channels (int): Channels of the images. Defaults to 3.
@@ -113,20 +114,3 @@ class PeleeNet(BaseModule):
                 channels += self.growth
             units.append(conv_unit(channels, channels, 1, **cfg))
             self.stages.append(nn.Sequential(*units))
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Compute the feature maps.
-
-        Args:
-            x (Tensor): Images, shape (N, in_channels, H, W).
-
-        Returns:
-            tuple[Tensor]: One map per entry of ``out_indices``, of strides
-            4, 8, 16 and 32 and of 128, 256, 512 and 704 channels.
-        """
-        x = self.stem(x)
-        outs = []
-        for stage in self.stages:
-            x = stage(x)
-            outs.append(x)
-        return tuple(outs[i] for i in self.out_indices)

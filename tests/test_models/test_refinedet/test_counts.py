@@ -5,8 +5,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from mmvovnet.analysis import count_cost
 from tests.test_deploy.small import CONFIGS
 
 
@@ -16,7 +16,6 @@ def cost(name, size):
     init_default_scope(cfg.default_scope)
     with torch.device('meta'):
         model = MODELS.build(cfg.model).eval()
-        images = torch.zeros(1, 3, size, size)
     normed = 0
 
     def count(module, inputs, out):
@@ -26,10 +25,8 @@ def cost(name, size):
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.register_forward_hook(count)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(images)
-    parameters = sum(p.numel() for p in model.parameters())
-    return parameters, counter.get_total_flops() // 2, normed
+    counted = count_cost(model, (3, size, size))
+    return counted.parameters, counted.macs, normed
 
 
 @pytest.mark.parametrize(
