@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import torch
-import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -18,18 +17,9 @@ from torch import Tensor, nn
 from ..models.layout import needs_usual_layout
 from ..models.osa import OSAModule
 from .fuse import fuse
+from .packed import AggregateConv2d, PackedConv2d, WinogradConv2d
 
 Model = TypeVar('Model', bound=nn.Module)
-
-# G of arXiv 1509.09308, section 4.3, for F(4x4, 3x3).
-FILTER_TRANSFORM = (
-    (1 / 4, 0, 0),
-    (-1 / 6, -1 / 6, -1 / 6),
-    (-1 / 6, 1 / 6, -1 / 6),
-    (1 / 24, 1 / 12, 1 / 6),
-    (1 / 24, -1 / 12, 1 / 6),
-    (0, 0, 1),
-)
 
 # The instruction sets that the kernels are worth compiling for.
 LEVELS = {'avx2': 'v3', 'avx512': 'v4'}
@@ -41,7 +31,7 @@ def accelerate(model: Model) -> Model:
     3x3 convs of stride 1 are done by Winograd's method (arXiv 1509.09308),
     with a quarter of the multiplications, and the aggregation of an OSA
     module reads the layers' outputs where they are, without concatenating
-    them. Outputs equal those of the model to 1e-4 of their largest value.
+    them. Outputs differ from the model's by rounding: see docs/deploy.md.
 
     The kernels are compiled on first use, in about ten seconds, and kept in
     ``~/.cache/mmvovnet``; without a C++ compiler a warning is logged and the
@@ -70,7 +60,7 @@ def accelerate(model: Model) -> Model:
             f"can't accelerate '{name}': {kind} of mmcv gives wrong results "
             'in the channels-last layout; fuse(model) works'
         )
-    if not load_kernels():
+    if not _is_for_kernels(model) or not load_kernels():
         return model
     for module in list(model.modules()):
         if isinstance(module, ConvModule) and _is_winograd(module.conv):
@@ -105,11 +95,15 @@ def load_kernels() -> bool:
         )
         return False
 
-    @torch.library.register_fake('mmvovnet::winograd')
+    # PyTorch before 2.4 has it by its first name.
+    library = torch.library
+    fake = getattr(library, 'register_fake', None) or library.impl_abstract
+
+    @fake('mmvovnet::winograd')
     def _(x: Tensor, weight: Tensor, bias: Tensor, activate: bool) -> Tensor:
         return _empty(x, bias)
 
-    @torch.library.register_fake('mmvovnet::aggregate')
+    @fake('mmvovnet::aggregate')
     def _(
         xs: list[Tensor], weight: Tensor, bias: Tensor, activate: bool
     ) -> Tensor:
@@ -153,6 +147,26 @@ def _compile() -> Path:
     return library
 
 
+def _is_for_kernels(model: nn.Module) -> bool:
+    """Whether the weights are where the kernels work."""
+    other = next(
+        (
+            f'{p.dtype} on {p.device}'
+            for p in model.parameters()
+            if p.device.type != 'cpu' or p.dtype != torch.float32
+        ),
+        None,
+    )
+    if other:
+        print_log(
+            f'accelerate: the model holds weights of {other}, and the kernels '
+            'work in float32 on a CPU, so it is just folded',
+            logger='current',
+            level=logging.WARNING,
+        )
+    return other is None
+
+
 def _empty(x: Tensor, bias: Tensor) -> Tensor:
     shape = (x.shape[0], bias.shape[0], *x.shape[2:])
     return x.new_empty(shape).to(memory_format=torch.channels_last)
@@ -174,7 +188,7 @@ def _is_winograd(conv: nn.Module) -> bool:
     )
 
 
-def _take(unit: ConvModule, kind: 'type[_PackedConv2d]') -> None:
+def _take(unit: ConvModule, kind: type[PackedConv2d]) -> None:
     """Put a conv in the place of a unit's, with the activation behind it."""
     activate = (
         unit.with_activation
@@ -185,104 +199,3 @@ def _take(unit: ConvModule, kind: 'type[_PackedConv2d]') -> None:
     if activate:
         unit.with_activation = False
     unit.conv = kind(unit.conv, activate)
-
-
-def _is_exporting() -> bool:
-    # PyTorch before 2.7 tells no export from a compilation.
-    known = hasattr(torch.compiler, 'is_exporting')
-    compiler = torch.compiler
-    return compiler.is_exporting() if known else compiler.is_compiling()
-
-
-class _PackedConv2d(nn.Conv2d):
-    """A conv, and perhaps a ReLU, with its weight packed for a kernel.
-
-    Args:
-        conv (nn.Conv2d): The conv in whose place it comes, and whose
-            parameters it has.
-        activate (bool): Whether a ReLU follows. Defaults to False.
-    """
-
-    def __init__(self, conv: nn.Conv2d, activate: bool = False) -> None:
-        super().__init__(
-            conv.in_channels,
-            conv.out_channels,
-            conv.kernel_size,
-            padding=conv.padding,
-            bias=conv.bias is not None,
-            device='meta',
-        )
-        self.weight, self.bias = conv.weight, conv.bias
-        self.train(conv.training)
-        self.activate = activate
-        self.register_buffer('packed', None, persistent=False)
-        self.register_buffer('offset', None, persistent=False)
-        self._pack()
-
-    def _transform(self) -> Tensor:
-        """Give the weight as ``(..., C, K)``."""
-        raise NotImplementedError
-
-    @torch.no_grad()
-    def _pack(self) -> None:
-        """Lay the weight out as ``(..., K / panel, C, panel)``."""
-        panel = torch.ops.mmvovnet.panel()
-        weight = F.pad(self._transform(), (0, -self.out_channels % panel))
-        weight = weight.unflatten(-1, (-1, panel)).movedim(-2, -3)
-        self.packed = weight.contiguous()
-        self.offset = (
-            weight.new_zeros(self.out_channels)
-            if self.bias is None
-            else self.bias.detach()
-        )
-
-    def _load_from_state_dict(self, *args) -> None:
-        super()._load_from_state_dict(*args)
-        self._pack()
-
-    def _serves(self, x: Tensor) -> bool:
-        """Whether a kernel can do this input."""
-        return (
-            x.device.type == 'cpu'
-            and x.dtype == self.packed.dtype == torch.float32
-            and not (torch.is_grad_enabled() and x.requires_grad)
-            and not torch.is_autocast_enabled('cpu')
-            and not torch.jit.is_tracing()
-            and not _is_exporting()
-        )
-
-    def _plain(self, x: Tensor) -> Tensor:
-        out = super().forward(x)
-        return F.relu_(out) if self.activate else out
-
-
-class WinogradConv2d(_PackedConv2d):
-    """A 3x3 conv by F(4x4, 3x3) of arXiv 1509.09308, section 4.3."""
-
-    def _transform(self) -> Tensor:
-        g = self.weight.new_tensor(FILTER_TRANSFORM, dtype=torch.float64)
-        weight = torch.einsum('ia,kcab,jb->ijck', g, self.weight.double(), g)
-        return weight.flatten(0, 1).to(self.weight.dtype)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(N, C, H, W)`` to ``(N, K, H, W)``."""
-        if not self._serves(x):
-            return self._plain(x)
-        return torch.ops.mmvovnet.winograd(
-            x, self.packed, self.offset, self.activate
-        )
-
-
-class AggregateConv2d(_PackedConv2d):
-    """A 1x1 conv on maps that would be concatenated for it."""
-
-    def _transform(self) -> Tensor:
-        return self.weight.flatten(1).t()
-
-    def forward(self, xs: tuple[Tensor, ...]) -> Tensor:
-        """Map maps of ``(N, C_i, H, W)`` to ``(N, K, H, W)``."""
-        if not self._serves(xs[0]):
-            return self._plain(torch.cat(xs, dim=1))
-        return torch.ops.mmvovnet.aggregate(
-            xs, self.packed, self.offset, self.activate
-        )

@@ -69,7 +69,7 @@ def fuse(model: Model) -> Model:
             if isinstance(child, _BatchNorm):
                 _fold(parent, name, path)
             elif isinstance(child, _DropoutNd | DropPath):
-                setattr(parent, name, nn.Identity())
+                setattr(parent, name, nn.Identity().eval())
             elif isinstance(child, nn.GroupNorm | nn.LayerNorm | _NormBase):
                 kept.append(path)
         if isinstance(parent, ConvModule) and parent.with_activation:
@@ -110,7 +110,7 @@ def _fold(parent: nn.Module, name: str, path: str) -> None:
             f'{type(norm).__name__} is not just one conv with a bias'
         )
     setattr(parent, before, fused)
-    setattr(parent, name, nn.Identity())
+    setattr(parent, name, nn.Identity().eval())
     if isinstance(parent, ConvModule):
         parent.with_norm = False
 

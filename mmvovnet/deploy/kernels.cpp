@@ -67,8 +67,39 @@ inline void multiply(int rows, const float* a, int64_t stride, const float* w,
   multiply<R>(a, stride, w, channels, sums);
 }
 
+// What is read without looking must be what it is taken for.
+void check(const at::Tensor& x, const at::Tensor& weight,
+           const at::Tensor& bias, int64_t products, int64_t channels) {
+  for (const auto* t : {&x, &weight, &bias})
+    TORCH_CHECK(t->device().is_cpu() && t->scalar_type() == at::kFloat,
+                "expected float32 on the CPU, got ", t->scalar_type(), " on ",
+                t->device());
+  TORCH_CHECK(weight.is_contiguous() && bias.is_contiguous(),
+              "expected a contiguous weight and bias");
+  TORCH_CHECK(bias.dim() == 1 && bias.size(0) % LANES == 0,
+              "expected a bias of a multiple of ", LANES, " values, got ",
+              bias.sizes());
+  const int64_t panels = divide_up(bias.size(0), PANEL);
+  const std::vector<int64_t> sizes{products * panels, channels, PANEL};
+  TORCH_CHECK(weight.sizes() == at::IntArrayRef(sizes),
+              "expected a weight of ", at::IntArrayRef(sizes), " for ",
+              channels, " input and ", bias.size(0),
+              " output channels, got ", weight.sizes());
+}
+
 at::Tensor aggregate(at::TensorList inputs, const at::Tensor& weight,
                      const at::Tensor& bias, bool activate) {
+  TORCH_CHECK(!inputs.empty(), "expected at least one map");
+  int64_t channels = 0;
+  for (const auto& x : inputs) {
+    TORCH_CHECK(x.dim() == 4 && x.size(0) == inputs[0].size(0) &&
+                    x.size(2) == inputs[0].size(2) &&
+                    x.size(3) == inputs[0].size(3),
+                "expected maps that differ in channels alone, got ",
+                inputs[0].sizes(), " and ", x.sizes());
+    channels += x.size(1);
+  }
+  for (const auto& x : inputs) check(x, weight, bias, 1, channels);
   std::vector<at::Tensor> xs;
   for (const auto& input : inputs) xs.push_back(input.contiguous(LAST));
   const int64_t n = xs[0].size(0), height = xs[0].size(2),
@@ -142,6 +173,10 @@ inline void inverse(const Vec* m, Vec* y, int s) {
 
 at::Tensor winograd(const at::Tensor& input, const at::Tensor& weight,
                     const at::Tensor& bias, bool activate) {
+  TORCH_CHECK(input.dim() == 4 && input.size(1) % LANES == 0,
+              "expected a map of shape (N, C, H, W), C a multiple of ", LANES,
+              ", got ", input.sizes());
+  check(input, weight, bias, 36, input.size(1));
   const auto x = input.contiguous(LAST);
   const int64_t n = x.size(0), ins = x.size(1), height = x.size(2),
                 width = x.size(3), outs = bias.size(0);
@@ -154,7 +189,7 @@ at::Tensor winograd(const at::Tensor& input, const at::Tensor& weight,
 
   const int64_t across = divide_up(width, 4), down = divide_up(height, 4);
   const int64_t tiles = n * down * across;
-  const int64_t panels = weight.size(1), wide = panels * PANEL;
+  const int64_t panels = weight.size(0) / 36, wide = panels * PANEL;
   const int64_t size = share(tiles, 4 * ROWS);
 
   at::parallel_for(0, divide_up(tiles, size), 1, [&](int64_t i, int64_t end) {

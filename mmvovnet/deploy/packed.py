@@ -1,0 +1,183 @@
+"""Convs whose weights are packed for the kernels of this package."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+
+# G of arXiv 1509.09308, section 4.3, for F(4x4, 3x3).
+FILTER_TRANSFORM = (
+    (1 / 4, 0, 0),
+    (-1 / 6, -1 / 6, -1 / 6),
+    (-1 / 6, 1 / 6, -1 / 6),
+    (1 / 24, 1 / 12, 1 / 6),
+    (1 / 24, -1 / 12, 1 / 6),
+    (0, 0, 1),
+)
+
+
+class PackedConv2d(nn.Conv2d):
+    """A conv, and perhaps a ReLU, with its weight packed for a kernel.
+
+    The packed weight follows the conv's own: it is made again after another
+    one was loaded, the weight was changed in place or the module was moved,
+    copied or unpickled. Only a change through ``weight.data``, of which
+    PyTorch keeps no count, goes unseen.
+
+    Args:
+        conv (nn.Conv2d): The conv in whose place it comes, and whose
+            parameters it has.
+        activate (bool): Whether a ReLU follows. Defaults to False.
+    """
+
+    def __init__(self, conv: nn.Conv2d, activate: bool = False) -> None:
+        super().__init__(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,
+            padding=conv.padding,
+            bias=conv.bias is not None,
+            device='meta',
+        )
+        self.weight, self.bias = conv.weight, conv.bias
+        self.train(conv.training)
+        self.activate = activate
+        self.pack()
+
+    def transform(self) -> Tensor:
+        """Give the weight as a kernel multiplies by it: ``(P, C, K)``."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def pack(self) -> None:
+        """Lay the weight out as ``(P * K / panel, C, panel)``.
+
+        Without the kernels, or in another precision or place than theirs,
+        there is nothing to pack, and PyTorch's conv runs.
+        """
+        self.packed = self.offset = None
+        self.version = self._version()
+        weight = self.weight
+        if weight.device.type != 'cpu' or weight.dtype != torch.float32:
+            return
+        if not hasattr(torch.ops.mmvovnet, 'panel'):
+            from .accelerate import load_kernels  # it imports this module
+
+            if not load_kernels():
+                return
+        panel = torch.ops.mmvovnet.panel()
+        weight = F.pad(self.transform(), (0, -self.out_channels % panel))
+        weight = weight.unflatten(-1, (-1, panel)).movedim(-2, -3)
+        # Three dimensions: a model's `to(memory_format=channels_last)`
+        # rearranges what has four.
+        self.packed = weight.flatten(0, 1).contiguous()
+        self.offset = (
+            weight.new_zeros(self.out_channels)
+            if self.bias is None
+            else self.bias.detach().clone()
+        )
+
+    def _version(self) -> tuple[int, ...]:
+        return tuple(
+            p._version
+            for p in (self.weight, self.bias)
+            if p is not None and not p.is_inference()
+        )
+
+    def _load_from_state_dict(self, *args) -> None:
+        super()._load_from_state_dict(*args)
+        self.pack()
+
+    def _apply(self, *args, **kwargs) -> nn.Module:
+        super()._apply(*args, **kwargs)
+        self.pack()
+        return self
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | dict(packed=None, offset=None)
+
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__(state)
+        self.pack()
+
+    def serves(self, xs: Sequence[Tensor]) -> bool:
+        """Whether a kernel can do these inputs."""
+        if torch.jit.is_tracing() or _is_exporting():
+            return False
+        if not torch.compiler.is_compiling():
+            if self.version != self._version():
+                self.pack()
+            if any(_is_wrapped(x) for x in xs):
+                return False
+        return (
+            self.packed is not None
+            and all(x.device.type == 'cpu' for x in xs)
+            and all(x.dtype == torch.float32 for x in xs)
+            and not torch.is_autocast_enabled('cpu')
+            and not (
+                torch.is_grad_enabled()
+                and any(
+                    t is not None and t.requires_grad
+                    for t in (*xs, self.weight, self.bias)
+                )
+            )
+        )
+
+    def plain(self, x: Tensor) -> Tensor:
+        """PyTorch's conv, and the ReLU."""
+        out = super().forward(x)
+        return F.relu_(out) if self.activate else out
+
+
+class WinogradConv2d(PackedConv2d):
+    """A 3x3 conv by F(4x4, 3x3) of arXiv 1509.09308, section 4.3."""
+
+    def transform(self) -> Tensor:
+        """Give ``G w G^T`` as ``(36, C, K)``."""
+        g = self.weight.new_tensor(FILTER_TRANSFORM, dtype=torch.float64)
+        weight = torch.einsum('ia,kcab,jb->ijck', g, self.weight.double(), g)
+        return weight.flatten(0, 1).to(self.weight.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, C, H, W)`` to ``(N, K, H, W)``."""
+        if not self.serves([x]):
+            return self.plain(x)
+        return torch.ops.mmvovnet.winograd(
+            x, self.packed, self.offset, self.activate
+        )
+
+
+class AggregateConv2d(PackedConv2d):
+    """A 1x1 conv on maps that would be concatenated for it."""
+
+    def transform(self) -> Tensor:
+        """Give the weight as ``(1, C, K)``."""
+        return self.weight.flatten(1).t().unsqueeze(0)
+
+    def forward(self, xs: Sequence[Tensor]) -> Tensor:
+        """Map maps of ``(N, C_i, H, W)`` to ``(N, K, H, W)``."""
+        if not self.serves(xs):
+            return self.plain(torch.cat(tuple(xs), dim=1))
+        return torch.ops.mmvovnet.aggregate(
+            xs, self.packed, self.offset, self.activate
+        )
+
+
+def _is_exporting() -> bool:
+    # PyTorch before 2.7 tells no export from a compilation.
+    known = hasattr(torch.compiler, 'is_exporting')
+    compiler = torch.compiler
+    return compiler.is_exporting() if known else compiler.is_compiling()
+
+
+def _is_wrapped(x: Tensor) -> bool:
+    """Whether a tensor carries more than values: a tangent, say.
+
+    That is lost in a kernel, which reads memory.
+    """
+    return (
+        torch._C._functorch.is_functorch_wrapped_tensor(x)
+        or forward_ad.unpack_dual(x).tangent is not None
+    )
