@@ -35,10 +35,10 @@ def accelerate(model: Model) -> Model:
 
     The kernels are compiled on first use, in about ten seconds, and kept in
     ``~/.cache/mmvovnet``; without a C++ compiler a warning is logged and the
-    model is just folded. They work in float32 on a CPU; in another precision,
-    on a GPU, where a gradient is wanted and while a model is exported,
-    PyTorch's own do. Their transformed weights take four times the memory of
-    the 3x3 convs' weights.
+    model is just folded. They work in float32 on a CPU; where a gradient is
+    wanted, under autocast and while a model is exported, PyTorch's own do.
+    A model in another precision or on a GPU is just folded. Their transformed
+    weights take four times the memory of the 3x3 convs' weights.
 
     Args:
         model (nn.Module): A model in eval mode: a backbone, a detector, a
