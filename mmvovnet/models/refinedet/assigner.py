@@ -20,6 +20,9 @@ class BipartiteAssigner(MaxIoUAssigner):
         pos_iou_thr (float): Overlap from which a prior is positive.
         neg_iou_thr (float): Overlap below which it is negative; in between it
             is ignored.
+        ignore_iof_thr (float): A prior with a larger share of its area in an
+            object that is to be ignored, such as a crowd, is ignored as well.
+            Defaults to 0.5.
         **kwargs: As for ``MaxIoUAssigner``.
 
     Example:
@@ -32,10 +35,18 @@ class BipartiteAssigner(MaxIoUAssigner):
     """
 
     def __init__(
-        self, pos_iou_thr: float, neg_iou_thr: float, **kwargs
+        self,
+        pos_iou_thr: float,
+        neg_iou_thr: float,
+        ignore_iof_thr: float = 0.5,
+        **kwargs,
     ) -> None:
         super().__init__(
-            pos_iou_thr, neg_iou_thr, match_low_quality=False, **kwargs
+            pos_iou_thr,
+            neg_iou_thr,
+            match_low_quality=False,
+            ignore_iof_thr=ignore_iof_thr,
+            **kwargs,
         )
 
     def assign_wrt_overlaps(
@@ -44,7 +55,8 @@ class BipartiteAssigner(MaxIoUAssigner):
         """Assign by overlaps.
 
         Args:
-            overlaps (Tensor): IoU of K objects and P priors, shape (K, P).
+            overlaps (Tensor): IoU of K objects and P priors, shape (K, P);
+                -1 for priors to ignore.
             gt_labels (Tensor): Labels of the objects, shape (K,).
 
         Returns:

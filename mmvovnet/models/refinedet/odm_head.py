@@ -83,39 +83,38 @@ class ODMHead(MultiBoxHead):
         scores = scores.softmax(-1)[..., :-1]
         scores = scores * (objectness >= self.objectness_thr).unsqueeze(-1)
         boxes = self.decode(priors, deltas)
-        return [
-            self._bbox_post_process(
-                _candidates(*image, meta['img_shape'], cfg),
+        results = []
+        for *image, meta in zip(boxes, scores, batch_img_metas, strict=True):
+            result = self._bbox_post_process(
+                _candidates(*image, cfg),
                 cfg,
                 rescale=rescale,
                 with_nms=with_nms,
                 img_meta=meta,
             )
-            for *image, meta in zip(
-                boxes, scores, batch_img_metas, strict=True
-            )
-        ]
+            # Boxes overlap as they are, and are clipped when they are put
+            # out, as in Caffe (clip_bbox is false there).
+            height, width = meta['ori_shape' if rescale else 'img_shape'][:2]
+            border = result.bboxes.new_tensor([width, height] * 2)
+            result.bboxes = result.bboxes.clamp(border.new_zeros(()), border)
+            results.append(result)
+        return results
 
 
 def _candidates(
-    boxes: Tensor, scores: Tensor, shape: tuple[int, int], cfg: ConfigDict
+    boxes: Tensor, scores: Tensor, cfg: ConfigDict
 ) -> InstanceData:
-    """The best boxes of each class, within the image.
+    """The best boxes of each class.
 
     Args:
         boxes (Tensor): (P, 4).
         scores (Tensor): (P, num_classes).
-        shape (tuple[int, int]): Height and width.
         cfg (ConfigDict): ``nms_pre`` and ``score_thr``.
     """
     best, index = scores.topk(min(cfg['nms_pre'], len(scores)), dim=0)
     kept = best > cfg['score_thr']
-    boxes = boxes[index[kept]]
-    height, width = shape[:2]
     return InstanceData(
-        bboxes=boxes.clamp(
-            boxes.new_zeros(()), boxes.new_tensor([width, height] * 2)
-        ),
+        bboxes=boxes[index[kept]],
         scores=best[kept],
         labels=kept.nonzero()[:, 1],
     )

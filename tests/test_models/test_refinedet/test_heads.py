@@ -1,5 +1,6 @@
 """The rules of RefineDet, on numbers worked out by hand."""
 
+import sys
 from math import log
 
 import pytest
@@ -135,6 +136,41 @@ def test_sums_are_divided_by_the_positives_of_the_batch():
     assert loss_cls.item() == pytest.approx(chosen * log(3) / 3, rel=1e-5)
 
 
+def test_priors_in_objects_to_ignore_are_no_negatives():
+    """Of five negatives, two lie by more than half in a crowd."""
+    priors = PRIORS.clone()
+    priors[0, 1] = torch.tensor([100.0, 0.0, 110.0, 10.0])
+    priors[0, 2] = torch.tensor([104.0, 0.0, 114.0, 10.0])
+    priors[0, 3] = torch.tensor([106.0, 0.0, 116.0, 10.0])  # by 0.4
+    scores = torch.zeros(1, 6, 3)
+    scores[..., 2] = torch.tensor([0.0, -3.0, -4.0, -2.0, 1.0, 2.0])
+    crowd = truth([90, 0, 110, 100])
+    loss_cls, _ = odm().multibox_loss(
+        scores, torch.zeros(1, 6, 4), priors, [OBJECT], [crowd]
+    )
+    expected = log(3) + sum(map(background_loss, (-2.0, 1.0, 2.0)))
+    assert loss_cls.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_positives_of_all_processes_count(monkeypatch):
+    """Two processes, of which the other has three positives."""
+    args = torch.zeros(1, 6, 3), torch.zeros(1, 6, 4), PRIORS, [OBJECT], [None]
+    alone = odm().multibox_loss(*args)[0]
+    module = sys.modules[odm().multibox_loss.__module__]
+    monkeypatch.setattr(module, 'reduce_mean', lambda x: (x + 3) / 2)
+    assert odm().multibox_loss(*args)[0].item() == pytest.approx(
+        alone.item() / 2
+    )
+
+
+def test_predictors_start_small():
+    head = odm(num_classes=80)
+    head.init_weights()
+    for conv in (*head.score_convs, *head.delta_convs):
+        assert conv.weight.std().item() == pytest.approx(0.01, rel=0.05)
+        assert conv.bias.abs().max() == 0
+
+
 def test_each_head_counts_its_own_positives():
     """The overlaps are 0.78 and 0.48 before refinement, 1 and 0.94 after."""
     first, second = arm(), odm()
@@ -200,6 +236,14 @@ def test_extreme_aspect_ratios(box):
     assert all(loss.isfinite() and loss > 0 for loss in losses)
 
 
+TEST = dict(
+    score_thr=0.01,
+    nms_pre=1000,
+    nms=dict(type='nms', iou_threshold=0.45),
+    max_per_img=500,
+)
+
+
 def detect(scores, priors, objectness=None, **cfg):
     """Scores of (P, classes), as probabilities, on boxes of (P, 4)."""
     scores = torch.tensor(scores)
@@ -208,13 +252,7 @@ def detect(scores, priors, objectness=None, **cfg):
     priors = torch.tensor(priors, dtype=torch.float)
     if objectness is None:
         objectness = [1.0] * len(priors)
-    test_cfg = dict(
-        score_thr=0.01,
-        nms_pre=1000,
-        nms=dict(type='nms', iou_threshold=0.45),
-        max_per_img=500,
-    )
-    head = odm(scores.size(1), test_cfg=ConfigDict({**test_cfg, **cfg}))
+    head = odm(scores.size(1), test_cfg=ConfigDict({**TEST, **cfg}))
     (result,) = head.predict_by_feat(
         [logits.t()[None, :, None]],
         [torch.zeros(1, 4, 1, len(priors))],
@@ -260,6 +298,31 @@ def test_boxes_end_at_the_image():
     torch.testing.assert_close(
         result.bboxes, torch.tensor([[0.0, 10.0, 30.0, 64.0]])
     )
+
+
+def test_boxes_are_clipped_after_suppression():
+    """They overlap by 0.35 as they are, and by 0.70 within the image."""
+    boxes = [[-40, 0, 16, 10], [-6, 0, 23, 10]]
+    result = detect([[0.9], [0.8]], boxes)
+    expected = torch.tensor([[0.0, 0, 16, 10], [0.0, 0, 23, 10]])
+    torch.testing.assert_close(result.bboxes, expected)
+
+
+def test_clipped_to_the_original_image():
+    head = odm(1, test_cfg=ConfigDict(TEST))
+    meta = dict(
+        img_shape=(64, 64), ori_shape=(32, 48), scale_factor=(64 / 48, 2.0)
+    )
+    (result,) = head.predict_by_feat(
+        [torch.zeros(1, 2, 1, 1)],
+        [torch.zeros(1, 4, 1, 1)],
+        torch.tensor([[[-8.0, -8.0, 80.0, 80.0]]]),
+        torch.ones(1, 1),
+        [meta],
+        rescale=True,
+    )
+    expected = torch.tensor([[0.0, 0.0, 48.0, 32.0]])
+    torch.testing.assert_close(result.bboxes, expected)
 
 
 def test_nothing_found():

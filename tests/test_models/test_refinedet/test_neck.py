@@ -49,6 +49,17 @@ def test_a_coarse_map_reaches_finer_levels_only():
     assert changed == [True, False, False]
 
 
+def test_relu_comes_after_the_sum():
+    neck = TransferConnectionNeck([8], 8, 16).eval()
+    neck.outputs = nn.ModuleList(nn.Identity() for _ in neck.outputs)
+    maps = maps_of([8])
+    (source, fine), (extra, coarse) = neck(maps)
+    torch.testing.assert_close(coarse, neck.laterals[1](extra).relu())
+    merged = neck.laterals[0](source) + neck.upsamples[0](coarse)
+    assert merged.min() < 0
+    torch.testing.assert_close(fine, merged.relu())
+
+
 @pytest.mark.parametrize('size', [(75, 101), (64, 96), (129, 65)])
 def test_fits_every_odd_size(size):
     backbone = VoVNet('V-19-slim-dw-eSE', out_indices=(1, 2, 3)).eval()
