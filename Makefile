@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 STAMPS := build/stamps$(subst /,_,$(abspath $(VENV)))
 
-.PHONY: setup demo test test-all bench docs lint clean
+.PHONY: setup demo test test-all bench docs lint types clean
 
 setup: $(STAMPS)/setup
 
@@ -47,6 +47,9 @@ docs: $(STAMPS)/docs
 lint: setup
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
+
+types: setup
+	$(PY) -m mypy
 
 clean:
 	rm -rf build dist work_dirs data docs/_build .pytest_cache .ruff_cache
