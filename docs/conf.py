@@ -11,7 +11,7 @@ extensions = [
     'sphinx.ext.viewcode',
     'sphinx_copybutton',
 ]
-exclude_patterns = ['_build', 'evidence']  # which pages include
+exclude_patterns = ['_build', 'paper']  # which pages include
 html_theme = 'furo'
 html_title = 'mmvovnet'
 myst_enable_extensions = ['colon_fence']

@@ -15,7 +15,7 @@ MODELS = Registry(
     'model',
     parent=ROOT_MODELS,
     scope='mmvovnet',
-    locations=['mmvovnet.models'],
+    locations=['mmvovnet.models', 'mmvovnet.paper.networks'],
 )
 MODEL_WRAPPERS = Registry(
     'model wrapper',

@@ -25,7 +25,7 @@ LISTED = yaml.safe_load((ROOT / 'metafile.yml').read_text())['Models']
 PEERS = [
     path
     for path in CONFIGS
-    if path.parent.name in ('evidence', 'refinedet_peers')
+    if path.parent.name in ('paper', 'refinedet_peers')
 ]
 PUBLIC = [
     path

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from mmvovnet.analysis.claims import CLAIMS, check
+from mmvovnet.paper import CLAIMS, check
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,7 +32,7 @@ def parse_args() -> argparse.Namespace:
         default={},
         metavar='KEY=VALUE',
         help="the claim's own: arguments of its function `check` in "
-        'mmvovnet/analysis/claims',
+        'mmvovnet/paper',
     )
     return parser.parse_args()
 

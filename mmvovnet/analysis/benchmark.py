@@ -5,7 +5,7 @@ A row names a model and the modes that it runs in, as ``SOURCE:MODEL+MODE``::
     V-39                            ours
     V-39+memory_efficient           ours, an option of VoVNet set to True
     timm:vovnet39a+checkpoint       timm's, with its gradient checkpointing
-    mmvovnet:PeleeNet               a peer that is built here
+    mmvovnet:PeleeNet               another backbone of ours
     torchvision:densenet121+compile
     V-39+fuse                       for inference: mmvovnet.deploy.fuse
     V-39+accelerate                 and mmvovnet.deploy.accelerate
@@ -35,7 +35,9 @@ import torch
 import torch._inductor.config
 from torch import Tensor, nn
 
-from ..models import VoVNet
+from mmvovnet.models import VoVNet
+from mmvovnet.registry import MODELS
+
 from .cost import Cost, count_cost, saved_bytes
 
 # Options of VoVNet that a row may set to True.
@@ -64,16 +66,14 @@ def _torchvision(name: str) -> nn.Module:
     return getattr(model, 'features', model)
 
 
-def _peer(name: str) -> nn.Module:
-    from ..models import peers
-
-    return getattr(peers, name)()
+def _registered(name: str) -> nn.Module:
+    return MODELS.build(dict(type=f'mmvovnet.{name}'))
 
 
 # Where models come from: a function of a name that builds the backbone.
 SOURCES: dict[str, Callable[..., nn.Module]] = {
     '': VoVNet,
-    'mmvovnet': _peer,
+    'mmvovnet': _registered,
     'timm': _timm,
     'mmpretrain': _mmpretrain,
     'torchvision': _torchvision,

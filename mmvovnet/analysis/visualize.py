@@ -13,7 +13,8 @@ from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
-from ..deploy import build
+from mmvovnet.deploy import build
+
 from .answering import Answering
 from .plots import draw_box
 

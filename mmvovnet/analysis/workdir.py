@@ -15,7 +15,8 @@ from mmengine.config import Config
 from mmengine.fileio import dump, load
 from mmengine.registry import RUNNERS, DefaultScope
 
-from ..engine import dump_predictions, load_config
+from mmvovnet.engine import dump_predictions, load_config
+
 from .plots import Curve, parse_scalars
 
 

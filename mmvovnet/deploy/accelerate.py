@@ -14,8 +14,9 @@ from mmcv.cnn import ConvModule
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from ..models.layout import needs_usual_layout
-from ..models.osa import OSAModule
+from mmvovnet.models.layout import needs_usual_layout
+from mmvovnet.models.osa import OSAModule
+
 from .fuse import fuse
 from .packed import AggregateConv2d, PackedConv2d, WinogradConv2d
 

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..models.layout import needs_usual_layout
+from mmvovnet.models.layout import needs_usual_layout
 
 Model = TypeVar('Model', bound=nn.Module)
 

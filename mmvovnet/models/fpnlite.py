@@ -7,7 +7,7 @@ from mmcv.cnn import DepthwiseSeparableConvModule
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..registry import MODELS
+from mmvovnet.registry import MODELS
 
 
 @MODELS.register_module()

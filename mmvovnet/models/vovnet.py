@@ -10,7 +10,8 @@ from mmengine.registry import MODELS as ROOT_MODELS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..registry import MODELS
+from mmvovnet.registry import MODELS
+
 from .archs import ARCHS, resolve_arch
 from .layers import GATES, conv_unit
 from .osa import OSAStage

@@ -1,0 +1,149 @@
+"""Trainings that claims are checked with."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.hooks import Hook
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+from scipy import stats
+
+import mmvovnet
+from mmvovnet.engine import load_config
+from mmvovnet.engine.fileio import LocalBackend
+
+
+@dataclass
+class Run:
+    """A finished training.
+
+    Attributes:
+        error (float): Errors on the held-out images, in %.
+        losses (list[float]): Mean training loss of each epoch.
+        initial (Path): The weights at the start.
+        checkpoint (Path): The weights at the end.
+    """
+
+    error: float
+    losses: list[float]
+    initial: Path
+    checkpoint: Path
+
+
+class _KeepInitial(Hook):
+    def before_train(self, runner: Runner) -> None:
+        if not runner.iter:
+            runner.save_checkpoint(
+                runner.work_dir, 'initial.pth', save_optimizer=False
+            )
+
+
+def train(
+    config: str,
+    seed: int,
+    folder: Path,
+    epochs: int | None = None,
+    **backbone: Any,
+) -> Run:
+    """Train a classifier, unless its folder holds the result already.
+
+    A training that was interrupted goes on.
+
+    Args:
+        config (str): Name of a config in ``configs/paper``.
+        seed (int): Seed.
+        folder (Path): Folder for the folders of all trainings.
+        epochs (int, optional): Epochs, with the steps of the learning rate in
+            proportion. Defaults to None, the config's own.
+        **backbone: Options of the backbone.
+
+    Returns:
+        Run: What came out.
+    """
+    cfg = load_config(config_folder() / f'{config}.py')
+    if epochs:
+        scale = epochs / cfg.train_cfg.max_epochs
+        schedule = cfg.param_scheduler
+        schedule.milestones = [int(m * scale) for m in schedule.milestones]
+        cfg.train_cfg.max_epochs = epochs
+    epochs = cfg.train_cfg.max_epochs
+    options = [f'{key}-{value}' for key, value in backbone.items()]
+    name = '_'.join([config, *options, f'{epochs}e', f'seed{seed}'])
+    record = folder / name / 'result.json'
+    if not record.exists():
+        cfg.model.backbone.update(backbone)
+        cfg.update(
+            work_dir=str(record.parent),
+            randomness=dict(seed=seed),
+            resume=True,
+            log_level='WARNING',
+        )
+        cfg.default_hooks.checkpoint.max_keep_ckpts = 1
+        runner = RUNNERS.build(cfg)
+        runner.register_hook(_KeepInitial())
+        runner.train()
+        losses, _ = runner.message_hub.get_scalar('train/loss').data
+        result = dict(
+            error=100 - runner.test()['accuracy/top1'],
+            losses=losses.reshape(epochs, -1).mean(1).tolist(),
+        )
+        LocalBackend().put_text(json.dumps(result), record)
+        print(f'{name}: error {result["error"]:.2f} %', flush=True)
+    result = json.loads(record.read_text())
+    return Run(
+        **result,
+        initial=record.with_name('initial.pth'),
+        checkpoint=record.with_name(f'epoch_{epochs}.pth'),
+    )
+
+
+def config_folder() -> Path:
+    """Find ``configs/paper``, in an installed package or a checkout."""
+    package = Path(mmvovnet.__file__).parent
+    installed = package / '.mim' / 'configs'
+    configs = installed if installed.is_dir() else package.parent / 'configs'
+    return configs / 'paper'
+
+
+def difference(a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:
+    """Bound the difference of two means: Welch's 95 % confidence interval.
+
+    Args:
+        a (Sequence[float]): Values of a number of seeds.
+        b (Sequence[float]): The others.
+
+    Returns:
+        tuple[float, float]: Between what mean(a) - mean(b) is.
+
+    Example:
+        >>> low, high = difference([3.0, 3.1, 3.2], [1.0, 1.1, 1.2])
+        >>> f'{low:.2f} to {high:.2f}'
+        '1.77 to 2.23'
+    """
+    interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
+    return interval.low, interval.high
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Write mean and standard deviation.
+
+    Example:
+        >>> spread([1.0, 2.0, 3.0])
+        '2.00 ± 1.00'
+    """
+    deviation = np.std(values, ddof=1)
+    return f'{np.mean(values):.{digits}f} ± {deviation:.{digits}f}'
+
+
+def at_most(low: float, high: float, limit: float) -> bool | None:
+    """Whether what is between two bounds is at most a limit; None: unclear.
+
+    Example:
+        >>> at_most(1, 2, limit=3), at_most(4, 5, 3), at_most(2, 4, 3)
+        (True, False, None)
+    """
+    return True if high <= limit else False if low > limit else None

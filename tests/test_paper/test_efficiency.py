@@ -1,0 +1,55 @@
+import pytest
+
+from mmvovnet.analysis.benchmark import Result, Setting
+from mmvovnet.analysis.cost import Cost
+from mmvovnet.paper import check, efficiency
+from mmvovnet.paper.published import PAIRS, PUBLISHED, label
+
+ROWS = ('mmvovnet:PeleeNet', 'V-27-slim')
+
+
+@pytest.fixture(autouse=True)
+def two_rows(monkeypatch):
+    monkeypatch.setattr(efficiency, 'ROWS', ROWS)
+    monkeypatch.setattr(efficiency, 'PAIRS', (ROWS[::-1],))
+
+
+def test_published_ratios():
+    """The abstract's, of V-39 over ResNet-50 and over DenseNet-201."""
+    rates = {label(row): found.rate for row, found in PUBLISHED.items()}
+    assert round(rates['V-39'] / rates['ResNet-50'], 2) == 1.38
+    assert round(rates['V-39'] / rates['DenseNet-201'], 2) == 2.75
+    assert {row for pair in PAIRS for row in pair} <= set(PUBLISHED)
+
+
+@pytest.mark.parametrize('fast', [True, False])
+def test_verdicts_come_from_the_times(fast, monkeypatch, tmp_path):
+    ours = [10.0, 11.0, 12.0] if fast else [30.0, 31.0, 32.0]
+
+    def inference(rows, setting, rounds):
+        peer = Result(rows[0], setting, Cost(macs=10**9), [20.0, 22.0, 24.0])
+        mine = Result(rows[1], setting, Cost(macs=10**9), ours)
+        peer.saved_mb, mine.saved_mb = 200.0, 100.0
+        return {rows[0]: peer, rows[1]: mine}
+
+    monkeypatch.setattr(efficiency, 'inference', inference)
+    result = check('efficiency', tmp_path)
+    rate, speed, memory = result.findings
+    assert rate.paper == '9.30'
+    assert rate.holds == speed.holds == fast
+    assert speed.here == ('2.00' if fast else '0.71 ± 0.02')
+    assert (memory.here, memory.holds) == ('0.50', True)
+    assert result.rows[1]['GMAC/s'] == ('91' if fast else '32')
+
+
+def test_measured(tmp_path):
+    result = check('efficiency', tmp_path, size=64, rounds=2, device='cpu')
+    assert result.setting == Setting(
+        1, 64, 'cpu', threads=result.setting.threads
+    )
+    pelee, ours = result.rows
+    assert (pelee['backbone'], ours['backbone']) == ('PeleeNet', 'V-27-slim')
+    assert (pelee['GMACs, paper'], ours['images/s, paper']) == (1.2, 71)
+    assert ours['params M'] == '3.01'
+    *_, picture = result.write(tmp_path, 'efficiency', 'x')
+    assert picture.stat().st_size > 10_000

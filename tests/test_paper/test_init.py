@@ -1,0 +1,40 @@
+import importlib
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+from mmvovnet.paper import CLAIMS, check
+
+
+@pytest.mark.parametrize('name', CLAIMS)
+def test_every_claim_has_a_check_with_defaults(name):
+    module = importlib.import_module(f'mmvovnet.paper.{name}')
+    first, *rest = inspect.signature(module.check).parameters.values()
+    assert first.name == 'out_dir'
+    assert all(p.default is not p.empty for p in rest)
+
+
+def test_claims_are_imported_when_they_run():
+    code = (
+        'import sys, mmvovnet.paper as c; '
+        'sys.exit(any(f"{c.__name__}.{x}" in sys.modules for x in c.CLAIMS))'
+    )
+    assert subprocess.run([sys.executable, '-c', code]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ('name', 'options', 'match'),
+    [
+        ('speed', {}, "unknown claim 'speed'; choose one of memory_access"),
+        (
+            'memory_access',
+            {'sise': 64},
+            r"no options \['sise'\]; it has \['size'\]",
+        ),
+    ],
+)
+def test_wrong_names(name, options, match, tmp_path):
+    with pytest.raises(ValueError, match=match):
+        check(name, tmp_path, **options)

@@ -1,0 +1,57 @@
+import pytest
+from matplotlib.figure import Figure
+
+from mmvovnet.analysis.benchmark import Result, Setting
+from mmvovnet.analysis.cost import Cost
+from mmvovnet.paper.measured import (
+    Spread,
+    draw_ratios,
+    inference,
+    over,
+    rates,
+)
+
+
+def test_quartiles():
+    spread = Spread.of([4, 1, 3, 2, 5])
+    assert (spread.low, spread.middle, spread.high) == (2, 3, 4)
+    assert str(spread) == '3.00 ± 1.00'
+    assert str(Spread.of([0.82])) == '0.82'
+
+
+def test_rates_count_the_batch():
+    result = Result('row', Setting(batch=4), Cost(macs=10**9), [2.0, 8.0])
+    assert rates(result) == [2000, 500]
+
+
+def test_ratios_are_taken_round_by_round():
+    # The machine slows down threefold; the ratio stays.
+    ratio = over([20, 40, 60], [10, 20, 30])
+    assert (ratio.low, ratio.high) == (2, 2)
+    with pytest.raises(ValueError, match='shorter'):
+        over([1, 2], [1])
+
+
+def test_memory_is_that_of_parameters_and_activations():
+    small, large = (
+        inference(['V-19-slim-eSE'], Setting(1, size), 1)['V-19-slim-eSE']
+        for size in (64, 128)
+    )
+    parameters = 4 * small.cost.parameters / 1e6
+    assert small.saved_mb > parameters
+    activations = small.saved_mb - parameters
+    assert large.saved_mb - parameters == pytest.approx(
+        4 * activations, rel=0.01
+    )
+    assert len(small.forward_ms) == 1
+
+
+@pytest.mark.parametrize('here', [[], [Spread(1, 2, 3), Spread(4, 5, 6)]])
+def test_ratios_that_were_not_measured_are_not_drawn(here):
+    axes = Figure().subplots()
+    draw_ratios(axes, ['a', 'b'], [1, 2], here)
+    bars = [x.get_x() + 0.2 for x in axes.patches]
+    expected = [-0.2, 0.8, 0.2, 1.2] if here else [0, 1]
+    assert bars == pytest.approx(expected)
+    heights = [x.get_height() for x in axes.patches]
+    assert heights == ([1, 2, 2, 5] if here else [1, 2])
