@@ -13,6 +13,7 @@ def conv_unit(
     out_channels: int,
     kernel_size: int = 3,
     stride: int = 1,
+    dilation: int = 1,
     depthwise: bool = False,
     **cfg,
 ) -> nn.Module:
@@ -26,6 +27,7 @@ def conv_unit(
         out_channels (int): Output channels.
         kernel_size (int): Kernel size. Defaults to 3.
         stride (int): Stride. Defaults to 1.
+        dilation (int): Distance of the kernel's taps. Defaults to 1.
         depthwise (bool): Depthwise separable. Defaults to False.
         **cfg: ``conv_cfg``, ``norm_cfg`` and ``act_cfg`` of mmcv.
 
@@ -37,7 +39,8 @@ def conv_unit(
     kwargs = dict(
         kernel_size=kernel_size,
         stride=stride,
-        padding=kernel_size // 2,
+        padding=dilation * (kernel_size // 2),
+        dilation=dilation,
         bias=False,
         **cfg,
     )

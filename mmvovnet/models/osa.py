@@ -1,5 +1,7 @@
 """One-Shot Aggregation, the idea of VoVNet."""
 
+import math
+
 import torch
 from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
@@ -25,6 +27,7 @@ class OSAModule(BaseModule):
         conv_channels (int): Channels of the 3x3 convs.
         out_channels (int): Channels after aggregation.
         num_layers (int): Number of 3x3 convs.
+        dilation (int): Dilation of the 3x3 convs. Defaults to 1.
         depthwise (bool): Depthwise separable 3x3 convs; a 1x1 conv first
             brings the input to their width if it differs, while the
             concatenation takes the input before it. Defaults to False.
@@ -56,6 +59,7 @@ class OSAModule(BaseModule):
         conv_channels: int,
         out_channels: int,
         num_layers: int,
+        dilation: int = 1,
         depthwise: bool = False,
         bottleneck: bool = False,
         gate: str = 'none',
@@ -83,6 +87,7 @@ class OSAModule(BaseModule):
             conv = conv_unit(
                 width,
                 conv_channels,
+                dilation=dilation,
                 depthwise=depthwise,
                 conv_cfg=conv_cfg,
                 **cfg,
@@ -117,8 +122,34 @@ class OSAModule(BaseModule):
         return out + x if self.identity else out
 
 
+def max_pool(stride: int = 2, dilation: int = 1) -> nn.Module:
+    """The 3x3 max pool in front of a stage.
+
+    At stride 2 it halves the size, rounding down. At stride 1 it keeps the
+    size, and the maxima are those of stride 2 with others between them: the
+    weights of a network with stride 2 see what they have learned from.
+
+    Args:
+        stride (int): 1 or 2. Defaults to 2.
+        dilation (int): Distance of the taps, the dilation of the stage
+            before. Defaults to 1.
+
+    Example:
+        >>> x = torch.rand(1, 1, 7, 7)
+        >>> torch.equal(max_pool(1)(x)[..., 1::2, 1::2], max_pool(2)(x))
+        True
+    """
+    padding = dilation if stride == 1 else dilation - 1
+    if padding <= 1:  # the most that MaxPool2d takes
+        return nn.MaxPool2d(3, stride, padding, dilation, ceil_mode=True)
+    return nn.Sequential(
+        nn.ConstantPad2d(padding, -math.inf),
+        nn.MaxPool2d(3, stride, 0, dilation, ceil_mode=True),
+    )
+
+
 class OSAStage(BaseModule):
-    """A 3x3, stride 2 max pool, if any, and One-Shot Aggregation modules.
+    """A max pool, if any, and One-Shot Aggregation modules.
 
     Args:
         in_channels (int): Input channels.
@@ -126,8 +157,7 @@ class OSAStage(BaseModule):
         out_channels (int): Output channels.
         num_modules (int): Number of modules.
         num_layers (int): 3x3 convs of a module.
-        downsample (bool): Start with the max pool, which halves the size,
-            rounding down.
+        pool (nn.Module, optional): What comes first: see :func:`max_pool`.
         gate (str): Channel gate.
         gate_place (str): Gate 'every' module or the 'last' one.
         identity (bool): Identity add in all modules but the first, whose
@@ -144,7 +174,7 @@ class OSAStage(BaseModule):
         out_channels: int,
         num_modules: int,
         num_layers: int,
-        downsample: bool,
+        pool: nn.Module | None,
         gate: str,
         gate_place: str,
         identity: bool,
@@ -154,9 +184,7 @@ class OSAStage(BaseModule):
     ) -> None:
         super().__init__()
         self.with_cp = with_cp
-        self.pool = (
-            nn.MaxPool2d(3, stride=2, ceil_mode=True) if downsample else None
-        )
+        self.pool = pool
         self.blocks = nn.ModuleList()
         for i in range(num_modules):
             gated = gate_place == 'every' or i == num_modules - 1

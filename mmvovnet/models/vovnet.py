@@ -14,7 +14,7 @@ from mmvovnet.registry import MODELS
 
 from .archs import ARCHS, resolve_arch
 from .layers import GATES, conv_unit
-from .osa import OSAStage
+from .osa import OSAStage, max_pool
 from .recompute import recompute_elementwise
 
 
@@ -56,6 +56,14 @@ class VoVNet(BaseModule):
         stem_strides (Sequence[int]): Strides of the stem's convs. If their
             product is 4, the first stage has no max pool; if it is 2, it has
             one, as in the paper. Defaults to (2, 1, 2).
+        strides (Sequence[int], optional): Stride of each stage's max pool, 2
+            or 1. Defaults to None, 2 for each; a first stage without a pool
+            counts as 1.
+        dilations (Sequence[int], optional): Dilation of each stage's 3x3
+            convs. ``strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4)`` keeps the
+            last stages at stride 8, as segmentation wants them, with the
+            weights and the receptive field of stride 32. Defaults to None, 1
+            for each.
         identity (bool, optional): Add a module's input to its output where
             the channels are equal. Defaults to None, as in ``arch``.
         gate (str, optional): Channel gate: 'none', 'SE', 'eSE' or 'ECA'.
@@ -126,6 +134,8 @@ class VoVNet(BaseModule):
         out_indices: Sequence[int] = (0, 1, 2, 3),
         frozen_stages: int = -1,
         stem_strides: Sequence[int] = (2, 1, 2),
+        strides: Sequence[int] | None = None,
+        dilations: Sequence[int] | None = None,
         identity: bool | None = None,
         gate: str | None = None,
         gate_place: str | None = None,
@@ -158,7 +168,13 @@ class VoVNet(BaseModule):
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
         self.memory_efficient = memory_efficient
-        stride = _check_strides(stem_strides)
+        stride = _check_stem_strides(stem_strides)
+        pooled = stride == 2  # in front of the first stage, as in the paper
+        if strides is None:
+            strides = (2 if pooled else 1, *[2] * (num_stages - 1))
+        if dilations is None:
+            dilations = (1,) * num_stages
+        _check_strides(strides, dilations, num_stages, pooled)
         if frozen_stages not in range(-1, num_stages + 1):
             raise ValueError(
                 f'frozen_stages must be from -1 (none) to {num_stages} (stem '
@@ -201,11 +217,13 @@ class VoVNet(BaseModule):
         step = drop_path_rate / max(sum(modules) - 1, 1)
         rates = iter([step * i for i in range(sum(modules))])
         self.stages = nn.ModuleList()
-        strides = []
+        out_strides = []
         for i in range(max(self.out_indices) + 1):
-            downsample = i > 0 or stride == 2
-            stride *= 2 if downsample else 1
-            strides.append(stride)
+            stride *= strides[i]
+            out_strides.append(stride)
+            pool = None
+            if i > 0 or pooled:
+                pool = max_pool(strides[i], dilations[i - 1] if i else 1)
             self.stages.append(
                 OSAStage(
                     channels,
@@ -213,11 +231,12 @@ class VoVNet(BaseModule):
                     self.arch['out_channels'][i],
                     modules[i],
                     self.arch['num_layers'],
-                    downsample=downsample,
+                    pool=pool,
                     gate=self.arch['gate'],
                     gate_place=self.arch['gate_place'],
                     identity=self.arch['identity'],
                     drop_paths=tuple(next(rates) for _ in range(modules[i])),
+                    dilation=dilations[i],
                     depthwise=depthwise,
                     bottleneck=bottleneck,
                     with_cp=with_cp,
@@ -232,10 +251,10 @@ class VoVNet(BaseModule):
         self.out_channels = tuple(
             self.arch['out_channels'][i] for i in self.out_indices
         )
-        self.out_strides = tuple(strides[i] for i in self.out_indices)
+        self.out_strides = tuple(out_strides[i] for i in self.out_indices)
         # A stride 2 conv takes one pixel to one; a max pool needs two.
-        pools = sum(stage.pool is not None for stage in self.stages)
-        convs = 2 if self.stages[0].pool is None else 1
+        pools = sum(s == 2 for s in strides[: len(self.stages)])
+        convs = 1 if pooled else 2
         self._min_size = 2**convs * (2**pools - 1) + 1
         self._freeze()
 
@@ -362,7 +381,7 @@ def _check_indices(indices: Sequence[int], num_stages: int) -> tuple[int, ...]:
     return result
 
 
-def _check_strides(strides: Sequence[int]) -> int:
+def _check_stem_strides(strides: Sequence[int]) -> int:
     product = 0
     if len(strides) == 3 and all(s in (1, 2) for s in strides):
         product = strides[0] * strides[1] * strides[2]
@@ -373,6 +392,32 @@ def _check_strides(strides: Sequence[int]) -> int:
             f'got {strides!r}'
         )
     return product
+
+
+def _check_strides(
+    strides: Sequence[int],
+    dilations: Sequence[int],
+    num_stages: int,
+    pooled: bool,
+) -> None:
+    if (
+        len(strides) != num_stages
+        or any(s not in (1, 2) for s in strides)
+        or (strides[0] == 2 and not pooled)
+    ):
+        raise ValueError(
+            f'strides must be {num_stages} values of 1 or 2, one per stage, '
+            'and the first of them 1 where the stem has a stride of 4; got '
+            f'{strides!r}'
+        )
+    if len(dilations) != num_stages or any(
+        isinstance(d, bool) or not isinstance(d, int) or d < 1
+        for d in dilations
+    ):
+        raise ValueError(
+            f'dilations must be {num_stages} positive integers, one per '
+            f'stage, got {dilations!r}'
+        )
 
 
 def _check_layers(

@@ -1,10 +1,11 @@
+import pytest
 import torch
 import torch.nn.functional as F
 
-from mmvovnet.models.osa import OSAModule, OSAStage
+from mmvovnet.models.osa import OSAModule, OSAStage, max_pool
 
 STAGE = dict(
-    downsample=True,
+    pool=None,
     gate='eSE',
     gate_place='every',
     identity=True,
@@ -70,9 +71,22 @@ def test_stage_places():
 
 
 def test_stage_halves_rounding_down():
-    stage = OSAStage(8, 6, 12, 3, 2, **STAGE).eval()
+    stage = OSAStage(8, 6, 12, 3, 2, **STAGE | dict(pool=max_pool())).eval()
     assert stage(torch.randn(1, 8, 9, 6)).shape == (1, 12, 4, 3)
     assert stage(torch.randn(1, 8, 10, 7)).shape == (1, 12, 5, 3)
+
+
+@pytest.mark.parametrize('size', [8, 9])
+@pytest.mark.parametrize('dilation', [1, 2])
+def test_a_pool_of_stride_1_has_the_maxima_of_stride_2(size, dilation):
+    x = torch.randn(1, 4, size, size)
+    dense = F.interpolate(x, scale_factor=dilation)  # neighbours are apart
+    dense = max_pool(1, dilation)(dense)
+    assert dense.shape[2:] == (dilation * size,) * 2
+    step = 2 * dilation
+    assert torch.equal(
+        dense[..., dilation::step, dilation::step], max_pool()(x)
+    )
 
 
 def test_drop_path_keeps_the_identity():

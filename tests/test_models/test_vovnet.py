@@ -1,4 +1,5 @@
 import copy
+from bisect import bisect_left
 
 import pytest
 import torch
@@ -146,6 +147,126 @@ def test_five_stages():
     model = VoVNet(arch, out_indices=(-1,)).eval()
     assert model.out_strides == (64,)
     assert model(torch.rand(1, 3, 128, 128))[0].shape == (1, 1, 2, 2)
+
+
+# Dilation
+
+
+OUTPUT_STRIDES = {
+    16: dict(strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2)),
+    8: dict(strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4)),
+}
+dilated = pytest.mark.parametrize('stride', OUTPUT_STRIDES)
+
+
+@dilated
+@pytest.mark.parametrize('size', [(64, 96), (75, 101)])
+def test_dilation_puts_features_between_the_same_ones(stride, size):
+    """With the same weights; a gate would see all of them at once."""
+    model, dense = tiny().eval(), tiny(**OUTPUT_STRIDES[stride]).eval()
+    dense.load_state_dict(model.state_dict(), strict=True)
+    x = torch.rand(1, 3, *size)
+    *_, expected = model(x)
+    *others, found = dense(x)
+    assert dense.out_strides == (4, 8, stride, stride)
+    for out, s in zip((*others, found), dense.out_strides, strict=True):
+        assert out.shape[2:] == dense_shape(size, s)
+    step = 32 // stride
+    torch.testing.assert_close(
+        found[..., step - 1 :: step, step - 1 :: step], expected
+    )
+
+
+def dense_shape(size, stride):
+    pools = {4: 0, 8: 1, 16: 2}[stride]
+    return tuple(-(-n // 4) >> pools for n in size)
+
+
+@torch.no_grad()
+def receptive_field(model, output, size=1024):
+    """Columns of the image that the middle of an output depends on."""
+
+    def reaches(columns):
+        x = torch.zeros(1, 3, 32, size)
+        x[..., columns] = torch.nan
+        out = model(x)[output]
+        return bool(out[..., out.size(3) // 2].isnan().any())
+
+    first = bisect_left(
+        range(size), True, key=lambda c: reaches(slice(0, c + 1))
+    )
+    end = bisect_left(
+        range(size), True, key=lambda c: not reaches(slice(c, size))
+    )
+    return end - first
+
+
+@dilated
+def test_dilation_keeps_the_receptive_field(stride):
+    for output in range(4):
+        strided, dense = (
+            receptive_field(tiny(**options).eval(), output)
+            for options in ({}, OUTPUT_STRIDES[stride])
+        )
+        assert strided == dense
+    assert strided == 499  # of the last stage, by its kernels and strides
+
+
+@dilated
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(stem_strides=(2, 1, 1)),
+        dict(gate='eSE', with_cp=True),
+        dict(gate='eSE', memory_efficient=True),
+    ],
+)
+def test_dilated_training(stride, options):
+    kwargs = dict(OUTPUT_STRIDES[stride])
+    if 'stem_strides' in options:
+        kwargs['strides'] = (2, *kwargs['strides'][1:])
+    model = tiny(**kwargs, **options)
+    out = model(torch.rand(2, 3, 64, 64))[-1]
+    assert out.shape[2:] == (64 // stride, 64 // stride)
+    out.square().mean().backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+@dilated
+def test_depthwise_and_deformable_convs_are_dilated(stride):
+    dilations = OUTPUT_STRIDES[stride]['dilations']
+    pytest.importorskip('mmcv.ops')
+    for options in (
+        dict(arch=TINY | dict(depthwise=True)),
+        dict(arch=TINY, dcn=dict(type='DCNv2')),
+    ):
+        model = VoVNet(**options, **OUTPUT_STRIDES[stride])
+        for stage, dilation in zip(model.stages, dilations, strict=True):
+            found = {
+                m.dilation
+                for m in stage.blocks.modules()
+                if getattr(m, 'kernel_size', 0) == (3, 3) and m.dilation
+            }
+            assert (dilation, dilation) in found
+        assert (
+            model.eval()(torch.rand(1, 3, 64, 64))[-1].size(2) == 64 // stride
+        )
+
+
+@pytest.mark.parametrize(
+    'strides', [(1, 2, 2), (1, 2, 2, 3), (2, 2, 2, 2), (1, 0, 2, 2)]
+)
+def test_wrong_strides(strides):
+    with pytest.raises(ValueError, match='strides must be 4 values of 1 or 2'):
+        tiny(strides=strides)
+
+
+@pytest.mark.parametrize(
+    'dilations', [(1, 1, 2), (1, 1, 2, 0), (1, 1, 2, 1.5), (1, 1, 1, True)]
+)
+def test_wrong_dilations(dilations):
+    with pytest.raises(ValueError, match='dilations must be 4 positive'):
+        tiny(dilations=dilations)
 
 
 # out_indices
