@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import DATASETS
 
+import mmvovnet.engine  # noqa: F401
 from mmvovnet.analysis.plots import plot_curves, plot_detections, read_scalars
 
 CONFIG = 'configs/demo/fcos_vovnet27-slim_digits.py'

@@ -38,6 +38,7 @@ def open_detector(args: argparse.Namespace) -> tuple[Callable, list[str]]:
         return Detector(exported), exported.metadata['classes']
     from mmdet.apis import inference_detector
 
+    import mmvovnet.engine  # noqa: F401
     from mmvovnet.deploy import build, describe, fuse
 
     model = build(args.model, args.checkpoint)

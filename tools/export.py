@@ -49,6 +49,7 @@ def main() -> None:
     """Export what the config describes."""
     args = parse_args()
     # Not before: these take seconds to import.
+    import mmvovnet.engine  # noqa: F401
     from mmvovnet.deploy import build, describe, export
 
     model = build(args.config, args.checkpoint)

@@ -30,6 +30,7 @@ def main() -> None:
     # Not before: these take seconds to import.
     from matplotlib.figure import Figure
 
+    import mmvovnet.engine  # noqa: F401
     from mmvovnet.analysis.visualize import draw, look
 
     sight = look(args.image, args.config, args.checkpoint)

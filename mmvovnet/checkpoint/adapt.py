@@ -1,6 +1,6 @@
 """What happens when weights are loaded, whichever way in.
 
-A file passes :func:`adopt`, which gives it the form of OpenMMLab's
+A file passes :func:`to_openmmlab`, which gives it the form of OpenMMLab's
 checkpoints. The backbone's weights keep their names in that: they are renamed
 by :func:`translate` when they reach the backbone, where it is known what they
 have to fit. That works without a file, too.
@@ -25,7 +25,7 @@ _OURS = DIALECTS[0]
 _NORMS = {'.bn.': "dict(type='BN')", '.gn.': "dict(type='GN', num_groups=...)"}
 
 
-def adopt(checkpoint: Any) -> Any:
+def to_openmmlab(checkpoint: Any) -> Any:
     """Give a checkpoint the form that mmengine, mmdet and mmpretrain expect.
 
     Heads get their names. A bare backbone is put under ``backbone.``; any
@@ -53,16 +53,16 @@ def adopt(checkpoint: Any) -> Any:
     if source is None or (source.dialect is _OURS and source.prefix and plain):
         return checkpoint
     constants = [n for n in state if fits(n, source.dialect.constants)]
-    adopted = {}
+    renamed = {}
     for name, value in state.items():
         if source.in_backbone(name) is not None:
             inner = name.removeprefix(source.prefix)
-            adopted[(source.prefix or 'backbone.') + inner] = value
+            renamed[(source.prefix or 'backbone.') + inner] = value
         elif name not in constants:
-            adopted[source.to_ours(name) or name] = as_tensor(name, value)
+            renamed[source.to_ours(name) or name] = as_tensor(name, value)
     if constants:
         _log(f'Left out, as they are no weights: {summary(constants)}')
-    return {'meta': checkpoint.get('meta', {}), 'state_dict': adopted}
+    return {'meta': checkpoint.get('meta', {}), 'state_dict': renamed}
 
 
 def translate(model: VoVNet, state_dict: dict[str, Any], prefix: str) -> None:
@@ -247,6 +247,3 @@ def _warn_of_nan(state: dict[str, Any]) -> None:
 
 def _log(message: str, level: int = logging.INFO) -> None:
     print_log(message, logger='current', level=level)
-
-
-VoVNet.load_hooks.append(translate)

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from mmengine.fileio import put
 from mmengine.logging import print_log
 from torch import Tensor
+
+from mmvovnet.fileio import write
 
 from .dialects import DIALECTS, Dialect
 from .loading import CheckpointError, load
@@ -166,7 +167,7 @@ def convert_file(
         file = io.BytesIO()
         torch.save(state, file)
         content = file.getvalue()
-    put(content, str(target))  # atomically: see mmvovnet.engine.fileio
+    write(target, content)
 
 
 def unwrap(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:

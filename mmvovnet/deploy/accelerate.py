@@ -68,7 +68,7 @@ def accelerate(model: Model) -> Model:
             _take(module, WinogradConv2d)
         elif isinstance(module, OSAModule) and _is_aggregate(module):
             _take(module.aggregate, AggregateConv2d)
-            module.concat = tuple  # which an AggregateConv2d takes
+            module.concat = nn.Identity()  # an AggregateConv2d takes them all
         else:
             for name, child in module.named_children():
                 if _is_winograd(child):

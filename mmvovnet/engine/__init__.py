@@ -1,9 +1,25 @@
-"""Mends of mmengine's engine, active once this package is imported."""
+"""What changes mmengine for the whole process, on import.
+
+A config asks for it by ``custom_imports=dict(imports=['mmvovnet.engine'])``;
+asking for one of these classes by name does as well. mmengine then
+
+- loads checkpoints safely, of any origin: :mod:`mmvovnet.engine.schemes`,
+- writes local files whole or not at all: :class:`LocalBackend`,
+- resumes from the last checkpoint that is whole: :class:`CheckpointHook`,
+- resumes exactly: :class:`DistSamplerSeedHook`.
+
+Importing it again changes nothing more.
+"""
+
+from mmvovnet.checkpoint.loading import TORCH_LOADS_SAFELY
 
 from .config import load_config
 from .fileio import LocalBackend
 from .hooks import ChannelsLastHook, CheckpointHook, DistSamplerSeedHook
 from .runner import CPUDistributedDataParallel, Runner, dump_predictions
+
+if TORCH_LOADS_SAFELY:  # with older ones mmengine's own loaders still work
+    from . import schemes  # noqa: F401
 
 __all__ = [
     'CPUDistributedDataParallel',

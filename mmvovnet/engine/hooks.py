@@ -33,14 +33,14 @@ class CheckpointHook(mmengine.hooks.CheckpointHook):
     """
 
     def before_run(self, runner: Runner) -> None:
-        """Mend ``last_checkpoint`` before the runner reads it."""
+        """Correct ``last_checkpoint`` before the runner reads it."""
         super().before_run(runner)
         if runner._resume and runner._load_from is None:
             if is_main_process():
-                self._mend_last_checkpoint(runner)
+                self._correct_last_checkpoint(runner)
             barrier()
 
-    def _mend_last_checkpoint(self, runner: Runner) -> None:
+    def _correct_last_checkpoint(self, runner: Runner) -> None:
         pointer = Path(runner.work_dir, 'last_checkpoint')
         if not pointer.exists():
             return

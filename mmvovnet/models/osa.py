@@ -11,6 +11,19 @@ from .layers import GATES, conv_unit
 from .recompute import checkpoint_module
 
 
+class Concat(nn.Module):
+    """Joins a module's input and its layers' outputs along the channels.
+
+    In the place of ``OSAModule.concat``, ``nn.Identity()`` hands them on as
+    they are, to an ``aggregate`` that takes them apart, as
+    :func:`mmvovnet.deploy.accelerate` puts there.
+    """
+
+    def forward(self, outputs: list[Tensor]) -> Tensor:
+        """Map maps of ``(N, C_i, H, W)`` to ``(N, sum(C_i), H, W)``."""
+        return torch.cat(outputs, dim=1)
+
+
 class OSAModule(BaseModule):
     """One-Shot Aggregation (arXiv 1904.09730, section 3.2 and Figure 1b).
 
@@ -96,16 +109,12 @@ class OSAModule(BaseModule):
                 nn.Sequential(*squeeze, conv) if bottleneck else conv
             )
             width = conv_channels
+        self.concat = Concat()
         self.aggregate = conv_unit(
             in_channels + num_layers * conv_channels, out_channels, 1, **cfg
         )
         self.gate = GATES[gate] and GATES[gate](out_channels)
         self.drop_path = DropPath(drop_path) if drop_path else None
-
-    @staticmethod
-    def concat(outputs: list[Tensor]) -> Tensor:
-        """Join the module's input and its layers' outputs."""
-        return torch.cat(outputs, dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, in_channels, H, W)`` to ``(N, out_channels, H, W)``."""

@@ -1,8 +1,8 @@
 """VoVNet, the backbone."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from mmengine.model import BaseModule
@@ -16,6 +16,9 @@ from .archs import ARCHS, resolve_arch
 from .layers import GATES, conv_unit
 from .osa import OSAStage, max_pool
 from .recompute import recompute_elementwise
+
+if TYPE_CHECKING:
+    from mmvovnet.checkpoint.dialects import Pixels
 
 
 # In the root as well, so that `type='VoVNet'` builds from every scope.
@@ -103,6 +106,8 @@ class VoVNet(BaseModule):
         out_channels (tuple[int]): Channels of each output: a neck's
             ``in_channels``.
         out_strides (tuple[int]): Input pixels per output pixel.
+        pixels (Pixels | None): The images that loaded weights expect, if they
+            are of other code: see :mod:`mmvovnet.checkpoint`.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -123,9 +128,6 @@ class VoVNet(BaseModule):
     """
 
     arch_settings = ARCHS
-    # Called with the model, the state dict and the model's prefix in it before
-    # weights are loaded; mmvovnet.checkpoint translates other code's names.
-    load_hooks: list[Callable[['VoVNet', dict, str], None]] = []
 
     def __init__(
         self,
@@ -257,6 +259,11 @@ class VoVNet(BaseModule):
         convs = 1 if pooled else 2
         self._min_size = 2**convs * (2**pools - 1) + 1
         self._freeze()
+        self.pixels: Pixels | None = None
+        # Public, without the underscore, since PyTorch 2.5.
+        self._register_load_state_dict_pre_hook(
+            _rename_foreign_weights, with_module=True
+        )
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Compute the feature maps.
@@ -306,13 +313,6 @@ class VoVNet(BaseModule):
                 f'{self._min_size} pixels; use larger images or fewer stages'
             )
 
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, *args
-    ) -> None:
-        for hook in self.load_hooks:
-            hook(self, state_dict, prefix)
-        super()._load_from_state_dict(state_dict, prefix, *args)
-
     def _freeze(self) -> None:
         if self.frozen_stages < 0:
             return
@@ -360,6 +360,15 @@ class VoVNet(BaseModule):
             return 0, num_depths
         stage, block = int(indices[0]), int(indices[2])
         return sum(blocks[:stage]) + block + 1, num_depths
+
+
+def _rename_foreign_weights(
+    model: VoVNet, state_dict: dict[str, Any], prefix: str, *args
+) -> None:
+    # Not before weights are loaded: it is built on the models.
+    from mmvovnet.checkpoint.adapt import translate
+
+    translate(model, state_dict, prefix)
 
 
 def _check_indices(indices: Sequence[int], num_stages: int) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from mmvovnet.analysis.benchmark import Setting, describe_machine
-from mmvovnet.engine.fileio import LocalBackend
+from mmvovnet.fileio import write
 
 VERDICTS = {
     True: 'holds here',
@@ -150,7 +150,7 @@ class Result:
         }
         paths = [folder / f'{name}{suffix}' for suffix in contents]
         for path, content in zip(paths, contents.values(), strict=True):
-            LocalBackend().put(content, path)
+            write(path, content)
         return paths
 
 

@@ -14,7 +14,7 @@ from scipy import stats
 
 import mmvovnet
 from mmvovnet.engine import load_config
-from mmvovnet.engine.fileio import LocalBackend
+from mmvovnet.fileio import write
 
 
 @dataclass
@@ -91,7 +91,7 @@ def train(
             error=100 - runner.test()['accuracy/top1'],
             losses=losses.reshape(epochs, -1).mean(1).tolist(),
         )
-        LocalBackend().put_text(json.dumps(result), record)
+        write(record, json.dumps(result).encode())
         print(f'{name}: error {result["error"]:.2f} %', flush=True)
     result = json.loads(record.read_text())
     return Run(

@@ -1,4 +1,7 @@
 import copy
+import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -6,9 +9,10 @@ import torch
 from mmengine.runner import CheckpointLoader, load_checkpoint
 from torch import nn
 
+import mmvovnet.engine  # noqa: F401, load_checkpoint
 from mmvovnet import VoVNet
 from mmvovnet.checkpoint import CheckpointError, convert
-from mmvovnet.checkpoint.adapt import adopt
+from mmvovnet.checkpoint.adapt import to_openmmlab
 
 from .peers import authors_shapes, fill
 
@@ -160,7 +164,7 @@ def test_our_checkpoints_pass_untouched(tmp_path):
         'optimizer': {'state': {}, 'param_groups': []},
         'message_hub': {},
     }
-    assert adopt(checkpoint) is checkpoint
+    assert to_openmmlab(checkpoint) is checkpoint
     path = save(checkpoint, tmp_path)
     loaded = CheckpointLoader.load_checkpoint(path, 'cpu')
     assert loaded.keys() == checkpoint.keys()
@@ -172,13 +176,13 @@ def test_our_checkpoints_pass_untouched(tmp_path):
     [{}, [1, 2], None, {'state_dict': {'conv1.weight': torch.ones(1)}}],
 )
 def test_other_checkpoints_pass_untouched(checkpoint):
-    assert adopt(checkpoint) is checkpoint
+    assert to_openmmlab(checkpoint) is checkpoint
 
 
 def test_teacher_and_student():
     state = prefixed('teacher.backbone.', OURS)
     state |= prefixed('student.backbone.', OURS)
-    assert adopt(state) is state
+    assert to_openmmlab(state) is state
     with pytest.raises(CheckpointError, match='2 VoVNets.*student.*prefix='):
         VoVNet(ARCH).load_state_dict(state)
     model = nn.ModuleDict({'teacher': Wrapped(), 'student': Wrapped()})
@@ -202,12 +206,37 @@ def test_a_part_of_our_weights(part):
         model.load_state_dict(state)
 
 
-def test_a_copy_loads_into_itself():
+@pytest.mark.parametrize(
+    'copied',
+    [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))],
+    ids=['deepcopy', 'pickle'],
+)
+def test_a_copy_loads_into_itself(copied):
     model = VoVNet(ARCH)
-    twin = copy.deepcopy(model)
+    twin = copied(model)
     twin.load_state_dict(THEIRS)
     assert_loaded(twin)
     assert not torch.equal(model.stem[0].conv.weight, twin.stem[0].conv.weight)
+    assert twin.pixels is not None and model.pixels is None
+
+
+def test_foreign_names_need_no_other_import():
+    code = (
+        'import sys\n'
+        'from mmvovnet.models.vovnet import VoVNet\n'
+        'from mmvovnet.checkpoint import convert\n'
+        "model = VoVNet('V-27-slim')\n"
+        "assert 'mmvovnet.engine' not in sys.modules\n"
+        "theirs = convert(model.state_dict(), to='timm')\n"
+        'print(model.load_state_dict(theirs), model.pixels.order)\n'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.endswith('<All keys matched successfully> RGB\n')
 
 
 def test_unbuilt_stages_are_left_out(messages):

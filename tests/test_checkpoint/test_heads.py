@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import load_checkpoint
 
+import mmvovnet.engine  # noqa: F401, load_checkpoint
 from mmvovnet import VoVNet  # noqa: F401, registers
 from mmvovnet.checkpoint import convert
 

@@ -15,6 +15,7 @@ from mmengine.runner import (
 )
 from torch import nn
 
+import mmvovnet.engine  # noqa: F401
 from mmvovnet.checkpoint import UnsafeCheckpointError
 
 

@@ -19,8 +19,8 @@ from mmengine.runner import (
     get_torchvision_models,
 )
 
-from .adapt import adopt
-from .loading import MapLocation, load
+from mmvovnet.checkpoint.adapt import to_openmmlab
+from mmvovnet.checkpoint.loading import MapLocation, load
 
 _ZOOS = {
     'torchvision': get_torchvision_models,
@@ -35,7 +35,7 @@ _ZOOS = {
 @CheckpointLoader.register_scheme('', force=True)
 def load_from_local(filename: str, map_location: MapLocation = None) -> dict:
     """Load a local file of any dialect, for mmengine: see :func:`load`."""
-    return adopt(load(filename, map_location))
+    return to_openmmlab(load(filename, map_location))
 
 
 @CheckpointLoader.register_scheme(('http://', 'https://'), force=True)
@@ -54,7 +54,7 @@ def load_from_http(filename: str, map_location: MapLocation = None) -> dict:
         torch.hub.download_url_to_file(filename, str(path))
     if is_main_process():
         barrier()
-    return adopt(load(path, map_location))
+    return to_openmmlab(load(path, map_location))
 
 
 @CheckpointLoader.register_scheme([f'{z}://' for z in _ZOOS], force=True)
