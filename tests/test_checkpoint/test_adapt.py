@@ -113,6 +113,13 @@ def test_whole_model(place, tmp_path):
     assert_loaded(model.backbone)
 
 
+def test_meta_is_kept():
+    meta = dict(epoch=3, dataset_meta=dict(classes=('cell',)))
+    checkpoint = dict(state_dict=prefixed('module.'), meta=meta)
+    assert to_openmmlab(checkpoint)['meta'] == meta
+    assert to_openmmlab(prefixed('module.'))['meta'] == {}
+
+
 @pytest.mark.parametrize('wrapper', ['state_dict', 'model'])
 def test_wrappers(wrapper, tmp_path):
     path = save({wrapper: prefixed('module.'), 'iteration': 1}, tmp_path)
@@ -380,9 +387,10 @@ def test_pixels_are_told(messages):
     assert any('BGR images, mean (103.53, 116.28' in t for _, t in messages)
 
 
-def test_nan(tmp_path, messages):
+@pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
+def test_nan_and_infinity(value, tmp_path, messages):
     state = copy.deepcopy(THEIRS)
-    state['stem.stem_2/conv.weight'][0, 0, 0, 0] = np.nan
+    state['stem.stem_2/conv.weight'][0, 0, 0, 0] = value
     load_checkpoint(VoVNet(ARCH), save(state, tmp_path))
     assert 'stem.stem_2/conv.weight' in _warnings(messages)
 

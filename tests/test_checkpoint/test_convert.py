@@ -4,6 +4,7 @@ import torch
 
 from mmvovnet import VoVNet
 from mmvovnet.checkpoint import CheckpointError, convert
+from mmvovnet.checkpoint.convert import find
 from mmvovnet.models.archs import ARCHS
 
 from .peers import (
@@ -236,6 +237,13 @@ def test_counters_may_be_missing_where_metadata_expects_them():
 def test_no_vovnet(state):
     with pytest.raises(CheckpointError, match='no VoVNet.*torchvision'):
         convert(state)
+
+
+def test_a_prefix_ends_in_a_dot():
+    """`mybackbone` + `.stem...` is one, `my_` + `stem...` is a name."""
+    with pytest.raises(CheckpointError, match='no VoVNet'):
+        convert({f'my_{name}': value for name, value in small().items()})
+    assert find(f'my.{name}' for name in small()).prefix == 'my.'
 
 
 def test_unknown_dialect():

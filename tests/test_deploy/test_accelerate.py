@@ -54,6 +54,27 @@ def test_winograd(size, channels, batch):
 
 
 @kernels
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(padding=1, padding_mode='reflect'),
+        dict(padding=0),
+        dict(padding=1, stride=2),
+        dict(padding=2, dilation=2),
+        dict(padding=1, groups=2),
+    ],
+    ids=lambda options: ' '.join(options),
+)
+@torch.no_grad()
+def test_other_convs_are_left_alone(options):
+    model = nn.Sequential(nn.Conv2d(32, 32, 3, **options)).eval()
+    fast = accelerate(model)
+    assert not count(fast, WinogradConv2d)
+    x = torch.rand(1, 32, 9, 9)
+    assert_close(fast(x), model(x))
+
+
+@kernels
 @pytest.mark.parametrize('size', [(1, 1), (7, 9), (40, 41)])
 @pytest.mark.parametrize('channels', [(3, 5, 16), (16, 48)])
 @torch.no_grad()

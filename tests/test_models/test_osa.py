@@ -89,6 +89,18 @@ def test_a_pool_of_stride_1_has_the_maxima_of_stride_2(size, dilation):
     )
 
 
+def test_drop_path_scales_what_it_keeps_once():
+    torch.manual_seed(0)
+    osa = OSAModule(8, 6, 8, 2, identity=True, drop_path=0.5).eval()
+    x = torch.randn(64, 8, 2, 2)
+    features = osa(x) - x
+    osa.drop_path.train()
+    change = osa(x) - x
+    for sample, feature in zip(change, features, strict=True):
+        kept = sample.any()
+        torch.testing.assert_close(sample, 2 * feature * kept)
+
+
 def test_drop_path_keeps_the_identity():
     torch.manual_seed(0)
     osa = OSAModule(8, 6, 8, 2, identity=True, drop_path=0.5)

@@ -329,8 +329,9 @@ def test_frozen_stages(frozen, when):
     assert changed == expected
 
 
-def test_norm_eval():
-    model = tiny(norm_eval=True)
+@pytest.mark.parametrize('kind', ['BN', 'SyncBN'])
+def test_norm_eval(kind):
+    model = tiny(norm_eval=True, norm_cfg=dict(type=kind))
     model.train()
     assert model.training
     assert norms(model)
