@@ -52,7 +52,8 @@ def test_ese_by_hand():
 
 
 @pytest.mark.parametrize(
-    ('channels', 'size'), [(8, 3), (64, 3), (128, 5), (256, 5), (1024, 5), (2**13, 7)]
+    ('channels', 'size'),
+    [(8, 3), (64, 3), (128, 5), (256, 5), (1024, 5), (2**13, 7)],
 )
 def test_eca_kernel_size(channels, size):
     gate = ECAGate(channels)
