@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from mmvovnet.models import VoVNet
 
-from .convert import NAMES, as_tensor, find, summary, unwrap
+from .convert import NAMES, Translation, as_tensor, find, summary, unwrap
 from .describe import describe, difference
-from .dialects import DIALECTS, STEM_STRIDES, Dialect
+from .dialects import DIALECTS, STEM_STRIDES, Pixels
 from .loading import CheckpointError
 from .naming import fits
 
@@ -59,7 +59,8 @@ def to_openmmlab(checkpoint: Any) -> Any:
             inner = name.removeprefix(source.prefix)
             renamed[(source.prefix or 'backbone.') + inner] = value
         elif name not in constants:
-            renamed[source.to_ours(name) or name] = as_tensor(name, value)
+            ours = source.to_ours(name) or name
+            renamed[ours] = value if ours == name else as_tensor(name, value)
     if constants:
         _log(f'Left out, as they are no weights: {summary(constants)}')
     return {'meta': checkpoint.get('meta', {}), 'state_dict': renamed}
@@ -85,7 +86,7 @@ def translate(model: VoVNet, state_dict: dict[str, Any], prefix: str) -> None:
         for name, value in state_dict.items()
         if name.startswith(prefix)
     }
-    source = find(given)
+    source = find(given, place=prefix)
     if source is None:
         if given and not given.keys() & model.state_dict().keys():
             raise CheckpointError(
@@ -117,9 +118,9 @@ def translate(model: VoVNet, state_dict: dict[str, Any], prefix: str) -> None:
         if _stage(name) < stages or not plain
     }
     _check(expected, weights, theirs, partly=plain)
-    model.pixels = None  # ours are trained as they are used
+    model.pixels = ()  # ours are trained as they are used
     if source.dialect is not _OURS:
-        _tell_what_weights_cannot(model, theirs, source.dialect)
+        _tell_what_weights_cannot(model, theirs, source)
     for name, counter in model.named_buffers():
         if name.endswith('num_batches_tracked'):
             weights.setdefault(name, counter)  # frozen norms have none
@@ -188,15 +189,24 @@ def _check(
 
 
 def _tell_what_weights_cannot(
-    model: VoVNet, theirs: dict[str, Any], dialect: Dialect
+    model: VoVNet, theirs: dict[str, Any], source: Translation
 ) -> None:
     """Compare what the source took for granted, and tell of its images."""
-    pixels = [p for arch, p in dialect.other_pixels if arch == theirs['arch']]
-    model.pixels = pixels[0] if pixels else dialect.pixels
-    _log(
-        f'Weights of {dialect.name} expect {model.pixels}: see the '
-        "model's data_preprocessor"
-    )
+    dialect = source.dialect
+    expected: dict[Pixels, str] = {}
+    for code in (dialect, *source.others):
+        pixels = dict(code.other_pixels).get(theirs['arch'], code.pixels)
+        expected.setdefault(pixels, code.name)
+    model.pixels = tuple(expected)
+    if len(expected) == 1:
+        told = f'Weights of {dialect.name} expect {model.pixels[0]}'
+    else:
+        told = (
+            'Several codes name their weights as these are; it is a guess '
+            'that they expect '
+            + ', or else '.join(f'{p} ({n})' for p, n in expected.items())
+        )
+    _log(f"{told}: see the model's data_preprocessor")
     identity = theirs['gate'] != 'none' or dialect.ungated_identity
     deep = any(len(stage.blocks) > 1 for stage in model.stages)
     if deep and model.arch['identity'] != identity:

@@ -31,11 +31,19 @@ class Translation(NamedTuple):
         dialect (Dialect): The dialect.
         prefix (str): Prefix of the backbone there.
         our_prefix (str): Prefix of the backbone in our names.
+        others (tuple[Dialect]): Dialects that may be meant as well, as they
+            name these weights alike and the prefix is of none.
     """
 
     dialect: Dialect
     prefix: str
     our_prefix: str
+    others: tuple[Dialect, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the backbone is where the dialect's whole models have it."""
+        return self.prefix == self.dialect.place
 
     def in_backbone(self, name: str) -> str | None:
         """Our name of a weight within the backbone; None if it has none."""
@@ -61,9 +69,10 @@ class Translation(NamedTuple):
         return self._rename_head(name, to_ours=False)
 
     def _rename_head(self, name: str, to_ours: bool) -> str | None:
-        if self.prefix != self.dialect.place:
-            return None
-        return rename(name, self.dialect.heads, to_ours)
+        if self.is_whole:
+            return rename(name, self.dialect.heads, to_ours)
+        # Of a model that this code does not know, the rest keeps its names.
+        return name if self.prefix else None
 
 
 def convert(
@@ -73,7 +82,9 @@ def convert(
 
     A bare backbone stays one. A whole model gets the names of mmpretrain's
     ``ImageClassifier`` or of mmdet's detectors, or those of their peers. What
-    has no name there is left out, and the log says so.
+    has no name there is left out, and the log says so. Of any other model, as
+    PETR with its ``img_backbone``, the backbone is converted and everything
+    else stays as it is.
 
     Args:
         checkpoint (Mapping): A state dict of tensors or numpy arrays, or a
@@ -126,7 +137,9 @@ def convert(
         )
     result = {}
     for name, their_name in theirs.items():
-        if their_name:
+        if their_name == name and not source.in_backbone(name):
+            result[name] = state[name]
+        elif their_name:
             value = as_tensor(name, state[name])
             if fits(ours[name], source.dialect.vectors):
                 value = value.reshape(())
@@ -187,11 +200,13 @@ def unwrap(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
     return state
 
 
-def find(names: Iterable[str]) -> Translation | None:
+def find(names: Iterable[str], place: str = '') -> Translation | None:
     """Find the backbone of a VoVNet, and the dialect that names it.
 
     Args:
         names (Iterable[str]): Names of weights.
+        place (str): Prefix of all of these names in a whole model, which
+            tells codes apart that name a backbone alike. Defaults to ''.
 
     Returns:
         Translation | None: None if there is no VoVNet.
@@ -218,16 +233,32 @@ def find(names: Iterable[str]) -> Translation | None:
         return None
 
     def known(translation: Translation) -> tuple[int, bool]:
-        number = sum(translation.to_ours(name) is not None for name in names)
-        return number, translation.prefix == translation.dialect.place
+        dialect, prefix = translation.dialect, translation.prefix
+        heads = dialect.heads if translation.is_whole else ()
+        number = sum(
+            translation.in_backbone(name) is not None
+            or rename(name, heads, to_ours=True) is not None
+            for name in names
+        )
+        return number, _is_place(place + prefix, dialect)
 
-    dialect, prefix, _ = best = max(found, key=known)
+    best = max(found, key=known)
+    dialect, prefix = best.dialect, best.prefix
+    if not _is_place(place + prefix, dialect):
+        others = [t.dialect for t in found if known(t) == known(best)]
+        best = best._replace(others=tuple(others[1:]))
     whole = dialect.place or any(
         rename(name, dialect.heads, to_ours=True) for name in names
     )
-    if prefix == dialect.place and whole:
+    if best.is_whole and whole:
         return best._replace(our_prefix=dialect.our_place)
     return best
+
+
+def _is_place(prefix: str, dialect: Dialect) -> bool:
+    # A bare backbone is put under 'backbone.' when a file is read.
+    places = [dialect.place] if dialect.place else ['', 'backbone.']
+    return prefix in places
 
 
 def as_tensor(name: str, value: Any) -> Tensor:

@@ -20,6 +20,7 @@ class PixelStatisticsHook(Hook):
 
     What they expect is known from when they were loaded, through ``load_from``
     or ``init_cfg``; the model's ``data_preprocessor`` decides what they get.
+    Where names leave several codes possible, the images of any will do.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -28,12 +29,15 @@ class PixelStatisticsHook(Hook):
         model = model.module if is_model_wrapper(model) else model
         given = _given(model)
         for module in model.modules():
-            expected = getattr(module, 'pixels', None)
-            if isinstance(module, VoVNet) and expected not in (None, given):
+            if not isinstance(module, VoVNet) or not module.pixels:
+                continue
+            expected, *others = module.pixels
+            if given not in module.pixels:
                 bgr_to_rgb = expected.order == 'RGB'
+                guess = ''.join(f', or else {p}' for p in others)
                 print_log(
-                    f'The weights expect {expected}, and the model gets '
-                    f'{given}: set data_preprocessor=dict('
+                    f'The weights expect {expected}{guess}, and the model '
+                    f'gets {given}: set data_preprocessor=dict('
                     f'mean={list(expected.mean)}, std={list(expected.std)}, '
                     f'bgr_to_rgb={bgr_to_rgb}), which mmpretrain calls '
                     'to_rgb.',

@@ -106,8 +106,9 @@ class VoVNet(BaseModule):
         out_channels (tuple[int]): Channels of each output: a neck's
             ``in_channels``.
         out_strides (tuple[int]): Input pixels per output pixel.
-        pixels (Pixels | None): The images that loaded weights expect, if they
-            are of other code: see :mod:`mmvovnet.checkpoint`.
+        pixels (tuple[Pixels]): The images that loaded weights expect, if they
+            are of other code; several where their names leave it open, the
+            likeliest first. See :mod:`mmvovnet.checkpoint`.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -259,7 +260,7 @@ class VoVNet(BaseModule):
         convs = 1 if pooled else 2
         self._min_size = 2**convs * (2**pools - 1) + 1
         self._freeze()
-        self.pixels: Pixels | None = None
+        self.pixels: tuple[Pixels, ...] = ()
         # Public, without the underscore, since PyTorch 2.5.
         self._register_load_state_dict_pre_hook(
             _rename_foreign_weights, with_module=True

@@ -209,6 +209,25 @@ def test_bare_backbones_stay_bare_and_whole_models_whole():
     assert 'img_backbone.stem.0.bn.bias' in convert(small('img_backbone.'))
 
 
+@pytest.mark.parametrize('prefix', ['img_backbone.', 'student.encoder.'])
+def test_of_other_models_everything_else_stays(prefix, messages):
+    """PETR's names: neck and head are kept, whatever their kind."""
+    rest = {
+        'img_neck.lateral_convs.0.conv.weight': torch.rand(4, 4),
+        'pts_bbox_head.reference_points.weight': torch.rand(4, 3),
+        'pts_bbox_head.table_index': torch.arange(4),
+        'pts_bbox_head.mask': torch.tensor([True]),
+        'pts_bbox_head.transformer.decoder.layers.0.norms.0.bias': None,
+    }
+    ours = convert(small(prefix) | rest)
+    assert f'{prefix}stages.0.blocks.0.aggregate.conv.weight' in ours
+    assert not messages
+    for name, value in rest.items():
+        assert ours[name] is value
+    theirs = convert(ours, to='mmdet3d')
+    assert list(theirs) == list(small(prefix) | rest)
+
+
 def test_values_of_any_float_kind():
     state = {
         name: value.half().numpy() if i % 2 else value.double()

@@ -63,12 +63,65 @@ def test_others(given, prefix, said, messages):
     assert said in warning
 
 
+MMDET3D = dict(mean=DETECTRON2['mean'], std=IMAGENET['std'][::-1])
+V2 = fill(authors_shapes('V-19-slim-eSE'))
+
+
+class Whole(nn.Module):
+    """A model that has its backbone under another name."""
+
+    def __init__(self, place, preprocessor):
+        super().__init__()
+        self.data_preprocessor = ImgDataPreprocessor(**preprocessor)
+        self.place = place
+        setattr(self, place, VoVNet('V-19-slim-eSE'))
+
+    @property
+    def pixels(self):
+        return getattr(self, self.place).pixels
+
+
+@pytest.mark.parametrize(
+    ('place', 'prefix', 'given', 'codes'),
+    [
+        ('img_backbone', 'img_backbone.', MMDET3D, 1),
+        ('backbone', 'backbone.bottom_up.', DETECTRON2, 1),
+        ('backbone', 'img_backbone.', MMDET3D, 1),
+        # Bare names are those of three codes, and none of them is wrong.
+        ('backbone', 'backbone.', DETECTRON2, 3),
+        ('backbone', 'backbone.', MMDET3D, 3),
+    ],
+)
+def test_the_prefix_tells_the_code(place, prefix, given, codes, messages):
+    model = Whole(place, given)
+    backbone = getattr(model, place)
+    if prefix.startswith(place):
+        model.load_state_dict({prefix + k: v for k, v in V2.items()})
+    else:
+        backbone.load_state_dict({prefix + k: v for k, v in V2.items()})
+    assert len(model.pixels) == codes
+    told = [text for _, text in messages if 'data_preprocessor' in text]
+    assert len(told) == 1
+    assert ('guess' in told[0]) == (codes > 1)
+    PixelStatisticsHook().before_test(SimpleNamespace(model=model))
+    assert not [m for m in messages if m[0] == 'WARNING']
+
+
+def test_a_guess_lists_the_others(messages):
+    model = Whole('backbone', IMAGENET)
+    model.backbone.load_state_dict(V2)
+    PixelStatisticsHook().before_test(SimpleNamespace(model=model))
+    (warning,) = [text for level, text in messages if level == 'WARNING']
+    assert warning.count('or else') == 2
+    assert 'std (57.375, 57.12, 58.395)' in warning
+
+
 def test_ours_replace_them():
     backbone = VoVNet('V-27-slim')
     backbone.load_state_dict(STATE)
-    assert backbone.pixels.order == 'RGB'
+    assert [p.order for p in backbone.pixels] == ['RGB']
     backbone.load_state_dict(backbone.state_dict())
-    assert backbone.pixels is None
+    assert backbone.pixels == ()
 
 
 def test_timm_v57_has_its_own(messages):
@@ -86,7 +139,7 @@ def test_timm_v57_has_its_own(messages):
                 timm.list_pretrained(f'ese_vovnet{name}b'),
             )
         ]
-        assert model.pixels.mean == pytest.approx(pixels[name])
+        assert model.pixels[0].mean == pytest.approx(pixels[name])
     assert pixels['39'] != pixels['57']
 
 
