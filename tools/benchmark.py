@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from mmvovnet.analysis import benchmark
+from mmvovnet.analysis.summary import markdown_table
 
 
 def parse_args() -> argparse.Namespace:
@@ -78,7 +79,7 @@ def main() -> None:
 
     args.out.mkdir(parents=True, exist_ok=True)
     text = f'{benchmark.describe_machine(setting)}\n\n'
-    text += benchmark.markdown(results)
+    text += markdown_table([result.columns() for result in results])
     print(text)
     (args.out / 'benchmark.md').write_text(text)
     with open(args.out / 'benchmark.csv', 'w', newline='') as file:

@@ -5,8 +5,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from mmvovnet.analysis.benchmark import Setting
+from mmvovnet.analysis.summary import Quartiles
 
-from .measured import DEVICE, NOTE, Spread, draw_ratios, inference, over, rates
+from .measured import DEVICE, NOTE, draw_ratios, inference, over, rates
 from .published import PUBLISHED, label
 from .report import Finding, Result
 
@@ -93,7 +94,7 @@ def check(
 
 
 def _draw(
-    figure: Figure, paper: dict[str, float], here: dict[str, Spread]
+    figure: Figure, paper: dict[str, float], here: dict[str, Quartiles]
 ) -> None:
     axes = figure.subplots()
     draw_ratios(axes, [*paper], [*paper.values()], [*here.values()])

@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 
 from mmvovnet.analysis.benchmark import Setting
 from mmvovnet.analysis.cost import count_cost
+from mmvovnet.analysis.summary import mean_and_deviation
 
 from .networks import CifarNet
 from .report import Finding, Result
-from .training import Run, at_most, difference, spread, train
+from .training import Run, at_most, difference, train
 
 # By the name of the config: what the network is called, the arguments of
 # CifarNet, and the paper's error on CIFAR-10 in % and Eq. 1 in millions.
@@ -98,7 +99,7 @@ def check(
                 'Eq. 1 M, paper': cost or '-',
                 'Eq. 1 M, here': round(memory_access(name), 2),
                 'CIFAR-10 error %, paper': error,
-                f'{data} error %, here': spread(errors[name]),
+                f'{data} error %, here': mean_and_deviation(errors[name]),
             }
         )
         details += [

@@ -5,10 +5,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from mmvovnet.analysis import benchmark
-from mmvovnet.analysis.benchmark import Setting
+from mmvovnet.analysis.benchmark import Measurement, Setting
+from mmvovnet.analysis.summary import Quartiles
 
-from .measured import DEVICE, NOTE, Spread, draw_ratios, inference, over, rates
+from .measured import DEVICE, NOTE, draw_ratios, inference, over, rates
 from .published import PAIRS, PUBLISHED, label
 from .report import Finding, Result
 
@@ -66,7 +66,7 @@ def check(
 
 
 def _findings(
-    ours: str, peer: str, results: dict[str, benchmark.Result]
+    ours: str, peer: str, results: dict[str, Measurement]
 ) -> list[Finding]:
     mine, other = results[ours], results[peer]
     paper, theirs = PUBLISHED[ours], PUBLISHED[peer]
@@ -96,7 +96,7 @@ def _findings(
     ]
 
 
-def _columns(result: benchmark.Result) -> dict[str, Any]:
+def _columns(result: Measurement) -> dict[str, Any]:
     paper = PUBLISHED.get(result.row)
     columns = result.columns()
     here = {
@@ -115,14 +115,14 @@ def _columns(result: benchmark.Result) -> dict[str, Any]:
     return row
 
 
-def _draw(figure: Figure, results: dict[str, benchmark.Result]) -> None:
+def _draw(figure: Figure, results: dict[str, Measurement]) -> None:
     left, right = figure.subplots(1, 2, width_ratios=(2, 3))
-    spreads = {row: Spread.of(rates(r)) for row, r in results.items()}
-    order = sorted(spreads, key=lambda row: spreads[row].middle)
+    quartiles = {row: Quartiles.of(rates(r)) for row, r in results.items()}
+    order = sorted(quartiles, key=lambda row: quartiles[row].median)
     left.barh(
         [label(row) for row in order],
-        [spreads[row].middle for row in order],
-        xerr=[spreads[row].half for row in order],
+        [quartiles[row].median for row in order],
+        xerr=[quartiles[row].half for row in order],
         color=['C0' if ':' in row else 'C1' for row in order],
     )
     left.set(xlabel='GMAC/s', title='Multiply-adds a second, here')

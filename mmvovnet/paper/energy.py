@@ -10,9 +10,10 @@ import torch
 from matplotlib.figure import Figure
 
 from mmvovnet.analysis.benchmark import Setting, Subject
+from mmvovnet.analysis.summary import Quartiles
 
 from . import efficiency
-from .measured import DEVICE, Spread, draw_ratios, over
+from .measured import DEVICE, draw_ratios, over
 from .power import mean_power, power_meter
 from .published import PAIRS, PUBLISHED, label
 from .report import Finding, Result
@@ -153,8 +154,8 @@ def check(
 
 
 def _columns(row: str, turns: list[Use]) -> dict[str, Any]:
-    def spread(name: str) -> str:
-        return str(Spread.of([getattr(use, name) for use in turns]))
+    def quartiles(name: str) -> str:
+        return str(Quartiles.of([getattr(use, name) for use in turns]))
 
     names = {
         'J/image': 'net',
@@ -165,7 +166,10 @@ def _columns(row: str, turns: list[Use]) -> dict[str, Any]:
     }
     return {
         'backbone': label(row),
-        **{key: spread(name) if turns else '-' for key, name in names.items()},
+        **{
+            key: quartiles(name) if turns else '-'
+            for key, name in names.items()
+        },
         'J/image, paper': PUBLISHED[row].joules,
         'images/s, paper': PUBLISHED[row].fps,
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from mmvovnet.analysis.benchmark import Setting, build
+from mmvovnet.analysis.benchmark import Setting, build_row
 from mmvovnet.analysis.cost import count_cost
 
 from .published import label
@@ -122,7 +122,7 @@ def check(out_dir: Path, size: int = 224) -> Result:
         out_dir (Path): Not used.
         size (int): Height and width of the image. Defaults to 224.
     """
-    counted = {row: layers(build(row).to('meta'), size) for row in ROWS}
+    counted = {row: layers(build_row(row).to('meta'), size) for row in ROWS}
     totals = {row: _Total(found) for row, found in counted.items()}
     ours = totals[OURS]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 
-from mmvovnet.analysis.benchmark import energy_meter
+from mmvovnet.analysis.benchmark.energy import energy_meter
 
 INTERVAL = 0.1  # seconds, as in the paper
 

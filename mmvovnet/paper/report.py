@@ -11,6 +11,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from mmvovnet.analysis.benchmark import Setting, describe_machine
+from mmvovnet.analysis.summary import markdown_table
 from mmvovnet.fileio import write
 
 VERDICTS = {
@@ -110,9 +111,9 @@ class Result:
         parts = [
             '\n'.join(f'- {key}: {text}' for key, text in origin.items()),
             verdict,
-            table(findings),
+            markdown_table(findings),
             f'![{self.title}]({picture})',
-            table(self.rows),
+            markdown_table(self.rows),
             *self.notes,
         ]
         return '\n\n'.join(filter(None, parts)) + '\n'
@@ -152,21 +153,6 @@ class Result:
         for path, content in zip(paths, contents.values(), strict=True):
             write(path, content)
         return paths
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """Write rows as a Markdown table; columns without words stand right."""
-    if not rows:
-        return ''
-    lines = [[str(value) for value in row.values()] for row in rows]
-    words = [any(map(_has_word, cells)) for cells in zip(*lines, strict=True)]
-    rule = ['---' if word else '--:' for word in words]
-    lines = [list(rows[0]), rule, *lines]
-    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
-
-
-def _has_word(cell: str) -> bool:
-    return any(map(str.isalpha, cell))
 
 
 def _version(package: str) -> str:

@@ -8,9 +8,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mmvovnet.analysis.benchmark import Setting
+from mmvovnet.analysis.summary import mean_and_deviation
 
 from .report import Finding, Result
-from .training import Run, at_most, difference, spread, train
+from .training import Run, at_most, difference, train
 
 # Options of VoVNet by the table's names.
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -62,8 +63,8 @@ def check(out_dir: Path, seeds: int = 5, epochs: int | None = None) -> Result:
             'network': arch,
             'variant': variant,
             'box AP on COCO, paper': PAPER[arch][i],
-            'error %, here': spread(errors[arch][variant], 1),
-            'final training loss, here': spread(
+            'error %, here': mean_and_deviation(errors[arch][variant], 1),
+            'final training loss, here': mean_and_deviation(
                 [run.losses[-1] for run in runs[arch][variant]]
             ),
         }

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -126,17 +125,6 @@ def difference(a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:
     """
     interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval()
     return interval.low, interval.high
-
-
-def spread(values: Sequence[float], digits: int = 2) -> str:
-    """Write mean and standard deviation.
-
-    Example:
-        >>> spread([1.0, 2.0, 3.0])
-        '2.00 ± 1.00'
-    """
-    deviation = np.std(values, ddof=1)
-    return f'{np.mean(values):.{digits}f} ± {deviation:.{digits}f}'
 
 
 def at_most(low: float, high: float, limit: float) -> bool | None:

@@ -1,6 +1,6 @@
 import pytest
 
-from mmvovnet.analysis.benchmark import Result
+from mmvovnet.analysis.benchmark import Measurement
 from mmvovnet.analysis.cost import Cost
 from mmvovnet.paper import bottleneck, check
 
@@ -12,8 +12,10 @@ def test_verdicts_come_from_the_times(slower, monkeypatch, tmp_path):
     def inference(rows, setting, rounds):
         costs = Cost(10, 10**9), Cost(8, 8 * 10**8)
         times = [14.0, 15.0, 16.0], after
-        plain = Result(rows[0], setting, costs[0], times[0], saved_mb=100)
-        narrow = Result(rows[1], setting, costs[1], times[1], saved_mb=110)
+        plain = Measurement(rows[0], setting, costs[0], times[0], saved_mb=100)
+        narrow = Measurement(
+            rows[1], setting, costs[1], times[1], saved_mb=110
+        )
         return {rows[0]: plain, rows[1]: narrow}
 
     monkeypatch.setattr(bottleneck, 'inference', inference)

@@ -1,6 +1,6 @@
 import pytest
 
-from mmvovnet.analysis.benchmark import Result, Setting
+from mmvovnet.analysis.benchmark import Measurement, Setting
 from mmvovnet.analysis.cost import Cost
 from mmvovnet.paper import check, efficiency
 from mmvovnet.paper.published import PAIRS, PUBLISHED, label
@@ -27,8 +27,10 @@ def test_verdicts_come_from_the_times(fast, monkeypatch, tmp_path):
     ours = [10.0, 11.0, 12.0] if fast else [30.0, 31.0, 32.0]
 
     def inference(rows, setting, rounds):
-        peer = Result(rows[0], setting, Cost(macs=10**9), [20.0, 22.0, 24.0])
-        mine = Result(rows[1], setting, Cost(macs=10**9), ours)
+        peer = Measurement(
+            rows[0], setting, Cost(macs=10**9), [20.0, 22.0, 24.0]
+        )
+        mine = Measurement(rows[1], setting, Cost(macs=10**9), ours)
         peer.saved_mb, mine.saved_mb = 200.0, 100.0
         return {rows[0]: peer, rows[1]: mine}
 

@@ -1,10 +1,10 @@
 import pytest
 from matplotlib.figure import Figure
 
-from mmvovnet.analysis.benchmark import Result, Setting
+from mmvovnet.analysis.benchmark import Measurement, Setting
 from mmvovnet.analysis.cost import Cost
+from mmvovnet.analysis.summary import Quartiles
 from mmvovnet.paper.measured import (
-    Spread,
     draw_ratios,
     inference,
     over,
@@ -12,15 +12,8 @@ from mmvovnet.paper.measured import (
 )
 
 
-def test_quartiles():
-    spread = Spread.of([4, 1, 3, 2, 5])
-    assert (spread.low, spread.middle, spread.high) == (2, 3, 4)
-    assert str(spread) == '3.00 ± 1.00'
-    assert str(Spread.of([0.82])) == '0.82'
-
-
 def test_rates_count_the_batch():
-    result = Result('row', Setting(batch=4), Cost(macs=10**9), [2.0, 8.0])
+    result = Measurement('row', Setting(batch=4), Cost(macs=10**9), [2.0, 8.0])
     assert rates(result) == [2000, 500]
 
 
@@ -46,7 +39,9 @@ def test_memory_is_that_of_parameters_and_activations():
     assert len(small.forward_ms) == 1
 
 
-@pytest.mark.parametrize('here', [[], [Spread(1, 2, 3), Spread(4, 5, 6)]])
+@pytest.mark.parametrize(
+    'here', [[], [Quartiles(1, 2, 3), Quartiles(4, 5, 6)]]
+)
 def test_ratios_that_were_not_measured_are_not_drawn(here):
     axes = Figure().subplots()
     draw_ratios(axes, ['a', 'b'], [1, 2], here)

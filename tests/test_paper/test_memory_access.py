@@ -4,7 +4,7 @@ import pytest
 from torch import nn
 
 from mmvovnet.analysis import count_cost
-from mmvovnet.analysis.benchmark import build
+from mmvovnet.analysis.benchmark import build_row
 from mmvovnet.paper import check, memory_access
 from mmvovnet.paper.memory_access import layers, per_stage
 
@@ -43,7 +43,7 @@ def test_bound_is_that_of_the_paper(ci, co):
 
 def test_densenet_by_hand():
     pytest.importorskip('torchvision', reason='torchvision is not installed')
-    found = layers(build('torchvision:densenet121').to('meta'), 224)
+    found = layers(build_row('torchvision:densenet121').to('meta'), 224)
     (layer,) = (x for x in found if x.name == 'denseblock1.denselayer1.conv2')
     assert (layer.in_channels, layer.out_channels) == (128, 32)
     assert layer.cost == 56 * 56 * (128 + 32) + 9 * 128 * 32
@@ -51,7 +51,7 @@ def test_densenet_by_hand():
 
 
 def test_layers_add_up_to_the_network():
-    model = build('V-27-slim').to('meta')
+    model = build_row('V-27-slim').to('meta')
     found, cost = layers(model, 224), count_cost(model, (3, 224, 224))
     assert sum(layer.cost for layer in found) == cost.memory_access
     assert sum(layer.macs for layer in found) == cost.macs

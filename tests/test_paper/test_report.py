@@ -4,7 +4,6 @@ import pytest
 from PIL import Image
 
 from mmvovnet.paper import Finding, Result
-from mmvovnet.paper.report import table
 
 
 def result(*holds, **kwargs):
@@ -57,8 +56,3 @@ def test_every_file_says_where_it_comes_from(tmp_path):
 def test_without_details_the_csv_has_the_table(tmp_path):
     _, path, _ = result(True).write(tmp_path, 'name', 'x')
     assert 'network,ms\nV-39,1.0 ± 0.1\n' in path.read_text()
-
-
-def test_columns_of_numbers_stand_right():
-    rows = [{'a': 'V-39', 'b': 1, 'c': '-'}, {'a': '1', 'b': 2, 'c': '3%'}]
-    assert table(rows).splitlines()[1] == '| --- | --: | --: |'

@@ -5,7 +5,6 @@ from .assigner import BipartiteAssigner
 from .detector import RefineDet
 from .neck import TransferConnectionNeck
 from .odm_head import ODMHead
-from .ssd_head import SSDHead
 from .vgg import RefineDetVGG
 
 __all__ = [
@@ -14,6 +13,5 @@ __all__ = [
     'ODMHead',
     'RefineDet',
     'RefineDetVGG',
-    'SSDHead',
     'TransferConnectionNeck',
 ]

@@ -1,4 +1,4 @@
-"""SSD's head, beside which RefineDet is measured."""
+"""SSD's head."""
 
 import mmdet.models
 

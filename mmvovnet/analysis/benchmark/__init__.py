@@ -1,0 +1,38 @@
+"""Models measured side by side, on the machine at hand.
+
+A row names a model and the modes that it runs in, as ``SOURCE:MODEL+MODE``::
+
+    V-39                            ours
+    V-39+memory_efficient           ours, an option of VoVNet set to True
+    timm:vovnet39a+checkpoint       timm's, with its gradient checkpointing
+    mmvovnet:PeleeNet               another backbone of ours
+    torchvision:densenet121+compile
+    V-39+fuse                       for inference: mmvovnet.deploy.fuse
+    V-39+accelerate                 and mmvovnet.deploy.accelerate
+    V-39+fuse+freeze                compiled as well, with frozen weights
+    V-39+onnx, V-39+openvino        for inference: exported files
+
+All rows take turns, so that a change of the machine's speed meets them all.
+"""
+
+from .comparison import measure
+from .report import plot
+from .rows import INFERENCE_MODES, MODES, QUICK_ROWS, ROWS, SOURCES, build_row
+from .setting import Setting, describe_machine, scaling
+from .subject import Measurement, Subject
+
+__all__ = [
+    'INFERENCE_MODES',
+    'MODES',
+    'QUICK_ROWS',
+    'ROWS',
+    'SOURCES',
+    'Measurement',
+    'Setting',
+    'Subject',
+    'build_row',
+    'describe_machine',
+    'measure',
+    'plot',
+    'scaling',
+]

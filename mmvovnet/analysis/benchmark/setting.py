@@ -1,0 +1,106 @@
+"""What all rows share: images, precision and the machine."""
+
+import os
+import platform
+import re
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Setting:
+    """What all rows share.
+
+    Attributes:
+        batch (int): Images per batch.
+        size (int): Height and width of an image.
+        device (str): Device.
+        precision (str): 'fp32', 'amp' (autocast: fp16 on CUDA, bf16 on CPU)
+            or 'bf16' (autocast).
+        channels_last (bool): Memory format.
+        threads (int): CPU threads; 0 for torch's own choice.
+    """
+
+    batch: int = 8
+    size: int = 224
+    device: str = 'cpu'
+    precision: str = 'fp32'
+    channels_last: bool = False
+    threads: int = 0
+
+    def images(self) -> Tensor:
+        """Make a batch, the same every time."""
+        generator = torch.Generator().manual_seed(0)
+        shape = (self.batch, 3, self.size, self.size)
+        x = torch.rand(shape, generator=generator).to(self.device)
+        if self.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        return x
+
+    def autocast(self) -> Any:
+        """Return the context that gives the precision."""
+        if self.precision == 'fp32':
+            return nullcontext()
+        device = self.device.partition(':')[0]
+        half = device == 'cuda' and self.precision == 'amp'
+        dtype = torch.float16 if half else torch.bfloat16
+        return torch.autocast(device, dtype)
+
+
+def scaling(setting: Setting) -> Iterator[Setting]:
+    """Vary a setting's batch, size and threads, one at a time.
+
+    Args:
+        setting (Setting): Where to start.
+
+    Yields:
+        Setting: One setting after the other.
+    """
+    values = vars(setting)
+    for batch in (1, 2, 4, 8, 16):
+        yield Setting(**values | dict(batch=batch))
+    for size in (160, 224, 320, 448, 640):
+        yield Setting(**values | dict(size=size))
+    if setting.device == 'cpu':
+        count = os.cpu_count() or 1
+        for threads in sorted({1, max(count // 2, 1), count}):
+            yield Setting(**values | dict(threads=threads))
+
+
+def describe_machine(setting: Setting) -> str:
+    """Describe what the figures hold for, in a sentence or two.
+
+    Args:
+        setting (Setting): What the rows share.
+
+    Returns:
+        str: The text, with a warning where the precision has no hardware.
+    """
+    info, flags = platform.processor() or platform.machine(), ''
+    if Path('/proc/cpuinfo').exists():
+        text = Path('/proc/cpuinfo').read_text()
+        names = re.findall(r'model name\s*: (.*)', text)
+        info = names[0] if names else info
+        flags = ''.join(re.findall(r'(?:flags|Features)\s*: (.*)', text)[:1])
+    text = f'{info}, {os.cpu_count()} cores, '
+    if setting.device.startswith('cuda'):
+        text = f'{torch.cuda.get_device_name(setting.device)}, '
+    else:
+        text += f'{torch.get_num_threads()} threads, '
+    text += (
+        f'torch {torch.__version__}, {setting.precision}'
+        f'{", channels_last" if setting.channels_last else ""}.'
+    )
+    native = {'avx512_bf16', 'amx_bf16', 'bf16'} & set(flags.split())
+    if setting.device == 'cpu' and setting.precision != 'fp32' and not native:
+        text += (
+            ' This CPU has no bfloat16 arithmetic: it is emulated, and slower '
+            'than fp32.'
+        )
+    return text

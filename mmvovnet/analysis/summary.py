@@ -1,0 +1,83 @@
+"""Summaries of repeated measurements, and tables of them."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Quartiles:
+    """Median and quartiles of repeated measurements.
+
+    Written as the median ± half of the range that holds the middle half.
+
+    Example:
+        >>> print(Quartiles.of([1.0, 1.1, 1.3, 1.2, 9.0]))
+        1.20 ± 0.10
+        >>> print(Quartiles.of([0.5]))
+        0.50
+        >>> f'{Quartiles.of([1.0, 2.0, 3.0]):.1f}'
+        '2.0 ± 0.5'
+    """
+
+    low: float
+    median: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> 'Quartiles':
+        """Find the quartiles; a single value is exact."""
+        if len(values) == 1:
+            return cls(*values * 3)
+        return cls(*statistics.quantiles(values, n=4, method='inclusive'))
+
+    @property
+    def half(self) -> float:
+        """Half of the range that holds the middle half."""
+        return (self.high - self.low) / 2
+
+    def __format__(self, spec: str) -> str:
+        text = format(self.median, spec or '.2f')
+        if self.low == self.high:
+            return text
+        return f'{text} ± {format(self.half, spec or ".2f")}'
+
+    def __str__(self) -> str:
+        return format(self)
+
+
+def mean_and_deviation(values: Sequence[float], digits: int = 2) -> str:
+    """Write the mean and the sample standard deviation.
+
+    Example:
+        >>> mean_and_deviation([1.0, 2.0, 3.0])
+        '2.00 ± 1.00'
+    """
+    deviation = statistics.stdev(values)
+    return f'{statistics.mean(values):.{digits}f} ± {deviation:.{digits}f}'
+
+
+def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Write rows as a Markdown table; columns without words stand right.
+
+    Args:
+        rows (Sequence[dict]): Rows, each a value by column.
+
+    Example:
+        >>> print(markdown_table([{'network': 'V-39', 'ms': 1.5}]))
+        | network | ms |
+        | --- | --: |
+        | V-39 | 1.5 |
+    """
+    if not rows:
+        return ''
+    lines = [[str(value) for value in row.values()] for row in rows]
+    words = [any(map(_has_word, cells)) for cells in zip(*lines, strict=True)]
+    rule = ['---' if word else '--:' for word in words]
+    lines = [list(rows[0]), rule, *lines]
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def _has_word(cell: str) -> bool:
+    return any(map(str.isalpha, cell))

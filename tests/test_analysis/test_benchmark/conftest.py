@@ -1,0 +1,18 @@
+import pytest
+from torch import nn
+
+from mmvovnet.analysis import benchmark
+from mmvovnet.analysis.benchmark import comparison
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Two small models, from a source of their own."""
+
+    def net(width):
+        return nn.Sequential(nn.Conv2d(3, int(width), 3), nn.ReLU())
+
+    monkeypatch.setitem(benchmark.SOURCES, 'test', net)
+    # A child process does not know this source.
+    monkeypatch.setattr(comparison, 'peak_memory', lambda row, setting: 1.0)
+    return ['test:4', 'test:8']

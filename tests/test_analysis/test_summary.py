@@ -1,0 +1,22 @@
+from mmvovnet.analysis.summary import (
+    Quartiles,
+    markdown_table,
+    mean_and_deviation,
+)
+
+
+def test_quartiles():
+    found = Quartiles.of([4, 1, 3, 2, 5])
+    assert (found.low, found.median, found.high) == (2, 3, 4)
+    assert str(found) == '3.00 ± 1.00'
+    assert f'{found:.1f}' == '3.0 ± 1.0'
+    assert str(Quartiles.of([0.82])) == '0.82'
+
+
+def test_deviation_is_that_of_a_sample():
+    assert mean_and_deviation([1, 2, 3, 4], 3) == '2.500 ± 1.291'
+
+
+def test_columns_of_numbers_stand_right():
+    rows = [{'a': 'V-39', 'b': 1, 'c': '-'}, {'a': '1', 'b': 2, 'c': '3%'}]
+    assert markdown_table(rows).splitlines()[1] == '| --- | --: | --: |'
