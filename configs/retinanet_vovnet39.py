@@ -1,22 +1,2 @@
-# RetinaNet on VoVNet-39 and FPN, 1x on COCO. See fcos_vovnet39.py for how to
-# start from ImageNet weights.
-_base_ = [
-    'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py',
-    './_base_/runtime.py',
-]
-
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='mmvovnet.VoVNet',
-        arch='V-39',
-        out_indices=(1, 2, 3),
-    ),
-    neck=dict(in_channels=[512, 768, 1024], start_level=0),
-)
-
-# A resumed run then repeats the augmentations of the uninterrupted one.
-train_dataloader = dict(persistent_workers=False)
-
-# 8 GPUs x 2 images
-auto_scale_lr = dict(enable=False, base_batch_size=16)
+# RetinaNet on VoVNet-39, 1x on COCO: start here.
+_base_ = './retinanet/retinanet_vovnet39_fpn_1x_coco.py'

@@ -1,11 +1,13 @@
-"""Write the model tables of the docs: ``python tools/model_tables.py``.
+"""Write the model tables of the pages: ``python tools/model_tables.py``.
 
-The README's is counted from the archs, docs/zoo.md's come from the metafiles;
-each stands between the comments ``<!-- table: NAME -->`` and
-``<!-- end -->``.
+The README's is counted from the archs. Every other one comes from the
+``metafile.yml`` of a folder of configs, has that folder's name, and stands in
+the folder's README.md and in docs/zoo.md. A table stands between the comments
+``<!-- table: NAME -->`` and ``<!-- end -->``.
 """
 
 import re
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -15,8 +17,12 @@ from mmvovnet import VoVNet
 from mmvovnet.analysis import count_cost
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / 'README.md', ROOT / 'docs' / 'zoo.md')
-
+METAFILES = sorted(ROOT.glob('configs/*/metafile.yml'))
+PAGES = [
+    ROOT / 'README.md',
+    ROOT / 'docs' / 'zoo.md',
+    *(path.with_name('README.md') for path in METAFILES),
+]
 # What other code calls the archs.
 ELSEWHERE = {
     'V-27-slim': 'authors `vovnet27_slim`',
@@ -58,20 +64,19 @@ def family() -> str:
     return table(['arch', 'parameters', 'GMACs at 224', 'elsewhere'], rows)
 
 
-def listed() -> list[dict]:
-    """The models of all metafiles."""
-    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
-    return [
-        model
-        for path in index['Import']
-        for model in yaml.safe_load((ROOT / path).read_text())['Models']
-    ]
+def models(metafile: Path) -> list[dict]:
+    """The models that a folder lists."""
+    return yaml.safe_load(metafile.read_text())['Models']
 
 
 def zoo(models: list[dict]) -> str:
-    """What models cost and reach; metrics' names as the metafile has them."""
+    """What models cost and reach; metrics' names as the metafile has them.
+
+    What a metafile does not say stays empty.
+    """
     results = [result for m in models for result in m.get('Results', [])]
     metrics = list(dict.fromkeys(k for r in results for k in r['Metrics']))
+    cited = any('Source' in result for result in results)
     rows = []
     for model in models:
         meta = model['Metadata']
@@ -79,27 +84,30 @@ def zoo(models: list[dict]) -> str:
         values = {k: v for r in results for k, v in r['Metrics'].items()}
         row = [
             f'`{model["Name"]}`',
-            f'{meta["Parameters"] / 1e6:.2f} M',
-            f'{meta["FLOPs"] / 1e9:.1f}',
+            scaled(meta.get('Parameters'), '{:.2f} M', 1e6),
+            scaled(meta.get('FLOPs'), '{:.1f}', 1e9),
             str(meta['Epochs']),
             *(str(values.get(name, '')) for name in metrics),
         ]
-        if metrics:
+        if cited:
             source = results[0]['Source'] if results else ''
             row.append(source and f'[{source.split("/", 3)[3]}]({source})')
         rows.append(row)
     head = ['config', 'parameters', 'GMACs', 'epochs', *metrics]
-    return table(head + ['source'] * bool(metrics), rows)
+    return table(head + ['source'] * cited, rows)
 
 
+def scaled(value: int | None, form: str, unit: float) -> str:
+    """A count in a unit, or nothing."""
+    return '' if value is None else form.format(value / unit)
+
+
+@cache
 def tables() -> dict[str, str]:
-    """Every table by its name: the family, and one per head."""
-    groups: dict[str, list[dict]] = {}
-    for model in listed():
-        head = model['Name'].partition('vovnet')[0]
-        name = head.strip('_') or 'classifier'
-        groups.setdefault(name, []).append(model)
-    return {'family': family()} | {k: zoo(v) for k, v in groups.items()}
+    """Every table by its name: the family, and one for each folder."""
+    return {'family': family()} | {
+        path.parent.name: zoo(models(path)) for path in METAFILES
+    }
 
 
 def render(page: str, tables: dict[str, str]) -> str:

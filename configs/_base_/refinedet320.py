@@ -6,7 +6,7 @@ _base_ = [
 ]
 
 custom_imports = dict(
-    imports=['mmvovnet', 'mmvovnet.models.refinedet'],
+    imports=['mmvovnet.engine', 'mmvovnet.models.refinedet'],
     allow_failed_imports=False,
 )
 

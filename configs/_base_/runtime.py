@@ -1,5 +1,5 @@
 # What every config of this package adds to OpenMMLab's own runtime: a missing
 # install is named as such, checkpoints load on today's PyTorch, and training
 # starts on machines without CUDA, one process or many.
-custom_imports = dict(imports=['mmvovnet'], allow_failed_imports=False)
+custom_imports = dict(imports=['mmvovnet.engine'], allow_failed_imports=False)
 runner_type = 'mmvovnet.Runner'

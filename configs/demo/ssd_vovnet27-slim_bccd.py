@@ -2,7 +2,7 @@
 _base_ = './fcos_vovnet27-slim_bccd.py'
 
 custom_imports = dict(
-    imports=['mmvovnet', 'mmvovnet.models.refinedet'],
+    imports=['mmvovnet.engine', 'mmvovnet.models.refinedet'],
     allow_failed_imports=False,
 )
 

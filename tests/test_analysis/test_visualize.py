@@ -83,7 +83,10 @@ def test_a_classifier(tmp_path, image):
     [
         ('demo/fcos_vovnet27-slim_digits', ONE_STAGE),
         ('demo/retinanet_vovnet27-slim_digits', ONE_STAGE),
-        ('faster-rcnn_vovnet19-slim-dw-ese_fpnlite_ms-3x', TWO_STAGE),
+        (
+            'faster_rcnn/faster-rcnn_vovnet19-slim-dw-ese_fpnlite_ms-3x_coco',
+            TWO_STAGE,
+        ),
     ],
 )
 def test_detectors(tmp_path, image, base, changes):

@@ -229,7 +229,10 @@ def classifier(arch, width, **options):
 
 @pytest.mark.parametrize(
     'config',
-    ['faster-rcnn_vovnet39-ese_fpn_d2.py', 'mask-rcnn_vovnet39-ese_fpn_d2.py'],
+    [
+        'faster_rcnn/faster-rcnn_vovnet39-ese_fpn_1x_coco.py',
+        'mask_rcnn/mask-rcnn_vovnet39-ese_fpn_1x_coco.py',
+    ],
 )
 def test_rcnn(config, tmp_path, messages):
     pytest.importorskip('mmdet')
@@ -325,7 +328,7 @@ def check_roi_heads(roi_head, state, features):
 def test_fcos(tmp_path, messages):
     pytest.importorskip('mmdet')
     backbone, state = detector_state(fcos_shapes())
-    model = build(small('fcos_vovnet39-ese_fpn_d2.py'))
+    model = build(small('fcos/fcos_vovnet39-ese_fpn_1x_coco.py'))
     load(model, state, tmp_path, messages)
     assert convert(convert(state), to='detectron2').keys() == state.keys()
 
@@ -372,7 +375,7 @@ def test_fcos(tmp_path, messages):
 
 def test_fcos_exports_its_scales():
     pytest.importorskip('mmdet')
-    model = build(small('fcos_vovnet39-ese_fpn_d2.py'))
+    model = build(small('fcos/fcos_vovnet39-ese_fpn_1x_coco.py'))
     _, expected = detector_state(fcos_shapes())
     state = convert(model.state_dict(), to='detectron2')
     counters = {k for k in state if k.endswith('num_batches_tracked')}
@@ -386,7 +389,7 @@ def test_init_detector(tmp_path):
     _, state = detector_state(fcos_shapes())
     path = tmp_path / 'fcos.pth'
     torch.save({'model': state}, path)
-    config = small('fcos_vovnet39-ese_fpn_d2.py')
+    config = small('fcos/fcos_vovnet39-ese_fpn_1x_coco.py')
     model = apis.init_detector(config, str(path), device='cpu')
     name = 'proposal_generator.fcos_head.cls_logits.weight'
     assert torch.equal(model.bbox_head.conv_cls.weight, state[name])

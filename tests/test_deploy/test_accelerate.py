@@ -221,14 +221,16 @@ def test_detector_and_classifier():
         assert_close(actual, expected)
 
     init_default_scope('mmpretrain')
-    cfg = small_config('vovnet39-ese_in1k.py').model
+    cfg = small_config('vovnet/vovnet39-ese_8xb32_in1k.py').model
     classifier = settle(MODELS.build(cfg))
     assert_close(accelerate(classifier)(x), classifier(x))
 
 
 def test_ops_of_mmcv_are_refused():
     init_default_scope('mmdet')
-    cfg = small_config('faster-rcnn_vovnet39-ese_fpn_d2.py').model
+    cfg = small_config(
+        'faster_rcnn/faster-rcnn_vovnet39-ese_fpn_1x_coco.py'
+    ).model
     cfg.neck.in_channels = [16, 24, 32, 40]
     with pytest.raises(ValueError, match=r"'roi_head.*': RoIAlign of mmcv"):
         accelerate(settle(MODELS.build(cfg)))

@@ -142,7 +142,7 @@ def test_classifier():
     from mmpretrain.registry import MODELS
 
     init_default_scope('mmpretrain')
-    cfg = small_config('vovnet39-ese_in1k.py')
+    cfg = small_config('vovnet/vovnet39-ese_8xb32_in1k.py')
     model = settle(MODELS.build(cfg.model))
     assert_equal(model, fuse(model), mode='tensor')
 

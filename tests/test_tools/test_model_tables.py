@@ -11,7 +11,7 @@ model_tables = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(model_tables)
 
 
-@pytest.mark.parametrize('page', model_tables.PAGES, ids=lambda p: p.name)
+@pytest.mark.parametrize('page', model_tables.PAGES, ids=str)
 def test_the_pages_have_the_tables_of_today(page):
     text = page.read_text()
     assert model_tables.render(text, model_tables.tables()) == text, (
@@ -19,10 +19,10 @@ def test_the_pages_have_the_tables_of_today(page):
     )
 
 
-def test_every_table_has_a_place():
-    pages = ''.join(page.read_text() for page in model_tables.PAGES)
-    for name in model_tables.tables():
-        assert pages.count(f'<!-- table: {name} -->') == 1
+def test_every_folder_is_in_the_zoo():
+    zoo = (ROOT / 'docs' / 'zoo.md').read_text()
+    for path in model_tables.METAFILES:
+        assert zoo.count(f'<!-- table: {path.parent.name} -->') == 1
 
 
 def test_render_replaces_a_table_alone():
@@ -33,7 +33,20 @@ def test_render_replaces_a_table_alone():
 
 
 def test_a_cited_result_is_marked_and_has_its_source():
-    for model in model_tables.listed():
-        for result in model.get('Results', []):
-            assert result['Source'].startswith('https://')
-            assert all('(cited)' in name for name in result['Metrics'])
+    results = [
+        result
+        for path in model_tables.METAFILES
+        for model in model_tables.models(path)
+        for result in model.get('Results', [])
+    ]
+    assert results
+    for result in results:
+        cited = 'Source' in result
+        assert not cited or result['Source'].startswith('https://')
+        assert all(('(cited)' in k) == cited for k in result['Metrics'])
+
+
+def test_what_a_metafile_does_not_say_stays_empty():
+    meta = {'Epochs': 12, 'Training Data': 'COCO'}
+    table = model_tables.zoo([{'Name': 'x', 'Metadata': meta}])
+    assert table.splitlines()[-1] == '| `x` |  |  | 12 |'

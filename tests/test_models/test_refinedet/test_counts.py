@@ -32,10 +32,10 @@ def cost(name, size):
 @pytest.mark.parametrize(
     ('name', 'size', 'millions', 'gmacs'),
     [
-        ('refinedet320_vovnet39.py', 320, 56.28, 32.63),
-        ('refinedet320_vovnet57.py', 320, 70.32, 36.42),
-        ('refinedet512_vovnet39.py', 512, 56.28, 83.52),
-        ('refinedet512_vovnet57.py', 512, 70.32, 93.23),
+        ('refinedet/refinedet320_vovnet39_400k_coco.py', 320, 56.28, 32.63),
+        ('refinedet/refinedet320_vovnet57_400k_coco.py', 320, 70.32, 36.42),
+        ('refinedet/refinedet512_vovnet39_400k_coco.py', 512, 56.28, 83.52),
+        ('refinedet/refinedet512_vovnet57_400k_coco.py', 512, 70.32, 93.23),
     ],
 )
 def test_vovnet(name, size, millions, gmacs):
@@ -47,9 +47,9 @@ def test_vovnet(name, size, millions, gmacs):
 @pytest.mark.parametrize(
     ('name', 'millions', 'gflops'),
     [
-        ('refinedet_peers/refinedet320_resnet50.py', 63.46, 25.43),
-        ('refinedet_peers/refinedet320_resnet101.py', 82.45, 33.02),
-        ('refinedet320_vovnet57.py', 70.32, 36.45),
+        ('refinedet/refinedet320_r50-caffe_400k_coco.py', 63.46, 25.43),
+        ('refinedet/refinedet320_r101-caffe_400k_coco.py', 82.45, 33.02),
+        ('refinedet/refinedet320_vovnet57_400k_coco.py', 70.32, 36.45),
     ],
 )
 def test_published_flops_count_the_norms_too(name, millions, gflops):

@@ -1,4 +1,0 @@
-# Do 1x1 convs in front of the 3x3 convs pay? (arXiv 1904.09730, Table 3)
-_base_ = '../fcos_vovnet39.py'
-
-model = dict(backbone=dict(bottleneck=True))

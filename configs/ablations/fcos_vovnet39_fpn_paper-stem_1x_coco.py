@@ -1,0 +1,4 @@
+# Stem and max pools of the paper's own network (arXiv 1904.09730, Table 1).
+_base_ = '../fcos/fcos_vovnet39_fpn_1x_coco.py'
+
+model = dict(backbone=dict(stem_strides=(2, 1, 1)))

@@ -1,4 +1,0 @@
-# The gate in the last module of a stage only, as timm has it.
-_base_ = './fcos_vovnet39_gate-ese.py'
-
-model = dict(backbone=dict(gate_place='last'))

@@ -1,4 +1,0 @@
-# Stem and max pools of the paper's own network (arXiv 1904.09730, Table 1).
-_base_ = '../fcos_vovnet39.py'
-
-model = dict(backbone=dict(stem_strides=(2, 1, 1)))

@@ -1,4 +1,0 @@
-# Faster R-CNN on VoVNet-57, 2x on COCO.
-_base_ = './faster-rcnn_vovnet39_2x.py'
-
-model = dict(backbone=dict(arch='V-57'))

@@ -1,0 +1,7 @@
+# The light Faster R-CNN on slim VoVNetV2-19.
+_base_ = './faster-rcnn_vovnet19-ese_fpnlite_ms-3x_coco.py'
+
+model = dict(
+    backbone=dict(arch='V-19-slim-eSE'),
+    neck=dict(in_channels=[112, 256, 384, 512]),
+)

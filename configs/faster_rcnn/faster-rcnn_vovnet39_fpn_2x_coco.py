@@ -1,0 +1,26 @@
+# Faster R-CNN on VoVNet-39 and FPN, 2x on COCO. See fcos_vovnet39_fpn_1x_coco.py for how to
+# start from ImageNet weights, whose norms it keeps: two images per GPU say
+# little about a batch.
+_base_ = [
+    'mmdet::_base_/models/faster-rcnn_r50_fpn.py',
+    'mmdet::_base_/datasets/coco_detection.py',
+    'mmdet::_base_/schedules/schedule_2x.py',
+    'mmdet::_base_/default_runtime.py',
+    '../_base_/runtime.py',
+]
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mmvovnet.VoVNet',
+        arch='V-39',
+        norm_eval=True,
+    ),
+    neck=dict(in_channels=[256, 512, 768, 1024]),
+)
+
+# A resumed run then repeats the augmentations of the uninterrupted one.
+train_dataloader = dict(persistent_workers=False)
+
+# 8 GPUs x 2 images
+auto_scale_lr = dict(enable=False, base_batch_size=16)

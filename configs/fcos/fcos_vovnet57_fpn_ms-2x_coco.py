@@ -1,0 +1,15 @@
+# FCOS on VoVNet-57, 2x on COCO with the shorter side drawn from 640 to 800.
+# Two images per GPU say little about a batch: norms keep ImageNet's statistics.
+_base_ = './fcos_vovnet39_fpn_1x_coco.py'
+
+model = dict(backbone=dict(arch='V-57', norm_eval=True))
+
+train_pipeline = _base_.train_pipeline
+train_pipeline[2] = dict(
+    type='RandomResize', scale=[(1333, 640), (1333, 800)], keep_ratio=True
+)
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+
+train_cfg = dict(max_epochs=24)
+param_scheduler = _base_.param_scheduler
+param_scheduler[1].update(end=24, milestones=[16, 22])

@@ -1,0 +1,4 @@
+# FCOS on VoVNet-93, 2x with multi-scale training.
+_base_ = './fcos_vovnet57_fpn_ms-2x_coco.py'
+
+model = dict(backbone=dict(arch='V-93'))

@@ -1,4 +1,0 @@
-# Mask R-CNN on VoVNetV2-19, 3x with multi-scale training.
-_base_ = './mask-rcnn_vovnet39-ese_ms-3x.py'
-
-model = dict(backbone=dict(arch='V-19-eSE'))

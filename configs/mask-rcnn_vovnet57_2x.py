@@ -1,4 +1,0 @@
-# Mask R-CNN on VoVNet-57, 2x on COCO.
-_base_ = './mask-rcnn_vovnet39_2x.py'
-
-model = dict(backbone=dict(arch='V-57'))

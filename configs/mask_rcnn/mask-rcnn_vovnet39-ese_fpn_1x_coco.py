@@ -1,0 +1,28 @@
+# Mask R-CNN of vovnet-detectron2, whose checkpoints load as they are, such as
+# mask_V_39_eSE_ms_3x.pth: see faster-rcnn_vovnet39-ese_fpn_1x_coco.py.
+_base_ = [
+    'mmdet::_base_/models/mask-rcnn_r50_fpn.py',
+    'mmdet::_base_/datasets/coco_instance.py',
+    'mmdet::_base_/schedules/schedule_1x.py',
+    'mmdet::_base_/default_runtime.py',
+    '../_base_/runtime.py',
+]
+
+model = dict(
+    data_preprocessor=dict(
+        mean=[103.53, 116.28, 123.675],
+        std=[1.0, 1.0, 1.0],
+        bgr_to_rgb=False,
+    ),
+    backbone=dict(
+        _delete_=True,
+        type='mmvovnet.VoVNet',
+        arch='V-39-eSE',
+        norm_cfg=dict(type='BN', requires_grad=False),
+        norm_eval=True,
+    ),
+    neck=dict(in_channels=[256, 512, 768, 1024]),
+)
+
+# A resumed run then repeats the augmentations of the uninterrupted one.
+train_dataloader = dict(persistent_workers=False)

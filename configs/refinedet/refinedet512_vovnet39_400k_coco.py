@@ -1,0 +1,3 @@
+# RefineDet512 on the paper's own VoVNet-39 (arXiv 1904.09730, Table 6). See
+# fcos_vovnet39_fpn_1x_coco.py for how to start from ImageNet weights.
+_base_ = ['../_base_/refinedet512.py', '../_base_/refinedet.py']

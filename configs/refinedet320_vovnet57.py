@@ -1,3 +1,0 @@
-_base_ = './refinedet320_vovnet39.py'
-
-model = dict(backbone=dict(arch='V-57'))

@@ -1,3 +1,0 @@
-# RefineDet512 on the paper's own VoVNet-39 (arXiv 1904.09730, Table 6). See
-# fcos_vovnet39.py for how to start from ImageNet weights.
-_base_ = ['./_base_/refinedet512.py', './_base_/refinedet.py']

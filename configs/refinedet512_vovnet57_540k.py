@@ -1,3 +1,0 @@
-_base_ = './refinedet512_vovnet39_540k.py'
-
-model = dict(backbone=dict(arch='V-57'))

@@ -1,0 +1,18 @@
+# Semantic FPN of MMSegmentation on VoVNetV2-39, 160k iterations on ADE20K:
+# `pip install mmsegmentation ftfy`.
+_base_ = [
+    'mmseg::sem_fpn/fpn_r50_4xb4-160k_ade20k-512x512.py',
+    '../_base_/runtime.py',
+]
+
+model = dict(
+    pretrained=None,
+    backbone=dict(_delete_=True, type='mmvovnet.VoVNet', arch='V-39-eSE'),
+    neck=dict(in_channels=[256, 512, 768, 1024]),
+)
+
+# A resumed run then repeats the augmentations of the uninterrupted one.
+train_dataloader = dict(persistent_workers=False)
+
+# 4 GPUs x 4 images
+auto_scale_lr = dict(enable=False, base_batch_size=16)

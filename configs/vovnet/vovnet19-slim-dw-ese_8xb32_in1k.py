@@ -1,0 +1,6 @@
+# Slim, depthwise VoVNetV2-19 on ImageNet by its authors' recipe.
+_base_ = './vovnet39_8xb32_in1k.py'
+
+model = dict(
+    backbone=dict(arch='V-19-slim-dw-eSE'), head=dict(in_channels=512)
+)

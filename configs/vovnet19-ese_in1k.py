@@ -1,4 +1,0 @@
-# VoVNetV2-19 on ImageNet by its authors' recipe.
-_base_ = './vovnet39_in1k.py'
-
-model = dict(backbone=dict(arch='V-19-eSE'))

@@ -1,4 +1,0 @@
-# Slim VoVNetV2-19 on ImageNet by its authors' recipe.
-_base_ = './vovnet39_in1k.py'
-
-model = dict(backbone=dict(arch='V-19-slim-eSE'), head=dict(in_channels=512))

@@ -1,4 +1,0 @@
-# VoVNet-27-slim on ImageNet by its authors' recipe.
-_base_ = './vovnet39_in1k.py'
-
-model = dict(backbone=dict(arch='V-27-slim'), head=dict(in_channels=512))
