@@ -13,8 +13,7 @@ model = dict(
     neck=dict(in_channels=[512, 768, 1024], start_level=0),
 )
 
-# A resumed run then repeats the augmentations of the uninterrupted one.
-train_dataloader = dict(persistent_workers=False)
+train_dataloader = _base_.repeatable
 
 # 8 GPUs x 2 images
 auto_scale_lr = dict(enable=False, base_batch_size=16)

@@ -28,5 +28,4 @@ model = dict(
     neck=dict(in_channels=[256, 512, 768, 1024]),
 )
 
-# A resumed run then repeats the augmentations of the uninterrupted one.
-train_dataloader = dict(persistent_workers=False)
+train_dataloader = _base_.repeatable

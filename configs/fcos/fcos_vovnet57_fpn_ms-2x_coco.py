@@ -4,10 +4,15 @@ _base_ = './fcos_vovnet39_fpn_1x_coco.py'
 
 model = dict(backbone=dict(arch='V-57', norm_eval=True))
 
-train_pipeline = _base_.train_pipeline
-train_pipeline[2] = dict(
-    type='RandomResize', scale=[(1333, 640), (1333, 800)], keep_ratio=True
-)
+train_pipeline = [
+    dict(type='LoadImageFromFile', backend_args=None),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(
+        type='RandomResize', scale=[(1333, 640), (1333, 800)], keep_ratio=True
+    ),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackDetInputs'),
+]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 
 train_cfg = dict(max_epochs=24)

@@ -19,8 +19,7 @@ model = dict(
     neck=dict(in_channels=[512, 768, 1024]),
 )
 
-# A resumed run then repeats the augmentations of the uninterrupted one.
-train_dataloader = dict(persistent_workers=False)
+train_dataloader = _base_.repeatable
 
 # 8 GPUs x 32 images
 auto_scale_lr = dict(enable=False, base_batch_size=256)

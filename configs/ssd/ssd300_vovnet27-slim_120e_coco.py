@@ -30,8 +30,7 @@ model = dict(
     ),
 )
 
-# A resumed run then repeats the augmentations of the uninterrupted one.
-train_dataloader = dict(persistent_workers=False)
+train_dataloader = _base_.repeatable
 
 # 8 GPUs x 8 images
 auto_scale_lr = dict(enable=False, base_batch_size=64)

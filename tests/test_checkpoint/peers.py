@@ -1,35 +1,29 @@
 """Public code in its own names, written anew: what conversion must match."""
 
-import importlib.util
 import json
 import math
 import zlib
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 import torch.nn.functional as F
 
 from mmvovnet.models.archs import ARCHS
+from tests.data.fill import image, values
 
-FOLDER = Path(__file__).parents[3] / 'shared' / 'peers'
+FOLDER = Path(__file__).parents[1] / 'data'
 
-
-def recorded():
-    """Names of the peers whose outputs were recorded."""
-    return sorted(p.name.split('.')[0] for p in FOLDER.glob('*.keys.json'))
+# Peers whose outputs were recorded: names, shapes and stages' features.
+RECORDED = ('det2_V-19-slim-dw-eSE', 'det2_V-39-eSE', 'seed_vovnet27_slim')
 
 
 def load_recorded(name):
     """Weights, image and outputs of a recorded peer."""
-    spec = importlib.util.spec_from_file_location('fill', FOLDER / 'fill.py')
-    fill = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(fill)
     shapes = json.loads((FOLDER / f'{name}.keys.json').read_text())
-    state = {k: torch.as_tensor(fill.values(k, s)) for k, s in shapes.items()}
+    state = {k: torch.as_tensor(values(k, s)) for k, s in shapes.items()}
     with np.load(FOLDER / f'{name}.npz') as outputs:
-        return state, fill.image(64), dict(outputs)
+        return state, image(64), dict(outputs)
 
 
 def fill(shapes):
@@ -157,8 +151,3 @@ def assert_close(outputs, expected, tolerance):
         scale = theirs.abs().max()
         assert scale > 0
         assert (ours - theirs).abs().max() <= tolerance * scale
-
-
-skip_without_recorded = pytest.mark.skipif(
-    not recorded(), reason=f'no recorded peers in {FOLDER.parent.name}'
-)

@@ -8,13 +8,12 @@ from mmvovnet.checkpoint.convert import find
 from mmvovnet.models.archs import ARCHS
 
 from .peers import (
+    RECORDED,
     assert_close,
     authors_forward,
     authors_shapes,
     fill,
     load_recorded,
-    recorded,
-    skip_without_recorded,
 )
 
 TIMM = {
@@ -60,8 +59,7 @@ def assert_same(result, expected):
 # What the weights compute
 
 
-@skip_without_recorded
-@pytest.mark.parametrize('peer', recorded())
+@pytest.mark.parametrize('peer', RECORDED)
 def test_recorded_outputs(peer):
     state, image, outputs = load_recorded(peer)
     stages = [outputs[f'stage{i}'] for i in range(2, 6)]

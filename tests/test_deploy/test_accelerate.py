@@ -1,4 +1,5 @@
 import copy
+import shutil
 import sys
 
 import numpy as np
@@ -27,9 +28,17 @@ ARCH = dict(
     num_layers=2,
 )
 
+# Where these are there, kernels that do not compile fail these tests.
 kernels = pytest.mark.skipif(
-    not load_kernels(), reason='the kernels need AVX2 and g++'
+    not torch.backends.cpu.get_cpu_capability().startswith('AVX')
+    or not shutil.which('g++'),
+    reason='the kernels need AVX2 and g++',
 )
+
+
+@kernels
+def test_the_kernels_compile():
+    assert load_kernels()
 
 
 def assert_close(actual, expected):
