@@ -16,7 +16,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('image', help='image file')
     parser.add_argument('config', help='path of the config')
     parser.add_argument('checkpoint', help='path or URL of the checkpoint')
-    parser.add_argument('--out', default='sight.png', help='the picture')
+    parser.add_argument('--out', default='explanation.png', help='the picture')
     args = parser.parse_args()
     for path in (args.image, args.config, args.checkpoint):
         if '://' not in path and not Path(path).is_file():
@@ -31,15 +31,15 @@ def main() -> None:
     from matplotlib.figure import Figure
 
     import mmvovnet.engine  # noqa: F401
-    from mmvovnet.analysis.visualize import draw, look
+    from mmvovnet.analysis.visualize import draw, explain
 
-    sight = look(args.image, args.config, args.checkpoint)
-    columns = len(sight.fields) + 1
+    explanation = explain(args.image, args.config, args.checkpoint)
+    columns = len(explanation.fields) + 1
     figure = Figure(figsize=(3 * columns, 6.5), layout='constrained')
-    draw(figure, sight)
+    draw(figure, explanation)
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(args.out, dpi=120)
-    print(f'{args.out}: {sight.answer}, score {sight.score:.2f}')
+    print(f'{args.out}: {explanation.label}, score {explanation.score:.2f}')
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""What a trained model sees in an image."""
+"""What a trained model finds in an image, and why."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,18 +15,18 @@ from torch import Tensor, nn
 
 from mmvovnet.deploy import build
 
-from .answering import Answering
+from .gradcam import GradCAMWrapper
 from .plots import draw_box
 
 
 @dataclass
-class Sight:
-    """What a model sees in an image.
+class Explanation:
+    """What a model finds in an image, and why.
 
     Attributes:
         image (ndarray): The image as the model gets it, RGB from 0 to 1,
             shape (H, W, 3).
-        answer (str): The class or detection that is explained.
+        label (str): Name of the class that is explained.
         score (float): Its score.
         box (list[float]): x1, y1, x2, y2 in pixels; empty for a classifier.
         activations (list[ndarray]): Per stage, the mean over channels of the
@@ -37,7 +37,7 @@ class Sight:
     """
 
     image: np.ndarray
-    answer: str
+    label: str
     score: float
     box: list[float]
     activations: list[np.ndarray]
@@ -45,10 +45,10 @@ class Sight:
     cam: np.ndarray
 
 
-def look(
+def explain(
     image: str | Path, config: str | Path, checkpoint: str | None = None
-) -> Sight:
-    """Look at an image through a detector or classifier.
+) -> Explanation:
+    """Explain what a detector or classifier finds in an image.
 
     Grad-CAM (arXiv 1610.02391) explains the class that a classifier answers,
     or the box that a detector is surest of, element by element; from the
@@ -62,7 +62,7 @@ def look(
         checkpoint (str, optional): Weights. Defaults to None, random ones.
 
     Returns:
-        Sight: What it sees.
+        Explanation: What the model finds, and why.
 
     Raises:
         ImportError: If grad-cam is missing.
@@ -83,22 +83,22 @@ def look(
         )
     pixels, batch = _prepare(image, Config.fromfile(config), model)
     x = batch['inputs']
-    whole = Answering(model, batch['data_samples'])
+    whole = GradCAMWrapper(model, batch['data_samples'])
     with torch.no_grad():
-        label, score, box, target = whole.explain(x)
+        label, score, box, target = whole.target(x)
 
     stages = model.backbone.stages
     layers = [stages[i] for i in getattr(model.backbone, 'out_indices', [-1])]
     # A box is a matter of places, of which Grad-CAM averages the gradients.
     method = GradCAMElementWise if box else GradCAM
-    with method(whole, layers) as explain:
-        cam = explain(x, [target])[0]
+    with method(whole, layers) as grad_cam:
+        cam = grad_cam(x, [target])[0]
     outputs = _stage_outputs(model, x.requires_grad_())
     canvas = np.zeros((*x.shape[2:], 3))
     canvas[: pixels.shape[0], : pixels.shape[1]] = pixels
     # Set by mmdet's and by mmpretrain's function that builds the model.
     meta = getattr(model, 'dataset_meta', None) or model._dataset_meta
-    return Sight(
+    return Explanation(
         canvas,
         meta['classes'][label],
         score,
@@ -164,7 +164,7 @@ def _field(output: Tensor, x: Tensor) -> np.ndarray:
     return (field / field.sum()).numpy()
 
 
-def reach(field: np.ndarray, share: float = 0.95) -> int:
+def field_size(field: np.ndarray, share: float = 0.95) -> int:
     """Side of the square around a field's centre that holds a share of it.
 
     Args:
@@ -177,7 +177,7 @@ def reach(field: np.ndarray, share: float = 0.95) -> int:
     Example:
         >>> field = np.zeros((20, 20))
         >>> field[3:6, 3:6] = 1 / 9
-        >>> reach(field)
+        >>> field_size(field)
         3
     """
     y, x = (np.arange(n) for n in field.shape)
@@ -188,31 +188,31 @@ def reach(field: np.ndarray, share: float = 0.95) -> int:
     return min(2 * int(np.argmax(sums >= share)) + 1, max(field.shape))
 
 
-def draw(figure: Figure, sight: Sight) -> None:
+def draw(figure: Figure, explanation: Explanation) -> None:
     """Draw an image, Grad-CAM, and what each stage makes of it."""
-    count = len(sight.fields)
+    count = len(explanation.fields)
     axes = figure.subplots(2, count + 1, squeeze=False)
     for ax in axes.flat:
         ax.axis('off')
     extent = (
         -0.5,
-        sight.image.shape[1] - 0.5,
-        sight.image.shape[0] - 0.5,
+        explanation.image.shape[1] - 0.5,
+        explanation.image.shape[0] - 0.5,
         -0.5,
     )
-    axes[0, 0].imshow(sight.image)
-    axes[0, 0].set_title(f'{sight.answer}, {sight.score:.2f}')
-    axes[1, 0].imshow(sight.image)
-    axes[1, 0].imshow(sight.cam, 'jet', alpha=0.5, vmin=0, vmax=1)
+    axes[0, 0].imshow(explanation.image)
+    axes[0, 0].set_title(f'{explanation.label}, {explanation.score:.2f}')
+    axes[1, 0].imshow(explanation.image)
+    axes[1, 0].imshow(explanation.cam, 'jet', alpha=0.5, vmin=0, vmax=1)
     axes[1, 0].set_title('Grad-CAM')
-    if sight.box:
+    if explanation.box:
         for ax in axes[:, 0]:
-            draw_box(ax, sight.box, color='lime', lw=2)
+            draw_box(ax, explanation.box, color='lime', lw=2)
     for i in range(count):
-        rows, columns = sight.activations[i].shape
+        rows, columns = explanation.activations[i].shape
         above, below = axes[:, i + 1]
-        above.imshow(sight.activations[i], 'viridis', extent=extent)
+        above.imshow(explanation.activations[i], 'viridis', extent=extent)
         above.set_title(f'stages[{i}]: activation, {rows}x{columns}')
-        field = sight.fields[i]
+        field = explanation.fields[i]
         below.imshow(np.sqrt(field / field.max()), 'inferno')
-        below.set_title(f'receptive field, 95 % in {reach(field)} px')
+        below.set_title(f'receptive field, 95 % in {field_size(field)} px')

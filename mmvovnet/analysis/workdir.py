@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.fileio import dump, load
 from mmengine.registry import RUNNERS, DefaultScope
+from torch import nn
 
 from mmvovnet.engine import dump_predictions, load_config
 
@@ -76,6 +77,11 @@ def find_config(work_dir: str | Path) -> Path:
     return found[0]
 
 
+def last_checkpoint(work_dir: str | Path) -> str:
+    """Find the last checkpoint that a training wrote."""
+    return Path(work_dir, 'last_checkpoint').read_text().strip()
+
+
 def predict(
     work_dir: str | Path, out_dir: str | Path, checkpoint: str | None = None
 ) -> tuple[Config, list[dict[str, Any]]]:
@@ -91,8 +97,7 @@ def predict(
         tuple: The config, and a prediction per image.
     """
     cfg = load_config(find_config(work_dir), work_dir=str(out_dir))
-    last = Path(work_dir, 'last_checkpoint')
-    cfg.load_from = checkpoint or last.read_text().strip()
+    cfg.load_from = checkpoint or last_checkpoint(work_dir)
     cfg.resume = False
     detects = cfg.default_scope == 'mmdet'
     if detects:
@@ -208,10 +213,35 @@ def _mmdet_tool(name: str) -> Path:
     return package / '.mim' / 'tools' / 'analysis_tools' / f'{name}.py'
 
 
+def load_detector(
+    work_dir: str | Path, checkpoint: str | None = None
+) -> tuple[nn.Module, Any]:
+    """Load the detector of a work dir.
+
+    Args:
+        work_dir (str | Path): Folder of the training.
+        checkpoint (str, optional): Weights. Defaults to None, the last.
+
+    Returns:
+        tuple: The model, in eval mode on the CPU, and the validation data.
+    """
+    from mmdet.apis import init_detector
+    from mmdet.registry import DATASETS
+
+    model = init_detector(
+        str(find_config(work_dir)),
+        checkpoint or last_checkpoint(work_dir),
+        device='cpu',
+    )
+    return model, DATASETS.build(model.cfg.val_dataloader.dataset)
+
+
 def report(
     work_dir: str | Path, out_dir: str | Path, checkpoint: str | None = None
 ) -> list[Path]:
     """Draw learning curves, confusion and, of a detector, kinds of errors.
+
+    Of a RefineDet it also draws what the first head makes of the anchors.
 
     Args:
         work_dir (str | Path): Folder of a training by MMDetection or
@@ -238,4 +268,10 @@ def report(
     if cfg.default_scope == 'mmdet':
         paths.append(out_dir / 'errors.png')
         copyfile(analyze_errors(cfg, out_dir), paths[-1])
+    if cfg.model.type == 'mmvovnet.RefineDet':
+        from .refinement import plot_refinements, refinements
+
+        paths.append(out_dir / 'refinement.png')
+        found = refinements(*load_detector(work_dir, checkpoint))
+        plot_refinements(list(found), str(paths[-1]))
     return paths

@@ -5,9 +5,10 @@ that they compare with, trainings, measurements of energy, the papers' figures.
 ``tools/paper.py`` runs it, and nothing else of the package imports it: the
 registry finds its networks when a config asks for one.
 
-A claim is a module of this package with a function ``check(out_dir, ...)``
-that returns a :class:`~mmvovnet.paper.report.Result`; what else it
-takes has defaults. It is imported when it is run, not before.
+A claim is a module of this package with a function ``check`` that
+returns a :class:`~mmvovnet.paper.report.Result`; one that trains takes the
+``out_dir`` for it, and all else that it takes has defaults. It is imported
+when it is run, not before.
 """
 
 import inspect
@@ -27,7 +28,7 @@ CLAIMS = {
     'energy': 'VoVNet uses less energy per image than its peers',
     'cifar': 'fewer, wider layers do as well as DenseNet-40 for less access',
     'weights': 'what layers read from the layers before them',
-    'residual': 'the residual and eSE of V2 mend deep networks',
+    'residual': 'the residual and eSE of V2 help deep networks',
 }
 
 
@@ -50,10 +51,13 @@ def check(name: str, out_dir: Path, **options: Any) -> Result:
             f'unknown claim {name!r}; choose one of {", ".join(CLAIMS)}'
         )
     function = import_module(f'.{name}', __name__).check
-    known = list(inspect.signature(function).parameters)[1:]
+    parameters = inspect.signature(function).parameters
+    known = [parameter for parameter in parameters if parameter != 'out_dir']
     unknown = [option for option in options if option not in known]
     if unknown:
         raise ValueError(
             f'the claim {name!r} has no options {unknown}; it has {known}'
         )
-    return function(out_dir, **options)
+    if 'out_dir' in parameters:
+        options['out_dir'] = out_dir
+    return function(**options)

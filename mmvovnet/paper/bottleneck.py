@@ -1,7 +1,5 @@
 """Table 3 of arXiv 1904.09730: 1x1 convs in front of an OSA module's 3x3."""
 
-from pathlib import Path
-
 from matplotlib.figure import Figure
 
 from mmvovnet.analysis.benchmark import Setting
@@ -21,7 +19,6 @@ NOTES = (
 
 
 def check(
-    out_dir: Path,
     size: int = 300,
     batch: int = 1,
     rounds: int = 25,
@@ -31,7 +28,6 @@ def check(
     """Measure V-27-slim with and without the bottleneck.
 
     Args:
-        out_dir (Path): Not used.
         size (int): Height and width of the images. Defaults to 300.
         batch (int): Images per batch. Defaults to 1.
         rounds (int): Times that each is timed. Defaults to 25.

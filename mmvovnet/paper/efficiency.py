@@ -1,6 +1,5 @@
 """Tables 2 and 4 of arXiv 1904.09730: multiply-adds a second, and memory."""
 
-from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -35,7 +34,6 @@ NOTES = (
 
 
 def check(
-    out_dir: Path,
     size: int = 320,
     batch: int = 1,
     rounds: int = 15,
@@ -45,7 +43,6 @@ def check(
     """Measure the networks of Tables 2 and 4 side by side.
 
     Args:
-        out_dir (Path): Not used.
         size (int): Height and width of the images. Defaults to 320.
         batch (int): Images per batch. Defaults to 1.
         rounds (int): Times that each network is timed. Defaults to 15.

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,7 +36,7 @@ NOTES = (
 
 
 @dataclass(frozen=True)
-class Use:
+class Consumption:
     """What a network took in one turn.
 
     Attributes:
@@ -66,8 +65,8 @@ def take_turns(
     read: Callable[[], float],
     rounds: int,
     seconds: float,
-) -> dict[str, list[Use]]:
-    """Run networks in turns, each round after a look at the idle machine.
+) -> dict[str, list[Consumption]]:
+    """Run networks in turns; each round measures the idle machine first.
 
     Args:
         subjects (list[Subject]): The networks.
@@ -76,9 +75,9 @@ def take_turns(
         seconds (float): How long a turn is.
 
     Returns:
-        dict[str, list[Use]]: What each turn took, by row.
+        dict[str, list[Consumption]]: What each turn took, by row.
     """
-    uses: dict[str, list[Use]] = {s.result.row: [] for s in subjects}
+    uses: dict[str, list[Consumption]] = {s.result.row: [] for s in subjects}
     for _ in range(rounds):
         idle, _ = mean_power(read, lambda: time.sleep(0.01), seconds)
         for subject in subjects:
@@ -91,12 +90,11 @@ def take_turns(
             work()
             watts, rate = mean_power(read, work, seconds)
             images = rate * subject.setting.batch
-            uses[subject.result.row].append(Use(watts, idle, images))
+            uses[subject.result.row].append(Consumption(watts, idle, images))
     return uses
 
 
 def check(
-    out_dir: Path,
     size: int = 320,
     batch: int = 1,
     rounds: int = 3,
@@ -107,7 +105,6 @@ def check(
     """Measure the energy of an image.
 
     Args:
-        out_dir (Path): Not used.
         size (int): Height and width of the images. Defaults to 320.
         batch (int): Images per batch. Defaults to 1.
         rounds (int): Turns of each network. Defaults to 3.
@@ -117,7 +114,7 @@ def check(
     """
     setting = Setting(batch, size, device, precision)
     read = power_meter(device)
-    uses: dict[str, list[Use]] = {}
+    uses: dict[str, list[Consumption]] = {}
     if read is not None:
         subjects = [Subject(row, setting) for row in ROWS]
         uses = take_turns(subjects, read, rounds, seconds)
@@ -153,7 +150,7 @@ def check(
     )
 
 
-def _columns(row: str, turns: list[Use]) -> dict[str, Any]:
+def _columns(row: str, turns: list[Consumption]) -> dict[str, Any]:
     def quartiles(name: str) -> str:
         return str(Quartiles.of([getattr(use, name) for use in turns]))
 

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from math import sqrt
-from pathlib import Path
 
 from matplotlib.figure import Figure
 from torch import Tensor, nn
@@ -115,11 +114,10 @@ def per_stage(found: list[Layer]) -> dict[int, tuple[float, float]]:
     return {stride: tuple(values) for stride, values in sorted(sums.items())}
 
 
-def check(out_dir: Path, size: int = 224) -> Result:
+def check(size: int = 224) -> Result:
     """Compare the layers' memory access cost with its bound.
 
     Args:
-        out_dir (Path): Not used.
         size (int): Height and width of the image. Defaults to 224.
     """
     counted = {row: layers(build_row(row).to('meta'), size) for row in ROWS}

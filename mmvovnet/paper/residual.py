@@ -92,7 +92,7 @@ def check(out_dir: Path, seeds: int = 5, epochs: int | None = None) -> Result:
             'classify the digits of scikit-learn at 32x32 pixels: 1,437 '
             'train, 360 test. The paper trains CenterMask on COCO from '
             'weights of ImageNet, which takes a GPU for days; what is tested '
-            'here is whether depth hurts and what mends it, not by how much '
+            'here is whether depth hurts and what helps, not by how much '
             'on COCO.'
         ],
         details,

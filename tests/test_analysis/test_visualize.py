@@ -10,7 +10,7 @@ from mmengine.registry import DefaultScope
 
 ROOT = Path(__file__).parents[2]
 pytest.importorskip('pytorch_grad_cam', reason='grad-cam is not installed')
-from mmvovnet.analysis.visualize import draw, look, reach  # noqa: E402
+from mmvovnet.analysis.visualize import draw, explain, field_size  # noqa: E402
 
 # Random weights are never sure: without a threshold they find something.
 UNSURE = 'test_cfg=dict(score_thr=0.0)'
@@ -42,40 +42,43 @@ def image(tmp_path):
 def see(tmp_path, image, base, changes=''):
     config = tmp_path / 'config.py'
     config.write_text(f"_base_ = '{ROOT}/configs/{base}.py'\n{changes}")
-    return look(image, config)
+    return explain(image, config)
 
 
-def drawing(sight):
+def drawing(explanation):
     figure = Figure()
-    draw(figure, sight)
+    draw(figure, explanation)
     return {ax.get_title() for ax in figure.axes}
 
 
-def check(sight):
-    height, width = sight.image.shape[:2]
-    assert 0 <= sight.score <= 1
-    assert 0 <= sight.image.min() < sight.image.max() <= 1
-    assert sight.cam.shape == (height, width)
-    assert len(sight.fields) == len(sight.activations)
-    for field in sight.fields:
+def check(explanation):
+    height, width = explanation.image.shape[:2]
+    assert 0 <= explanation.score <= 1
+    assert 0 <= explanation.image.min() < explanation.image.max() <= 1
+    assert explanation.cam.shape == (height, width)
+    assert len(explanation.fields) == len(explanation.activations)
+    for field in explanation.fields:
         assert field.shape == (height, width)
         assert np.isclose(field.sum(), 1, atol=1e-4)
-    reaches = [reach(field) for field in sight.fields]
-    assert reaches[0] <= reaches[-1]
-    assert {'Grad-CAM', f'{sight.answer}, {sight.score:.2f}'} <= drawing(sight)
+    sizes = [field_size(field) for field in explanation.fields]
+    assert sizes[0] <= sizes[-1]
+    assert {
+        'Grad-CAM',
+        f'{explanation.label}, {explanation.score:.2f}',
+    } <= drawing(explanation)
 
 
 def test_a_classifier(tmp_path, image):
-    sight = see(tmp_path, image, 'demo/vovnet27-slim_digits')
-    assert sight.answer in '0123456789'
-    assert sight.box == []
-    assert [a.shape for a in sight.activations] == [
+    explanation = see(tmp_path, image, 'demo/vovnet27-slim_digits')
+    assert explanation.label in '0123456789'
+    assert explanation.box == []
+    assert [a.shape for a in explanation.activations] == [
         (8, 8),
         (4, 4),
         (2, 2),
         (1, 1),
     ]
-    check(sight)
+    check(explanation)
 
 
 @pytest.mark.parametrize(
@@ -90,15 +93,15 @@ def test_a_classifier(tmp_path, image):
     ],
 )
 def test_detectors(tmp_path, image, base, changes):
-    sight = see(tmp_path, image, base, changes)
-    assert len(sight.box) == 4
-    assert len(sight.activations) == 4
-    assert sight.cam.max() > 0
-    check(sight)
+    explanation = see(tmp_path, image, base, changes)
+    assert len(explanation.box) == 4
+    assert len(explanation.activations) == 4
+    assert explanation.cam.max() > 0
+    check(explanation)
     # The image is padded on the right and below.
     expected = mmcv.bgr2rgb(mmcv.imread(image)) / 255
-    assert np.allclose(sight.image[:, :70], expected)
-    assert not sight.image[:, 70:].any()
+    assert np.allclose(explanation.image[:, :70], expected)
+    assert not explanation.image[:, 70:].any()
 
 
 def test_nothing_to_explain(tmp_path, image):

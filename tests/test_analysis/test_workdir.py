@@ -1,4 +1,5 @@
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -102,10 +103,14 @@ def test_report_of_a_classifier(tmp_path):
 
 
 @pytest.mark.slow
-def test_report_of_a_detector(tmp_path):
+@pytest.mark.parametrize(
+    ('name', 'more', 'part'),
+    [('fcos', [], 'neck'), ('refinedet', ['refinement.png'], 'first head')],
+)
+def test_report_of_a_detector(name, more, part, tmp_path, monkeypatch, capsys):
     root = f'{tmp_path}/digits/'
     train(
-        'demo/fcos_vovnet27-slim_digits',
+        f'demo/{name}_vovnet27-slim_digits',
         tmp_path / 'run',
         f'train_dataloader.dataset.data_root={root}',
         f'val_dataloader.dataset.data_root={root}',
@@ -115,6 +120,10 @@ def test_report_of_a_detector(tmp_path):
         'model.test_cfg.score_thr=0.0',
     )
     paths = workdir.report(tmp_path / 'run', tmp_path / 'out')
-    names = ['curves.png', 'confusion.png', 'errors.png']
+    names = ['curves.png', 'confusion.png', 'errors.png', *more]
     assert [path.name for path in paths] == names
     assert all(np.ptp(np.array(Image.open(path))) for path in paths)
+
+    monkeypatch.setattr(sys, 'argv', ['', '--time', f'{tmp_path}/run'])
+    runpy.run_path(str(ROOT / 'tools' / 'analyze.py'), run_name='__main__')
+    assert f'| {part} |' in capsys.readouterr().out

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from mmvovnet.paper import check, energy
-from mmvovnet.paper.energy import Use, take_turns
+from mmvovnet.paper.energy import Consumption, take_turns
 
 ROWS = ('mmvovnet:PeleeNet', 'V-27-slim')
 
 
 def test_idle_power_is_subtracted():
-    use = Use(watts=100.0, idle=40.0, rate=20.0)
+    use = Consumption(watts=100.0, idle=40.0, rate=20.0)
     assert (use.gross, use.net) == (5.0, 3.0)
 
 

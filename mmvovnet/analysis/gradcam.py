@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Answering(nn.Module):
+class GradCAMWrapper(nn.Module):
     """A model as Grad-CAM wants it: from a tensor to one answer per image."""
 
     def __init__(self, model: nn.Module, samples: list) -> None:
@@ -41,7 +41,7 @@ class Answering(nn.Module):
         (sample,) = self.model.predict(x, self.samples, rescale=False)
         return sample.pred_instances
 
-    def explain(self, x: Tensor) -> tuple[int, float, list[float], Callable]:
+    def target(self, x: Tensor) -> tuple[int, float, list[float], Callable]:
         """Give the label, its score, its box and what Grad-CAM explains."""
         if hasattr(self.model, 'head'):
             scores = self(x)[0].softmax(0)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from matplotlib.image import imread
 from mmdet.structures import DetDataSample
+from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
 from mmvovnet.analysis.refinement import (
@@ -14,7 +15,12 @@ from mmvovnet.analysis.refinement import (
     time_parts,
 )
 
-from . import small
+from ..test_models.test_refinedet import small
+
+
+@pytest.fixture(autouse=True)
+def mmdet_scope():
+    init_default_scope('mmdet')
 
 
 @pytest.fixture(scope='module')
