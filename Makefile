@@ -6,9 +6,11 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 STAMPS := build/stamps$(subst /,_,$(abspath $(VENV)))
 
-.PHONY: setup demo test test-all bench docs lint types clean
+.PHONY: setup setup-3d demo test test-all bench docs lint types clean
 
 setup: $(STAMPS)/setup
+
+setup-3d: $(STAMPS)/setup-3d
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -21,8 +23,15 @@ $(STAMPS)/setup: $(PY) pyproject.toml constraints.txt tools/install_mmcv.py
 	$(PIP) install --quiet --upgrade pip
 	$(PIP) install --quiet -c constraints.txt torch torchvision setuptools wheel ninja
 	$(PY) tools/install_mmcv.py
-	$(PIP) install --quiet -c constraints.txt -e '.[detection,classification,export,analysis,mim,dev]'
+	$(PIP) install --quiet -c constraints.txt -e '.[detection,classification,segmentation,export,analysis,mim,dev]'
 	@mkdir -p $(@D) && touch $@
+
+# nuscenes-devkit asks for numpy 1 and works with 2, which torch has here.
+$(STAMPS)/setup-3d: $(STAMPS)/setup
+	$(PIP) install --quiet -c constraints.txt -e '.[detection3d]'
+	$(PIP) install --quiet -c constraints.txt --no-deps mmdet3d nuscenes-devkit lyft-dataset-sdk
+	$(PY) tools/check_stack.py
+	@touch $@
 
 $(STAMPS)/docs: $(STAMPS)/setup
 	$(PIP) install --quiet -c constraints.txt -e '.[docs]'

@@ -20,6 +20,25 @@ KNOWN_GOOD = {
     'mmdet': '3.3.0',
     'mmpretrain': '1.2.0',
     'openmim': '0.3.9',
+    'mmsegmentation': '1.2.2',
+    'mmdet3d': '1.4.0',
+}
+# What they import and pip does not bring with them, and what does.
+NEEDED = {
+    'mmsegmentation': (('ftfy', 'regex'), 'pip install ftfy regex'),
+    'mmdet3d': (
+        (
+            'cachetools',
+            'lyft-dataset-sdk',
+            'numba',
+            'nuscenes-devkit',
+            'pyquaternion',
+            'scikit-image',
+            'trimesh',
+        ),
+        "pip install '.[detection3d]' && pip install --no-deps "
+        'nuscenes-devkit lyft-dataset-sdk',
+    ),
 }
 OTHERS = (
     'mmcv-lite',
@@ -38,7 +57,8 @@ PROBES = ('torch', 'torchvision', 'cv2', 'mmcv._ext', 'pkg_resources')
 def installed() -> dict[str, str]:
     """Versions of the packages that matter, of those that are installed."""
     found = {'python': platform.python_version()}
-    for name in (*KNOWN_GOOD, *OTHERS):
+    needed = [name for names, _ in NEEDED.values() for name in names]
+    for name in (*KNOWN_GOOD, *OTHERS, *needed):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -139,6 +159,10 @@ def problems(
             f'mmdet {found["mmdet"]} refuses mmcv {found["mmcv"]}',
             f'pip uninstall -y mmcv && {build}',
         )
+    for name, (needed, remedy) in NEEDED.items():
+        missing = [n for n in needed if name in found and n not in found]
+        if missing:
+            yield f'{name} imports {", ".join(missing)}: not installed', remedy
     if 'pkg_resources' in failed:
         yield (
             'there is no pkg_resources, which mim and mmengine import for '

@@ -15,6 +15,7 @@ GOOD = check_stack.KNOWN_GOOD | {
     'python': '3.11.7',
     'numpy': '2.4.6',
     'setuptools': '80.10.2',
+    **{n: '1' for names, _ in check_stack.NEEDED.values() for n in names},
 }
 NO_GPU = dict(torch=None, gpu='False', driver=None, mmcv='not available')
 
@@ -54,6 +55,8 @@ NO_GL = {'cv2': 'libGL.so.1: cannot open shared object file'}
         (GOOD | {'mmcv': '2.2.0'}, {}, 'refuses mmcv 2.2.0', 'install_mmcv'),
         (GOOD, NO_PKG, 'no pkg_resources', 'setuptools>=77.0.3,<81'),
         (GOOD, NO_GL, 'libGL.so.1', 'opencv-python-headless'),
+        (without('regex'), {}, 'mmsegmentation imports regex', 'ftfy regex'),
+        (without('numba'), {}, 'mmdet3d imports numba', 'detection3d'),
         (GOOD | {'python': '3.9.2'}, {}, 'Python 3.9.2', '3.10'),
         (
             GOOD | {'torch': '2.2.2+cpu', 'torchvision': '0.17.2'},
@@ -91,6 +94,11 @@ def test_one_problem_has_one_remedy(found, failed, problem, remedy):
 def test_cuda(cuda, problem):
     ((text, _),) = remedies(cuda=cuda).items()
     assert problem in text
+
+
+def test_3d_detection_and_segmentation_are_optional():
+    needed = [n for names, _ in check_stack.NEEDED.values() for n in names]
+    assert remedies(without('mmdet3d', 'mmsegmentation', *needed)) == {}
 
 
 def test_light_mmcv_is_fine_without_mmdet():
