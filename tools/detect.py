@@ -31,18 +31,19 @@ def parse_args() -> argparse.Namespace:
 def open_detector(args: argparse.Namespace) -> tuple[Callable, list[str]]:
     """Get a function from an image to boxes, scores, labels, and classes."""
     if not args.checkpoint:
-        from mmvovnet.deploy import load
+        from mmvovnet.deploy import load_exported
         from mmvovnet.deploy.detect import Detector
 
-        exported = load(args.model)
+        exported = load_exported(args.model)
         return Detector(exported), exported.metadata['classes']
     from mmdet.apis import inference_detector
 
     import mmvovnet.engine  # noqa: F401
-    from mmvovnet.deploy import build, describe, fuse
+    from mmvovnet.apis import build_model
+    from mmvovnet.deploy import describe_model, fuse
 
-    model = build(args.model, args.checkpoint)
-    classes = describe(model)['classes']
+    model = build_model(args.model, args.checkpoint)
+    classes = describe_model(model)['classes']
     model = fuse(model)
 
     def detect(image):

@@ -50,10 +50,11 @@ def main() -> None:
     args = parse_args()
     # Not before: these take seconds to import.
     import mmvovnet.engine  # noqa: F401
-    from mmvovnet.deploy import build, describe, export
+    from mmvovnet.apis import build_model
+    from mmvovnet.deploy import describe_model, export
 
-    model = build(args.config, args.checkpoint)
-    metadata = describe(model)
+    model = build_model(args.config, args.checkpoint)
+    metadata = describe_model(model)
     if args.backbone:
         model = model.backbone
     metadata = export(model, args.out, args.format, args.outputs, metadata)

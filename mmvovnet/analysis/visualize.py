@@ -13,7 +13,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
-from mmvovnet.deploy import build
+from mmvovnet.apis import build_model
 
 from .gradcam import GradCAMWrapper
 from .plots import draw_box
@@ -75,7 +75,7 @@ def explain(
         raise ImportError(
             "Grad-CAM needs a library: pip install 'mmvovnet[analysis]'"
         ) from error
-    model = build(config, checkpoint)
+    model = build_model(config, checkpoint)
     if not hasattr(model.backbone, 'stages'):
         raise ValueError(
             f'{type(model.backbone).__name__} has no `stages` to look into, '

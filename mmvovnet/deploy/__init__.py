@@ -1,18 +1,17 @@
 """Models made ready for inference: folded, exported, run."""
 
 from .accelerate import accelerate
-from .export import build, describe, export
+from .export import describe_model, export
 from .fuse import fuse
 from .hook import FuseHook
-from .runtime import Exported, load
+from .runtime import Exported, load_exported
 
 __all__ = [
     'Exported',
     'FuseHook',
     'accelerate',
-    'build',
-    'describe',
+    'describe_model',
     'export',
     'fuse',
-    'load',
+    'load_exported',
 ]

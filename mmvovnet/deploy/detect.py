@@ -17,7 +17,7 @@ class Detector:
 
     Args:
         exported (Exported): A file with outputs 'boxes' or 'detections', and
-            the metadata of :func:`mmvovnet.deploy.describe`.
+            the metadata of :func:`mmvovnet.deploy.describe_model`.
 
     Raises:
         ValueError: If the file has other outputs.

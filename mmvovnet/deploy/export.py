@@ -12,11 +12,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmengine.config import Config
 from torch import Tensor, nn
 
 from .fuse import fuse
-from .runtime import SUFFIXES, load
+from .runtime import SUFFIXES, load_exported
 
 _NEEDS = {
     'onnx': ('onnx', 'onnxscript', 'onnxruntime'),
@@ -71,8 +70,9 @@ def export(
             decoded boxes and scores; 'detections' are what non-maximum
             suppression leaves of these, in ONNX alone. Defaults to the last
             of them that model and format have.
-        metadata (dict, optional): Stored in the file: what :func:`describe`
-            returns. Values are anything that JSON knows.
+        metadata (dict, optional): Stored in the file: what
+            :func:`describe_model` returns. Values are anything
+            that JSON knows.
         size (tuple[int, int]): Height and width to trace with.
 
     Returns:
@@ -232,7 +232,7 @@ _WRITERS = {
 
 def _compare(module: nn.Module, file: Path, traced: Tensor) -> None:
     """Raise unless the file computes what the module does, at two sizes."""
-    exported = load(file)
+    exported = load_exported(file)
     for images in (traced[:1], F.pad(traced, (0, 36, 0, 68))):
         with torch.no_grad():
             expected = module(images)
@@ -273,42 +273,11 @@ def _append_nms(file: Path, test_cfg: dict) -> list[str]:
     return names
 
 
-def build(
-    config: str | os.PathLike, checkpoint: str | None = None
-) -> nn.Module:
-    """Build a detector or classifier, by its library's own function.
-
-    Args:
-        config (str | PathLike): A config of MMDetection's or MMPretrain's
-            kind; its ``default_scope`` says which.
-        checkpoint (str, optional): Weights. Defaults to None, random ones.
-
-    Returns:
-        nn.Module: The model, in eval mode on the CPU.
-    """
-    cfg = Config.fromfile(config)
-    if cfg.get('default_scope') == 'mmpretrain':
-        from mmpretrain.apis import get_model
-
-        return get_model(cfg, pretrained=checkpoint, device='cpu')
-    from mmdet.apis import init_detector
-    from mmdet.registry import DATASETS
-
-    model = init_detector(cfg, checkpoint, device='cpu')
-    if checkpoint is None:  # mmdet assumes COCO's classes then
-        dataset = DATASETS.get(cfg.test_dataloader.dataset.type)
-        model.dataset_meta = {
-            **dataset.METAINFO,
-            **cfg.test_dataloader.dataset.get('metainfo', {}),
-        }
-    return model
-
-
-def describe(model: nn.Module) -> dict[str, Any]:
+def describe_model(model: nn.Module) -> dict[str, Any]:
     """Collect what a user of an exported model must know.
 
     Args:
-        model (nn.Module): What :func:`build` returns.
+        model (nn.Module): What :func:`mmvovnet.apis.build_model` returns.
 
     Returns:
         dict: ``classes``; ``mean``, ``std`` and channel ``order`` (RGB, BGR

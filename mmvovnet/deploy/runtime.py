@@ -46,7 +46,7 @@ class Exported:
         }
 
 
-def load(path: str | os.PathLike) -> Exported:
+def load_exported(path: str | os.PathLike) -> Exported:
     """Read an exported model; its suffix says of which format it is.
 
     Args:

@@ -7,7 +7,8 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from mmvovnet import VoVNet
-from mmvovnet.deploy import build, describe, export, load
+from mmvovnet.apis import build_model
+from mmvovnet.deploy import describe_model, export, load_exported
 from mmvovnet.deploy.detect import Detector
 from mmvovnet.deploy.export import Boxes
 from mmvovnet.deploy.runtime import SUFFIXES
@@ -33,7 +34,7 @@ def small_detector(tmp_path, name='fcos_vovnet27-slim_digits.py'):
     cfg.model.test_cfg.score_thr = 0.7
     cfg.model.test_cfg.nms_pre = 10**6  # the exported graph drops none before
     cfg.dump(tmp_path / name)
-    model = settle(build(tmp_path / name))
+    model = settle(build_model(tmp_path / name))
     head = model.bbox_head
     last = head.conv_cls if hasattr(head, 'conv_cls') else head.retina_cls
     nn.init.normal_(last.weight, std=0.06)  # scores that differ, below 1
@@ -57,7 +58,7 @@ def test_backbone(form, tmp_path, photographs):
     model = settle(VoVNet(arch=ARCH, out_indices=(1, 3)))
     path = tmp_path / f'model{SUFFIXES[form]}'
     written = export(model, path, form, metadata=dict(mean=[1.5]), size=SIZE)
-    exported = load(path)
+    exported = load_exported(path)
     assert exported.metadata == written
     assert written == dict(
         mean=[1.5], kind='raw', outputs=['stage1', 'stage3']
@@ -73,7 +74,7 @@ def test_backbone(form, tmp_path, photographs):
 def assert_detects_as_mmdet(model, path, photographs):
     from mmdet.apis import inference_detector
 
-    detect = Detector(load(path))
+    detect = Detector(load_exported(path))
     for photograph in photographs:
         image = photograph[:400, :400]  # no padding
         boxes, scores, labels = detect(image)
@@ -90,7 +91,7 @@ def test_boxes(tmp_path, photographs):
     model = small_detector(tmp_path)
     path = tmp_path / 'model.torchscript'
     written = export(
-        model, path, 'torchscript', metadata=describe(model), size=SIZE
+        model, path, 'torchscript', metadata=describe_model(model), size=SIZE
     )
     assert written['outputs'] == ['all_boxes', 'all_scores']
     assert_detects_as_mmdet(model, path, photographs)
@@ -110,9 +111,9 @@ def test_detections(name, tmp_path, photographs):
     pytest.importorskip('onnxruntime')
     model = small_detector(tmp_path, name)
     path = tmp_path / 'model.onnx'
-    info = describe(model)
+    info = describe_model(model)
     written = export(model, path, metadata=info, size=SIZE)
-    assert written == load(path).metadata
+    assert written == load_exported(path).metadata
     assert written['kind'] == 'detections'
     assert written['outputs'] == ['boxes', 'scores', 'labels', 'image_ids']
     assert_detects_as_mmdet(model, path, photographs)
@@ -121,7 +122,7 @@ def test_detections(name, tmp_path, photographs):
     images = torch.cat(
         [normalise(model, p[:64, :96]) for p in reversed(photographs)]
     )
-    exported = load(path)
+    exported = load_exported(path)
     both = exported(images)
     for i in range(2):
         alone = exported(images[i : i + 1])
@@ -141,7 +142,9 @@ def test_every_format_of_a_detector(
 ):
     model = small_detector(tmp_path, f'{name}_vovnet27-slim_digits.py')
     path = tmp_path / f'model{SUFFIXES[form]}'
-    written = export(model, path, form, outputs, describe(model), size=SIZE)
+    written = export(
+        model, path, form, outputs, describe_model(model), size=SIZE
+    )
     if outputs == 'boxes':
         assert_detects_as_mmdet(model, path, photographs)
     else:
@@ -151,15 +154,17 @@ def test_every_format_of_a_detector(
         images = normalise(model, photographs[1])
         with torch.no_grad():
             levels = model(images, mode='tensor')
-        assert_same(load(path), images, [t for kind in levels for t in kind])
+        assert_same(
+            load_exported(path), images, [t for kind in levels for t in kind]
+        )
 
 
 def test_classifier(tmp_path, photographs):
     pytest.importorskip('mmpretrain')
     cfg = small_config('demo/vovnet27-slim_digits.py')
     cfg.dump(tmp_path / 'config.py')
-    model = settle(build(tmp_path / 'config.py'))
-    info = describe(model)
+    model = settle(build_model(tmp_path / 'config.py'))
+    info = describe_model(model)
     assert info['order'] == 'grey'
     assert len(info['mean']) == len(info['std']) == 1
     path = tmp_path / 'model.torchscript'
@@ -169,12 +174,14 @@ def test_classifier(tmp_path, photographs):
     images = np.stack(photographs)[:, None, :128, :96, 0] / 255
     images = torch.from_numpy(images).float()
     with torch.no_grad():
-        assert_same(load(path), images, [model(images, mode='tensor')])
+        assert_same(
+            load_exported(path), images, [model(images, mode='tensor')]
+        )
 
 
 def test_describe(tmp_path):
     model = small_detector(tmp_path)
-    info = describe(model)
+    info = describe_model(model)
     images = model.cfg.model.data_preprocessor
     assert info == dict(
         classes=[str(digit) for digit in range(10)],

@@ -27,9 +27,9 @@ def test_export_a_backbone(tmp_path):
     assert done.stdout.splitlines()[-1] == (
         f'{name}: images -> stage1, stage2, stage3'
     )
-    from mmvovnet.deploy import load
+    from mmvovnet.deploy import load_exported
 
-    metadata = load(tmp_path / name).metadata
+    metadata = load_exported(tmp_path / name).metadata
     assert metadata['classes'] == [str(digit) for digit in range(10)]
     assert metadata['order'] == 'RGB'
 
@@ -44,13 +44,13 @@ def test_export_and_detect(tmp_path):
     import torch
     from mmengine.config import Config
 
-    from mmvovnet.deploy import build
+    from mmvovnet.apis import build_model
 
     cfg = Config.fromfile(CONFIG)
     cfg.model.test_cfg.score_thr = 0.6
     cfg.dump(tmp_path / 'config.py')
     torch.manual_seed(0)
-    model = build(tmp_path / 'config.py')
+    model = build_model(tmp_path / 'config.py')
     torch.nn.init.normal_(model.bbox_head.conv_cls.weight, std=0.06)
     torch.nn.init.zeros_(model.bbox_head.conv_cls.bias)
     meta = dict(dataset_meta=dict(classes=tuple('abcdefghij')))

@@ -8,7 +8,7 @@ import torch
 import torch._inductor.config
 from torch import Tensor, nn
 
-from mmvovnet.deploy import accelerate, export, fuse, load
+from mmvovnet.deploy import accelerate, export, fuse, load_exported
 from mmvovnet.deploy.runtime import SUFFIXES
 
 from .rows import INFERENCE_MODES
@@ -61,7 +61,7 @@ class _File(nn.Module):
         with TemporaryDirectory() as folder:
             path = Path(folder, f'model{SUFFIXES[form]}')
             export(model, path, form)
-            self.run = load(path)
+            self.run = load_exported(path)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         return list(self.run(x).values())

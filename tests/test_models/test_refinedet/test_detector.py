@@ -14,7 +14,7 @@ from torch import nn
 from mmvovnet.checkpoint import load
 from mmvovnet.deploy import fuse
 from mmvovnet.deploy.export import RawOutputs, export
-from mmvovnet.deploy.runtime import load as load_exported
+from mmvovnet.deploy.runtime import load_exported
 from tests.test_deploy.small import settle
 
 from . import small, toy
