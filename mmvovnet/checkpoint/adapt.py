@@ -60,7 +60,9 @@ def to_openmmlab(checkpoint: Any) -> Any:
             renamed[(source.prefix or 'backbone.') + inner] = value
         elif name not in constants:
             ours = source.to_ours(name) or name
-            renamed[ours] = value if ours == name else as_tensor(name, value)
+            if ours != name:
+                value = source.value_to_ours(ours, as_tensor(name, value))
+            renamed[ours] = value
     if constants:
         _log(f'Left out, as they are no weights: {summary(constants)}')
     return {'meta': checkpoint.get('meta', {}), 'state_dict': renamed}

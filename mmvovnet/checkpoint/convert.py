@@ -68,6 +68,22 @@ class Translation(NamedTuple):
                 return self.prefix + theirs
         return self._rename_head(name, to_ours=False)
 
+    def value_to_ours(self, our_name: str, value: Tensor) -> Tensor:
+        """The value of a weight, as our model keeps it."""
+        if fits(our_name, self.dialect.vectors):
+            return value.reshape(())
+        if fits(our_name, self.dialect.thing_first):
+            return value.roll(-1, 0)
+        return value
+
+    def value_from_ours(self, our_name: str, value: Tensor) -> Tensor:
+        """The value of a weight of ours, as the peer keeps it."""
+        if fits(our_name, self.dialect.vectors):
+            return value.reshape(1)
+        if fits(our_name, self.dialect.thing_first):
+            return value.roll(1, 0)
+        return value
+
     def _rename_head(self, name: str, to_ours: bool) -> str | None:
         if self.is_whole:
             return rename(name, self.dialect.heads, to_ours)
@@ -80,11 +96,11 @@ def convert(
 ) -> dict[str, Tensor]:
     """Convert a checkpoint from any dialect to another.
 
-    A bare backbone stays one. A whole model gets the names of mmpretrain's
-    ``ImageClassifier`` or of mmdet's detectors, or those of their peers. What
-    has no name there is left out, and the log says so. Of any other model, as
-    PETR with its ``img_backbone``, the backbone is converted and everything
-    else stays as it is.
+    A bare backbone stays one. A whole model, or its heads alone, gets the
+    names of mmpretrain's ``ImageClassifier`` or of mmdet's detectors, or those
+    of their peers. What has no name there is left out, and the log says so.
+    Of any other model, as PETR with its ``img_backbone``, the backbone is
+    converted and everything else stays as it is.
 
     Args:
         checkpoint (Mapping): A state dict of tensors or numpy arrays, or a
@@ -141,11 +157,8 @@ def convert(
             result[name] = state[name]
         elif their_name:
             value = as_tensor(name, state[name])
-            if fits(ours[name], source.dialect.vectors):
-                value = value.reshape(())
-            if fits(ours[name], target.dialect.vectors):
-                value = value.reshape(1)
-            result[their_name] = value
+            value = source.value_to_ours(ours[name], value)
+            result[their_name] = target.value_from_ours(ours[name], value)
     return result
 
 
@@ -230,7 +243,7 @@ def find(names: Iterable[str], place: str = '') -> Translation | None:
             f'checkpoint=..., prefix={prefixes[0]!r})'
         )
     if not found:
-        return None
+        return _find_heads(names) if names else None
 
     def known(translation: Translation) -> tuple[int, bool]:
         dialect, prefix = translation.dialect, translation.prefix
@@ -259,6 +272,15 @@ def _is_place(prefix: str, dialect: Dialect) -> bool:
     # A bare backbone is put under 'backbone.' when a file is read.
     places = [dialect.place] if dialect.place else ['', 'backbone.']
     return prefix in places
+
+
+def _find_heads(names: list[str]) -> Translation | None:
+    """The dialect of a file that holds nothing but heads."""
+    for dialect in DIALECTS:
+        told = dialect.place and ('{rest}', '{rest}') not in dialect.heads
+        if told and all(rename(n, dialect.heads, to_ours=True) for n in names):
+            return Translation(dialect, dialect.place, dialect.our_place)
+    return None
 
 
 def as_tensor(name: str, value: Any) -> Tensor:

@@ -45,6 +45,8 @@ class Dialect(NamedTuple):
         heads (Pairs): Names of the rest of a whole model.
         constants (tuple[str]): Names in a whole model that are no weights.
         vectors (tuple[str]): Our names of numbers that it keeps as vectors.
+        thing_first (tuple[str]): Our names of weights whose class of things
+            is the last, and there the first.
         ungated_identity (bool): Whether its networks without gates add a
             module's input to its output; weights cannot tell.
         other_pixels (tuple): Archs whose published weights expect other
@@ -59,6 +61,7 @@ class Dialect(NamedTuple):
     heads: Pairs = ()
     constants: tuple[str, ...] = ()
     vectors: tuple[str, ...] = ()
+    thing_first: tuple[str, ...] = ()
     ungated_identity: bool = True
     other_pixels: tuple[tuple[str, Pixels], ...] = ()
 
@@ -109,6 +112,11 @@ _AUTHORS_V2 = (
         ),
     ),
     (_MODULE + '.gate.fc.{name}', _AUTHORS_MODULE + '.ese.fc.{name}'),
+    # deformable convs
+    *_parts(
+        _AUTHORS_LAYERS,
+        (('.conv.conv_offset.{name}', '/conv_offset.{name}'),),
+    ),
 )
 
 # timm: dense and depthwise units share the name of their norm.
@@ -151,6 +159,14 @@ _FPN = (
     ('neck.fpn_convs.{k}.conv.{name}', 'backbone.fpn_output{k+2}.{name}'),
 )
 _RPN, _BOX, _MASK = 'proposal_generator.', 'roi_heads.box_', 'roi_heads.mask_'
+_MASK_HEAD = (
+    (
+        'roi_head.mask_head.convs.{k}.conv.{name}',
+        _MASK + 'head.mask_fcn{k+1}.{name}',
+    ),
+    ('roi_head.mask_head.upsample.{name}', _MASK + 'head.deconv.{name}'),
+    ('roi_head.mask_head.conv_logits.{name}', _MASK + 'head.predictor.{name}'),
+)
 _RCNN = (
     ('rpn_head.rpn_conv.{name}', _RPN + 'rpn_head.conv.{name}'),
     ('rpn_head.rpn_cls.{name}', _RPN + 'rpn_head.objectness_logits.{name}'),
@@ -161,19 +177,34 @@ _RCNN = (
     ),
     ('roi_head.bbox_head.fc_cls.{name}', _BOX + 'predictor.cls_score.{name}'),
     ('roi_head.bbox_head.fc_reg.{name}', _BOX + 'predictor.bbox_pred.{name}'),
+    *_MASK_HEAD,
+)
+# A level of the semantic head is conv and norm, upsampling, conv and norm...
+_SEMANTIC_CONV, _SEG = 'semantic_head.conv_upsample_layers.', 'sem_seg_head.'
+_SEMANTIC = (
     (
-        'roi_head.mask_head.convs.{k}.conv.{name}',
-        _MASK + 'head.mask_fcn{k+1}.{name}',
+        _SEMANTIC_CONV + '{level}.conv.{k}.conv.{name}',
+        _SEG + 'p{level+2}.{k*2}.{name}',
     ),
-    ('roi_head.mask_head.upsample.{name}', _MASK + 'head.deconv.{name}'),
-    ('roi_head.mask_head.conv_logits.{name}', _MASK + 'head.predictor.{name}'),
+    (
+        _SEMANTIC_CONV + '{level}.conv.{k}.gn.{name}',
+        _SEG + 'p{level+2}.{k*2}.norm.{name}',
+    ),
+    ('semantic_head.conv_logits.{name}', _SEG + 'predictor.{name}'),
 )
 _FCOS = 'proposal_generator.fcos_head.'
-_ADELAIDET = (
+_FPN_FROM_P3 = (
     ('neck.fpn_convs.3.conv.{name}', 'backbone.top_block.p6.{name}'),
     ('neck.fpn_convs.4.conv.{name}', 'backbone.top_block.p7.{name}'),
     ('neck.lateral_convs.{k}.conv.{name}', 'backbone.fpn_lateral{k+3}.{name}'),
     ('neck.fpn_convs.{k}.conv.{name}', 'backbone.fpn_output{k+3}.{name}'),
+)
+_FPN_FROM_P2 = (
+    ('neck.fpn_convs.4.conv.{name}', 'backbone.top_block.p6.{name}'),
+    ('neck.fpn_convs.5.conv.{name}', 'backbone.top_block.p7.{name}'),
+    *_FPN,
+)
+_ADELAIDET = (
     # A tower is conv, norm, ReLU, conv, norm, ReLU...
     ('bbox_head.cls_convs.{k}.conv.{name}', _FCOS + 'cls_tower.{k*3}.{name}'),
     ('bbox_head.cls_convs.{k}.gn.{name}', _FCOS + 'cls_tower.{k*3+1}.{name}'),
@@ -184,6 +215,20 @@ _ADELAIDET = (
     ('bbox_head.conv_centerness.{name}', _FCOS + 'ctrness.{name}'),
     ('bbox_head.scales.{level}.scale', _FCOS + 'scales.{level}.scale'),
 )
+_IOU, _MASK_IOU = 'roi_head.mask_iou_head.', 'roi_heads.maskiou_head.'
+_CENTERMASK = (
+    *_ADELAIDET,
+    *_MASK_HEAD,
+    (
+        'roi_head.mask_head.spatial_attention.conv.{name}',
+        _MASK + 'head.spatialAtt.conv.{name}',
+    ),
+    (_IOU + 'convs.{k}.{name}', _MASK_IOU + 'maskiou_fcn{k+1}.{name}'),
+    (_IOU + 'fcs.{k}.{name}', _MASK_IOU + 'maskiou_fc{k+1}.{name}'),
+    (_IOU + 'fc_mask_iou.{name}', _MASK_IOU + 'maskiou.{name}'),
+)
+_SCALES = ('bbox_head.scales.{level}.scale',)
+_STUFF_AND_THINGS = ('semantic_head.conv_logits.{name}',)
 _DETECTRON2_CONSTANTS = (
     'pixel_mean',
     'pixel_std',
@@ -212,17 +257,30 @@ DIALECTS = (
         _AUTHORS_V2,
         DETECTRON2,
         'backbone.bottom_up.',
-        heads=_FPN + _RCNN,
+        heads=_FPN + _RCNN + _SEMANTIC,
         constants=_DETECTRON2_CONSTANTS,
+        thing_first=_STUFF_AND_THINGS,
     ),
+    # AdelaiDet's FCOS and CenterMask2
     Dialect(
         'detectron2',
         _AUTHORS_V2,
         DETECTRON2,
         'backbone.bottom_up.',
-        heads=_ADELAIDET,
+        heads=_FPN_FROM_P3 + _CENTERMASK,
         constants=_DETECTRON2_CONSTANTS,
-        vectors=('bbox_head.scales.{level}.scale',),
+        vectors=_SCALES,
+    ),
+    # Panoptic-CenterMask
+    Dialect(
+        'detectron2',
+        _AUTHORS_V2,
+        DETECTRON2,
+        'backbone.bottom_up.',
+        heads=_FPN_FROM_P2 + _CENTERMASK + _SEMANTIC,
+        constants=_DETECTRON2_CONSTANTS,
+        vectors=_SCALES,
+        thing_first=_STUFF_AND_THINGS,
     ),
     Dialect('maskrcnn-benchmark', _AUTHORS_V2, CAFFE, 'backbone.body.'),
     Dialect(

@@ -13,6 +13,7 @@ class DigitsDetection(CocoDataset):
 
     Args:
         data_root: Folder to find the data in, or to make it in.
+        sides: Least and greatest side of a digit, see :func:`prepare`.
         **kwargs: As for mmdet's ``CocoDataset``.
 
     Raises:
@@ -22,6 +23,8 @@ class DigitsDetection(CocoDataset):
 
     METAINFO = {'classes': CLASSES}
 
-    def __init__(self, data_root: str, **kwargs) -> None:
-        prepare(data_root)
+    def __init__(
+        self, data_root: str, sides: tuple[int, int] = (22, 52), **kwargs
+    ) -> None:
+        prepare(data_root, sides=tuple(sides))
         super().__init__(data_root=data_root, **kwargs)

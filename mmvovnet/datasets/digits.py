@@ -70,8 +70,11 @@ def prepare(
     seed: int = 0,
     num_train: int = 500,
     num_val: int = 100,
+    sides: tuple[int, int] = (22, 52),
 ) -> None:
-    """Make the COCO detection data in ``root``, unless it is there and whole.
+    """Make the COCO data in ``root``, unless it is there and whole.
+
+    Objects have boxes and exact masks, the pixels that were painted.
 
     Every file's SHA-256 is kept in a manifest. Missing or damaged data is
     made again, in a folder of its own that then takes the place of ``root``,
@@ -83,6 +86,7 @@ def prepare(
         seed: The same seed makes the same bytes.
         num_train: Number of training images.
         num_val: Number of validation images.
+        sides: Least and greatest side in pixels to which a scan is scaled.
 
     Raises:
         FileExistsError: If ``root`` holds anything but this data.
@@ -94,6 +98,7 @@ def prepare(
         'seed': seed,
         'num_train': num_train,
         'num_val': num_val,
+        'sides': list(sides),
     }
     if _is_whole(root, recipe):
         return
@@ -129,7 +134,7 @@ def _is_whole(root: Path, recipe: dict) -> bool:
 def _make(root: Path, recipe: dict) -> None:
     for stream, split in enumerate(('train', 'val')):
         rng = np.random.default_rng((recipe['seed'], stream))
-        _make_split(root, split, recipe[f'num_{split}'], rng)
+        _make_split(root, split, recipe[f'num_{split}'], rng, recipe['sides'])
     files = sorted(path for path in root.rglob('*') if path.is_file())
     sha256 = {
         path.relative_to(root).as_posix(): _sha256(path) for path in files
@@ -139,22 +144,36 @@ def _make(root: Path, recipe: dict) -> None:
 
 
 def _make_split(
-    root: Path, split: str, num_images: int, rng: np.random.Generator
+    root: Path,
+    split: str,
+    num_images: int,
+    rng: np.random.Generator,
+    sides: tuple[int, int],
 ) -> None:
+    from pycocotools import mask as coco_mask
+
     scans, labels = load_scans(split)
     regions = load_regions(split)
     (root / split).mkdir(parents=True)
     images, annotations = [], []
     for image_id in range(num_images):
         image = _crop(regions, rng)
-        for index, box in _place_digits(image, scans, rng):
+        for index, (x, y), alpha in _place_digits(image, scans, rng, sides):
+            height, width = alpha.shape
+            mask = np.zeros((SIZE, SIZE), np.uint8, order='F')
+            mask[y : y + height, x : x + width] = alpha > 0
+            runs = coco_mask.encode(mask)
             annotations.append(
                 {
                     'id': len(annotations) + 1,  # pycocotools: 0 is no match
                     'image_id': image_id,
                     'category_id': int(labels[index]),
-                    'bbox': box,
-                    'area': box[2] * box[3],
+                    'bbox': [x, y, width, height],
+                    'segmentation': {
+                        'size': runs['size'],
+                        'counts': runs['counts'].decode(),
+                    },
+                    'area': int(mask.sum()),
                     'iscrowd': 0,
                 }
             )
@@ -186,14 +205,17 @@ def _crop(regions: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
 
 
 def _place_digits(
-    image: np.ndarray, scans: np.ndarray, rng: np.random.Generator
-) -> list[tuple[int, list[int]]]:
-    """Draw digits that don't overlap; return index and box (x, y, w, h)."""
+    image: np.ndarray,
+    scans: np.ndarray,
+    rng: np.random.Generator,
+    sides: tuple[int, int],
+) -> list[tuple[int, tuple[int, int], np.ndarray]]:
+    """Draw digits whose boxes don't overlap; return index, corner, opacity."""
     free = np.ones(image.shape[:2], bool)
     placed = []
     for _ in range(rng.integers(6, 40)):
         index = int(rng.integers(len(scans)))
-        alpha = _glyph(scans[index], rng)
+        alpha = _glyph(scans[index], rng, sides)
         height, width = alpha.shape
         top = int(rng.integers(SIZE - height + 1))
         left = int(rng.integers(SIZE - width + 1))
@@ -201,13 +223,15 @@ def _place_digits(
         if free[place].all():
             free[place] = False
             _blend(image[place], alpha, rng)
-            placed.append((index, [left, top, width, height]))
+            placed.append((index, (left, top), alpha))
     return placed
 
 
-def _glyph(scan: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _glyph(
+    scan: np.ndarray, rng: np.random.Generator, sides: tuple[int, int]
+) -> np.ndarray:
     """Scale and turn a scan; return the opacity (H, W), cut to the digit."""
-    side = int(rng.integers(22, 53))
+    side = int(rng.integers(sides[0], sides[1] + 1))
     glyph = (
         Image.fromarray(np.pad(scan, 1))
         .resize((side, side), Image.Resampling.BICUBIC)

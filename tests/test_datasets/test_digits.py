@@ -85,21 +85,43 @@ def test_is_valid_coco(made, split, num_images):
         x, y, width, height = ann['bbox']
         assert 0 <= x < x + width <= digits.SIZE
         assert 0 <= y < y + height <= digits.SIZE
-        assert ann['area'] == width * height
+        mask = coco.annToMask(ann)
+        assert ann['area'] == mask.sum() > 0
+        rows, columns = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
+        assert [rows[0], rows[-1] + 1] == [y, y + height]
+        assert [columns[0], columns[-1] + 1] == [x, x + width]
 
 
 def test_boxes_are_tight_and_apart():
     scans, _ = digits.load_scans('train')
     rng = np.random.default_rng(0)
     image = np.zeros((digits.SIZE, digits.SIZE, 3), np.uint8)
-    placed = digits._place_digits(image, scans, rng)
+    placed = digits._place_digits(image, scans, rng, (22, 52))
     assert len(placed) > 2
-    for _, (x, y, width, height) in placed:
+    for _, (x, y), alpha in placed:
+        height, width = alpha.shape
         patch = image[y : y + height, x : x + width].any(axis=2)
         assert patch[0].any() and patch[-1].any()
         assert patch[:, 0].any() and patch[:, -1].any()
         image[y : y + height, x : x + width] = 0
     assert not image.any()
+
+
+def test_masks_are_what_was_painted():
+    scans, _ = digits.load_scans('train')
+    image = np.zeros((digits.SIZE, digits.SIZE, 3), np.uint8)
+    rng = np.random.default_rng(0)
+    for _, (x, y), alpha in digits._place_digits(image, scans, rng, (22, 52)):
+        height, width = alpha.shape
+        patch = image[y : y + height, x : x + width]
+        assert np.array_equal(alpha > 0, patch.any(axis=2))
+
+
+def test_sides():
+    scans, _ = digits.load_scans('train')
+    rng = np.random.default_rng(0)
+    large = digits._glyph(scans[0], rng, (100, 100))
+    assert 60 < max(large.shape) <= 130
 
 
 def test_whole_data_is_left_alone(root):

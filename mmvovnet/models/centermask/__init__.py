@@ -1,0 +1,15 @@
+"""CenterMask (arXiv 1911.06667), VoVNetV2's own detector, for MMDetection."""
+
+from .detector import CenterMask
+from .mask_head import SpatialAttentionMaskHead
+from .panoptic import PanopticCenterMask
+from .roi_extractor import AdaptiveRoIExtractor
+from .roi_head import CenterMaskRoIHead
+
+__all__ = [
+    'AdaptiveRoIExtractor',
+    'CenterMask',
+    'CenterMaskRoIHead',
+    'PanopticCenterMask',
+    'SpatialAttentionMaskHead',
+]
