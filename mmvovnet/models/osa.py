@@ -53,6 +53,8 @@ class OSAModule(BaseModule):
         identity (bool): Add the input to the output. Defaults to False.
         drop_path (float): Probability to drop all but the identity of a
             sample, in training. Defaults to 0.
+        with_cp (bool): Keep the input only and recompute the rest in the
+            backward pass. Defaults to False.
         conv_cfg (dict, optional): Conv of the 3x3 layers. Defaults to None,
             ``Conv2d``.
         norm_cfg (dict, optional): Norm. Defaults to ``dict(type='BN')``.
@@ -78,6 +80,7 @@ class OSAModule(BaseModule):
         gate: str = 'none',
         identity: bool = False,
         drop_path: float = 0.0,
+        with_cp: bool = False,
         conv_cfg: dict | None = None,
         norm_cfg: dict | None = dict(type='BN'),  # noqa: B006
         act_cfg: dict | None = dict(type='ReLU'),  # noqa: B006
@@ -86,6 +89,7 @@ class OSAModule(BaseModule):
         super().__init__(init_cfg)
         cfg = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
         self.identity = identity
+        self.with_cp = with_cp
         self.reduction = None
         width = in_channels
         if depthwise and in_channels != conv_channels:
@@ -118,6 +122,11 @@ class OSAModule(BaseModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, in_channels, H, W)`` to ``(N, out_channels, H, W)``."""
+        if self.with_cp and torch.is_grad_enabled():
+            return checkpoint_module(self, self._forward, x)
+        return self._forward(x)
+
+    def _forward(self, x: Tensor) -> Tensor:
         outputs = [x]
         out = x if self.reduction is None else self.reduction(x)
         for layer in self.layers:
@@ -188,11 +197,9 @@ class OSAStage(BaseModule):
         gate_place: str,
         identity: bool,
         drop_paths: tuple[float, ...],
-        with_cp: bool = False,
         **kwargs,
     ) -> None:
         super().__init__()
-        self.with_cp = with_cp
         self.pool = pool
         self.blocks = nn.ModuleList()
         for i in range(num_modules):
@@ -216,8 +223,5 @@ class OSAStage(BaseModule):
         if self.pool is not None:
             x = self.pool(x)
         for block in self.blocks:
-            if self.with_cp and torch.is_grad_enabled():
-                x = checkpoint_module(block, x)
-            else:
-                x = block(x)
+            x = block(x)
         return x

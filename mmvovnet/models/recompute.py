@@ -81,6 +81,13 @@ class _Kept:
         self.version = tensor._version
 
     def __call__(self) -> Tensor:
+        if self.tensor.numel() and not self.tensor.untyped_storage().size():
+            raise RuntimeError(
+                f'a weight of shape {tuple(self.tensor.shape)} that the '
+                'backward pass needs was freed after the forward pass, as by '
+                'FSDP: shard whole stages, or build the model without '
+                'memory_efficient=True'
+            )
         if self.tensor._version != self.version:
             raise RuntimeError(
                 f'a tensor of shape {tuple(self.tensor.shape)} that the '
@@ -265,14 +272,28 @@ class frozen_statistics:
             norm._buffers.update(buffers)
 
 
-def checkpoint_module(module: nn.Module, x: Tensor) -> Tensor:
-    """Run ``module.forward(x)``; keep ``x`` and recompute the rest.
+def saved_tensors_are_hooked() -> bool:
+    """Whether what autograd saves now goes to somebody's hooks.
+
+    Such as those of a checkpoint around the model, which keeps nothing but
+    its input: hooks inside would take its place and keep more.
+    """
+    top = getattr(torch._C._autograd, '_top_saved_tensors_default_hooks', None)
+    return top is not None and top(False) is not None
+
+
+def checkpoint_module(
+    module: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor
+) -> Tensor:
+    """Run a module's ``forward(x)``; keep ``x`` and recompute the rest.
 
     Plain checkpointing runs the forward twice, so batch norms count a batch
     twice. Here the second run leaves the running statistics alone.
 
     Args:
         module (nn.Module): Any module of one input.
+        forward (Callable): What it does. Hooks of the module itself are not
+            in it, and so run once.
         x (Tensor): Its input.
 
     Returns:
@@ -281,16 +302,16 @@ def checkpoint_module(module: nn.Module, x: Tensor) -> Tensor:
     Example:
         >>> bn = nn.BatchNorm2d(4)
         >>> x = torch.rand(2, 4, 3, 3, requires_grad=True)
-        >>> checkpoint_module(bn, x).sum().backward()
+        >>> checkpoint_module(bn, bn.forward, x).sum().backward()
         >>> int(bn.num_batches_tracked)
         1
     """
     if torch.compiler.is_compiling():
         # The compiler derives the second run from the first one's graph,
         # which holds no update, and it takes no foreign contexts.
-        return checkpoint(module.forward, x, use_reentrant=False)
+        return checkpoint(forward, x, use_reentrant=False)
     return checkpoint(
-        module.forward,
+        forward,
         x,
         use_reentrant=False,
         context_fn=lambda: (nullcontext(), frozen_statistics(module)),

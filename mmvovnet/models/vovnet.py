@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +16,7 @@ from mmvovnet.registry import MODELS
 from .archs import ARCHS, resolve_arch
 from .layers import GATES, conv_unit
 from .osa import OSAStage, max_pool
-from .recompute import recompute_elementwise
+from .recompute import recompute_elementwise, saved_tensors_are_hooked
 
 if TYPE_CHECKING:
     from mmvovnet.checkpoint.dialects import Pixels
@@ -283,21 +284,29 @@ class VoVNet(BaseModule):
         """
         if not torch.jit.is_tracing():
             self._check_input(x)
+        whole = part = nullcontext
         if (
             self.memory_efficient
             and torch.is_grad_enabled()
             and not torch.compiler.is_compiling()
+            and not saved_tensors_are_hooked()
         ):
-            with recompute_elementwise():
-                return self._forward(x)
-        return self._forward(x)
-
-    def _forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        x = self.stem(x)
+            # FSDP frees a stage's weights behind it, and what needs them can
+            # be made again within that stage only.
+            sharded = any(hasattr(m, 'unshard') for m in self.stages)
+            whole, part = (
+                (nullcontext, recompute_elementwise)
+                if sharded
+                else (recompute_elementwise, nullcontext)
+            )
         outs = []
-        for stage in self.stages:
-            x = stage(x)
-            outs.append(x)
+        with whole():
+            with part():
+                x = self.stem(x)
+            for stage in self.stages:
+                with part():
+                    x = stage(x)
+                outs.append(x)
         return tuple(outs[i] for i in self.out_indices)
 
     def _check_input(self, x: Tensor) -> None:

@@ -244,6 +244,41 @@ def test_inside_an_outer_checkpoint():
         assert torch.equal(ours.grad, theirs.grad)
 
 
+def test_outer_checkpoint_keeps_its_input_only():
+    x = images()
+    plain, saving = tiny(False), tiny()
+
+    def kept(model):
+        wrapped = nn.Module()
+        wrapped.forward = lambda x: checkpoint(model, x, use_reentrant=False)
+        wrapped.model = model
+        return saved_bytes(wrapped, x)
+
+    assert kept(saving) == kept(plain) == x.nbytes
+
+
+def test_fsdp_of_every_stage():
+    fsdp = pytest.importorskip('torch.distributed.fsdp')
+    if not hasattr(fsdp, 'fully_shard'):
+        pytest.skip('no FSDP2 in this torch')
+    distributed.init_process_group(
+        'gloo', store=distributed.HashStore(), rank=0, world_size=1
+    )
+    try:
+        mesh = distributed.device_mesh.init_device_mesh('cpu', (1,))
+        plain, saving = tiny(False), tiny()
+        for part in (*saving.stages, saving):
+            fsdp.fully_shard(part, mesh=mesh)
+        backward(saving(images()))
+        backward(plain(images()))
+        for ours, theirs in zip(
+            saving.parameters(), plain.parameters(), strict=True
+        ):
+            assert torch.equal(ours.grad.full_tensor(), theirs.grad)
+    finally:
+        distributed.destroy_process_group()
+
+
 def test_distributed():
     distributed.init_process_group(
         'gloo', store=distributed.HashStore(), rank=0, world_size=1

@@ -419,6 +419,15 @@ def test_with_cp_twice_through_one_graph():
     assert {int(m.num_batches_tracked) for m in norms(model)} == {1}
 
 
+def test_with_cp_runs_hooks_of_modules_once():
+    model, seen = tiny(with_cp=True), []
+    blocks = [block for stage in model.stages for block in stage.blocks]
+    for block in blocks:
+        block.register_forward_hook(lambda m, x, y: seen.append(m))
+    model(torch.rand(2, 3, 64, 64))[-1].sum().backward()
+    assert seen == blocks
+
+
 def test_with_cp_of_a_frozen_stem():
     model = tiny(with_cp=True, frozen_stages=1)
     model(torch.rand(2, 3, 64, 64))[-1].sum().backward()
