@@ -129,7 +129,11 @@ def epochs(cfg):
     loop, loader = cfg.train_cfg, cfg.train_dataloader
     if 'max_epochs' in loop:
         return loop.max_epochs * loader.dataset.get('times', 1)
-    images = {'CocoDataset': 118287, 'VOCDataset': 5011 + 11540}
+    images = {
+        'CocoDataset': 118287,
+        'VOCDataset': 5011 + 11540,
+        'ADE20KDataset': 20210,
+    }
     return round(
         loop.max_iters
         * cfg.auto_scale_lr.base_batch_size
