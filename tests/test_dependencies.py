@@ -23,7 +23,7 @@ DISTRIBUTIONS = {
 # What a folder may import besides the backbone's dependencies and OpenMMLab.
 FOLDERS = {
     'mmvovnet/analysis': ['analysis'],
-    'mmvovnet/checkpoint': ['safetensors'],
+    'mmvovnet/checkpoint': ['hub'],
     'mmvovnet/datasets': ['demo'],
     'mmvovnet/deploy': ['export'],
     'mmvovnet/paper': ['analysis'],

@@ -65,13 +65,16 @@ print(json.dumps([by_name, explicit, changes(engine)]))
 """
 SCHEMES = [
     '',
+    'hf-hub:',
     'http://',
     'https://',
     'mmcls://',
     'modelzoo://',
     'open-mmlab://',
     'openmmlab://',
+    'timm://',
     'torchvision://',
+    'vovnet://',
 ]
 
 

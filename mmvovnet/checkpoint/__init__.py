@@ -2,6 +2,7 @@
 
 from .convert import convert, convert_file
 from .describe import describe
+from .download import fetch
 from .loading import (
     CheckpointError,
     UnsafeCheckpointError,
@@ -9,6 +10,7 @@ from .loading import (
     load,
 )
 from .pixels import PixelStatisticsHook
+from .weights import public_files
 
 __all__ = [
     'CheckpointError',
@@ -17,6 +19,8 @@ __all__ = [
     'convert',
     'convert_file',
     'describe',
+    'fetch',
     'is_whole',
     'load',
+    'public_files',
 ]

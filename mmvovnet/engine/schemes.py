@@ -11,6 +11,7 @@ from urllib.parse import urlparse
 
 import torch
 from mmengine.dist import barrier, is_main_process
+from mmengine.logging import print_log
 from mmengine.runner import (
     CheckpointLoader,
     get_deprecated_model_names,
@@ -21,6 +22,7 @@ from mmengine.runner import (
 
 from mmvovnet.checkpoint.adapt import to_openmmlab
 from mmvovnet.checkpoint.loading import MapLocation, load
+from mmvovnet.checkpoint.pretrained import locate
 
 _ZOOS = {
     'torchvision': get_torchvision_models,
@@ -77,3 +79,27 @@ def load_from_zoo(filename: str, map_location: MapLocation = None) -> dict:
             }
         )
     return checkpoint
+
+
+@CheckpointLoader.register_scheme(
+    ('vovnet://', 'timm://', 'hf-hub:'), force=True
+)
+def load_from_name(filename: str, map_location: MapLocation = None) -> dict:
+    """Load published weights, for mmengine: see :mod:`.weights`.
+
+    ``vovnet://vovnet39_ese_detectron2`` is a file of our table,
+    ``timm://ese_vovnet39b.ra_in1k`` a model of timm, and
+    ``hf-hub:USER/REPOSITORY`` a repository of the Hugging Face hub.
+    """
+    if not is_main_process():
+        barrier()
+    path, row = locate(filename)
+    if is_main_process():
+        barrier()
+    if row:
+        print_log(
+            f'{row.name} of {row.source}: VoVNet with {row.options}, for '
+            f'{row.pixels}',
+            logger='current',
+        )
+    return to_openmmlab(load(path, map_location))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -266,6 +267,42 @@ class VoVNet(BaseModule):
         self._register_load_state_dict_pre_hook(
             _rename_foreign_weights, with_module=True
         )
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, **options: Any) -> 'VoVNet':
+        """Build the backbone that published weights belong to, and load them.
+
+        What the weights tell, and what the table of public files says beside
+        them, sets ``arch``, ``gate``, ``gate_place``, ``bottleneck``,
+        ``identity`` and ``in_channels``. The images that they expect are in
+        the attribute ``pixels``.
+
+        Args:
+            name (str | Path): A name of docs/checkpoints.md, such as
+                'ese_vovnet39b.ra_in1k' or 'vovnet39_ese_detectron2'; the path
+                of a file; ``hf-hub:USER/REPOSITORY``; or a URL.
+            **options: Options of this class, such as ``out_indices``.
+
+        Raises:
+            CheckpointError: If the file can't be had, is damaged, or holds no
+                VoVNet or another one than ``options`` describe.
+
+        Example:
+            >>> from pathlib import Path
+            >>> from tempfile import TemporaryDirectory
+            >>> import torch
+            >>> from mmvovnet import VoVNet
+            >>> with TemporaryDirectory() as folder:
+            ...     path = Path(folder, 'weights.pth')
+            ...     torch.save(VoVNet('V-19-slim-eSE').state_dict(), path)
+            ...     model = VoVNet.from_pretrained(str(path), out_indices=(3,))
+            >>> model.out_channels
+            (512,)
+        """
+        # Not before: it is built on the models.
+        from mmvovnet.checkpoint.pretrained import from_pretrained
+
+        return from_pretrained(cls, name, **options)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Compute the feature maps.

@@ -16,7 +16,14 @@ from mmengine.runner import (
 from torch import nn
 
 import mmvovnet.engine  # noqa: F401
-from mmvovnet.checkpoint import UnsafeCheckpointError
+from mmvovnet import VoVNet
+from mmvovnet.checkpoint import (
+    CheckpointError,
+    UnsafeCheckpointError,
+    convert,
+    weights,
+)
+from mmvovnet.checkpoint.weights import public_file
 
 
 class Evil:
@@ -107,3 +114,24 @@ def test_names_of_zoos(cached):
     cached(get_external_models()[new], dict(epoch=1))
     loaded = CheckpointLoader.load_checkpoint(f'openmmlab://{old}')
     assert loaded == dict(epoch=1)
+
+
+def test_published_weights_by_name(served, monkeypatch):
+    """In a config, a name of the table; the backbone takes them."""
+    folder, url = served
+    name = 'vovnet19_ese_slim_dw_detectron2'
+    theirs = VoVNet('V-19-slim-dw-eSE').state_dict()
+    torch.save(convert(theirs, 'detectron2'), folder / f'{name}.pth')
+    row = public_file(name)._replace(url=f'{url}/{name}.pth')
+    table = weights.public_files() | {name: row}
+    monkeypatch.setattr(weights, 'public_files', lambda: table)
+    model = VoVNet(
+        'V-19-slim-dw-eSE',
+        init_cfg=dict(type='Pretrained', checkpoint=f'vovnet://{name}'),
+    )
+    model.init_weights()
+    assert model.state_dict()['stem.0.conv.weight'].equal(
+        theirs['stem.0.conv.weight']
+    )
+    with pytest.raises(CheckpointError, match="called 'resnet50'"):
+        CheckpointLoader.load_checkpoint('vovnet://resnet50')

@@ -1,0 +1,76 @@
+"""Weights on the Hugging Face hub, through its own library.
+
+Its cache, ``HF_ENDPOINT``, ``HF_HUB_OFFLINE`` and tokens mean what they mean
+elsewhere.
+"""
+
+from pathlib import Path
+
+from .loading import CheckpointError
+
+_SCHEME = 'hf-hub:'
+_NAMES = ('model.safetensors', 'pytorch_model.bin')
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is the address of a repository on the hub."""
+    return text.startswith(_SCHEME)
+
+
+def url(address: str) -> str:
+    """The address of a repository's weights for a browser.
+
+    Example:
+        >>> url('hf-hub:timm/ese_vovnet39b.ra_in1k')
+        'https://huggingface.co/timm/ese_vovnet39b.ra_in1k/resolve/main/model.safetensors'
+    """
+    repository, _, revision = address.removeprefix(_SCHEME).partition('@')
+    return (
+        f'https://huggingface.co/{repository}/resolve/{revision or "main"}/'
+        f'{_NAMES[0]}'
+    )
+
+
+def fetch(address: str) -> Path:
+    """Get the weights of a repository.
+
+    Args:
+        address (str): ``hf-hub:USER/REPOSITORY``, and ``@REVISION`` if not the
+            newest.
+
+    Returns:
+        Path: The file in the hub's cache.
+
+    Raises:
+        CheckpointError: If it can't be had.
+    """
+    try:
+        from huggingface_hub import errors, hf_hub_download
+    except ImportError as error:
+        raise CheckpointError(
+            f'{address!r} needs huggingface_hub: pip install huggingface_hub'
+        ) from error
+    repository, _, revision = address.removeprefix(_SCHEME).partition('@')
+    for name in _NAMES:
+        try:
+            return Path(
+                hf_hub_download(repository, name, revision=revision or None)
+            )
+        except errors.LocalEntryNotFoundError as error:
+            raise _failed(address, error) from error
+        except errors.EntryNotFoundError:
+            continue
+        except Exception as error:  # of the network, by whatever library
+            raise _failed(address, error) from error
+    raise CheckpointError(
+        f'{address!r} has none of the files {", ".join(_NAMES)}'
+    )
+
+
+def _failed(address: str, error: Exception) -> CheckpointError:
+    said = str(error).strip().partition('\n')[0] or type(error).__name__
+    return CheckpointError(
+        f"{address!r} can't be fetched ({said}). Fetch it by hand from "
+        f'{url(address)} and name the file in place of it; HF_ENDPOINT names '
+        'a mirror of the hub, HF_TOKEN opens private repositories.'
+    )

@@ -1,0 +1,75 @@
+"""A backbone with the weights that somebody published."""
+
+from pathlib import Path
+from typing import Any
+
+from mmvovnet.models import VoVNet
+
+from . import hub
+from .convert import find, unwrap
+from .describe import describe
+from .download import fetch
+from .loading import CheckpointError, load
+from .weights import PublicFile, public_file, public_files
+
+
+def locate(name: str | Path) -> tuple[Path, PublicFile | None]:
+    """Get the file that a name means.
+
+    Args:
+        name (str | Path): A name in the table of public files, which
+            ``vovnet://`` may precede; ``timm://`` and a model of timm; the
+            path of a file; ``hf-hub:USER/REPOSITORY``; or a URL.
+
+    Returns:
+        tuple[Path, PublicFile | None]: The file on this machine, and its row
+        in the table if it has one.
+
+    Raises:
+        CheckpointError: If it can't be had.
+    """
+    scheme, _, name = str(name).rpartition('://')
+    if scheme == 'timm' and name not in public_files():
+        name = f'hf-hub:timm/{name}'
+    elif scheme not in ('', 'timm', 'vovnet'):
+        return fetch(f'{scheme}://{name}'), None
+    if hub.is_address(name):
+        return hub.fetch(name), None
+    path = Path(name).expanduser()
+    is_path = path.exists() or len(path.parts) > 1
+    if is_path and not scheme and name not in public_files():
+        return path, None
+    row = public_file(name)
+    return row.fetch(), row
+
+
+def from_pretrained(
+    cls: type[VoVNet], name: str | Path, **options: Any
+) -> VoVNet:
+    """Build the backbone that weights belong to, and load them.
+
+    Args:
+        cls (type[VoVNet]): What to build.
+        name (str | Path): As of :func:`locate`.
+        **options: Options of ``cls``, before those that the weights tell.
+
+    Raises:
+        CheckpointError: If the file can't be had, or holds no VoVNet.
+    """
+    path, row = locate(name)
+    weights = unwrap(load(path, 'cpu'))
+    source = find(weights)
+    if source is None:
+        raise CheckpointError(f"'{path}' holds no VoVNet")
+    names = {key: source.in_backbone(key) for key in weights}
+    weights = {key: weights[key] for key, ours in names.items() if ours}
+    told = describe({names[key]: value for key, value in weights.items()})
+    if told['gate'] == 'none' and not source.dialect.ungated_identity:
+        told['identity'] = False
+    published = row.options if row else {}
+    model = cls(**told | published | options)
+    model.load_state_dict(weights)
+    model.is_init = True  # so that init_weights() does not draw them anew
+    if row:
+        model.pixels = row.pixels
+    return model

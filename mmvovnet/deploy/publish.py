@@ -1,0 +1,187 @@
+"""Detectors as one file: weights, and what is needed to use them.
+
+The file is a checkpoint, for those who have the config, and says beside the
+weights what :func:`build_published` builds the detector from. That is data: a
+file that asks for anything but layers of the registries is refused.
+"""
+
+import hashlib
+import io
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.fileio import put
+from mmengine.registry import MODELS, TASK_UTILS, Registry
+from torch import nn
+
+from mmvovnet.apis import build_model
+from mmvovnet.checkpoint import CheckpointError, UnsafeCheckpointError, load
+
+from .export import describe_model
+
+_KEY = 'mmvovnet_detector'
+_WORD = re.compile(r'[\w.\-]*')
+_FUNCTIONS = {'nms', 'soft_nms'}  # which mmcv looks up by other means
+# Options of training alone, and those that name files.
+_UNUSED = ('init_cfg', 'train_cfg', 'pretrained', 'checkpoint')
+
+
+def publish(
+    config: str | os.PathLike,
+    checkpoint: str | os.PathLike,
+    target: str | os.PathLike,
+) -> Path:
+    """Write a trained detector or classifier as one file.
+
+    Optimizer state and logs are left out. The file is named by the first
+    eight digits of its SHA-256, which ``torch.hub`` and
+    :func:`mmvovnet.checkpoint.fetch` check.
+
+    Args:
+        config (str | PathLike): The config that it was trained with.
+        checkpoint (str | PathLike): Its weights.
+        target (str | PathLike): Beginning of the file's name, such as
+            ``models/fcos_vovnet39``.
+
+    Returns:
+        Path: The file, such as ``models/fcos_vovnet39-0123abcd.pth``.
+
+    Raises:
+        CheckpointError: If the weights are not those of the config's model.
+    """
+    model = build_model(config, str(checkpoint))
+    info = describe_model(model)
+    meta: dict[str, Any] = dict(dataset_meta=dict(classes=info['classes']))
+    cfg = Config.fromfile(config)
+    if hasattr(model, 'bbox_head') or hasattr(model, 'roi_head'):
+        pipeline = cfg.test_dataloader.dataset.pipeline
+        resize = next(t for t in pipeline if t.type.endswith('Resize'))
+        meta[_KEY] = dict(
+            model=_without(cfg.model.to_dict(), _UNUSED),
+            scale=list(resize.scale),
+            keep_ratio=resize.get('keep_ratio', True),
+        )
+    content = io.BytesIO()
+    torch.save(dict(meta=meta, state_dict=model.state_dict()), content)
+    digest = hashlib.sha256(content.getvalue()).hexdigest()[:8]
+    target = Path(target)
+    path = target.with_name(f'{target.name.removesuffix(".pth")}-{digest}.pth')
+    put(content.getvalue(), str(path))
+    return path
+
+
+def build_published(path: str | os.PathLike) -> nn.Module:
+    """Build the detector that a published file holds.
+
+    Args:
+        path (str | PathLike): What :func:`publish` wrote.
+
+    Returns:
+        nn.Module: The detector, in eval mode on the CPU, as
+        :func:`mmvovnet.apis.build_model` returns it.
+
+    Raises:
+        UnsafeCheckpointError: If the file asks for what is no layer.
+        CheckpointError: If it says no detector, or has other weights.
+    """
+    from mmdet.apis import init_detector
+
+    checkpoint = load(path, 'cpu')
+    meta = checkpoint.get('meta', {})
+    if _KEY not in meta:
+        raise CheckpointError(
+            f"'{path}' does not say of which detector it is: give its config, "
+            'or make a file that does by tools/publish_model.py'
+        )
+    info = meta[_KEY]
+    _check(info, path)
+    resize = dict(
+        type='Resize',
+        scale=tuple(info['scale']),
+        keep_ratio=info['keep_ratio'],
+    )
+    pipeline = [
+        dict(type='LoadImageFromFile'),
+        resize,
+        dict(
+            type='PackDetInputs',
+            meta_keys=('img_path', 'ori_shape', 'img_shape', 'scale_factor'),
+        ),
+    ]
+    cfg = Config(
+        dict(
+            default_scope='mmdet',
+            model=info['model'],
+            test_dataloader=dict(dataset=dict(pipeline=pipeline)),
+        )
+    )
+    model = init_detector(cfg, None, palette='random', device='cpu')
+    model.dataset_meta = meta['dataset_meta']
+    try:
+        model.load_state_dict(checkpoint['state_dict'])
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"'{path}' holds other weights than those of its model: {error}"
+        ) from error
+    return model
+
+
+def _without(node: Any, keys: tuple[str, ...]) -> Any:
+    """A copy of nested dicts and lists, without some of the keys."""
+    if isinstance(node, dict):
+        return {k: _without(v, keys) for k, v in node.items() if k not in keys}
+    if isinstance(node, list | tuple):
+        return type(node)(_without(value, keys) for value in node)
+    return node
+
+
+def _check(node: Any, path: str | os.PathLike) -> None:
+    """Refuse what is no description of layers.
+
+    Registries import whatever a dotted ``type`` names, and mmcv evaluates the
+    name of an NMS, so that a description could otherwise run code.
+    """
+    known = _FUNCTIONS | {
+        name
+        for registry in (MODELS, TASK_UTILS)
+        for name in _registered(registry)
+    }
+    stack = [node]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, dict):
+            kind = value.get('type', 'nms')
+            if not isinstance(kind, str) or kind not in known:
+                raise UnsafeCheckpointError(
+                    f"'{path}' asks for {kind!r}, which is no layer "
+                    'of the registries; nothing was built'
+                )
+            stack += [*value, *value.values()]
+        elif isinstance(value, list | tuple):
+            stack += value
+        elif isinstance(value, str):
+            if not _WORD.fullmatch(value):
+                raise UnsafeCheckpointError(
+                    f"'{path}' describes its detector by {value!r}, which is "
+                    'no name; nothing was built'
+                )
+        elif not isinstance(value, int | float | None):
+            raise UnsafeCheckpointError(
+                f"'{path}' describes its detector by a "
+                f'{type(value).__name__}; nothing was built'
+            )
+
+
+def _registered(registry: Registry) -> Iterator[str]:
+    """Names in a registry and its children, with and without their scope."""
+    registry.import_from_location()
+    for name in registry.module_dict:
+        yield name
+        yield f'{registry.scope}.{name}'
+    for child in registry.children.values():
+        yield from _registered(child)
