@@ -1,8 +1,10 @@
-"""Say what is installed, and what of it will not work: one remedy a line.
+"""Say what is installed, what of it will not work, and what is missing.
 
-``python tools/check_stack.py`` ends with 1 if something is wrong.
+``python tools/check_stack.py`` ends with 1 if something is wrong. What is not
+installed is no fault; it says for what it would be needed.
 """
 
+import argparse
 import importlib
 import platform
 import re
@@ -39,6 +41,17 @@ NEEDED = {
         "pip install '.[detection3d]' && pip install --no-deps "
         'nuscenes-devkit lyft-dataset-sdk',
     ),
+}
+# What each use takes beside the backbone, and the extra that brings it.
+USES = {
+    'detection': ('mmdet', 'mmcv', 'torchvision'),
+    'classification': ('mmpretrain', 'torchvision'),
+    'segmentation': ('mmsegmentation', 'mmcv'),
+    'detection3d': ('mmdet3d', 'mmcv'),
+    'export': ('onnx', 'onnxruntime', 'onnxscript', 'openvino'),
+    'analysis': ('grad-cam', 'matplotlib', 'scikit-learn', 'tensorboard'),
+    'hub': ('huggingface_hub', 'safetensors'),
+    'mim': ('openmim',),
 }
 OTHERS = (
     'mmcv-lite',
@@ -91,6 +104,24 @@ def cuda() -> dict[str, str | None]:
     except ImportError:
         return found
     return found | {'mmcv': get_compiling_cuda_version()}
+
+
+def missing() -> Iterator[tuple[str, str]]:
+    """Find what is not installed.
+
+    Yields:
+        tuple[str, str]: For what it would be needed, which is the name of an
+        extra, and the packages.
+    """
+    for use, packages in USES.items():
+        absent = []
+        for name in packages:
+            try:
+                version(name)
+            except PackageNotFoundError:
+                absent.append(name)
+        if absent:
+            yield use, ', '.join(absent)
 
 
 def number(text: str) -> tuple[int, ...]:
@@ -191,6 +222,9 @@ def problems(
 
 def main() -> int:
     """Print the report."""
+    argparse.ArgumentParser(
+        description='Say what is installed, and what of it will not work'
+    ).parse_args()
     found, failed = installed(), failures()
     print('installed, and the known-good set:')
     for name in ('python', *KNOWN_GOOD, *OTHERS):
@@ -201,8 +235,10 @@ def main() -> int:
     wrong = list(problems(found, failed, state))
     for problem, remedy in wrong:
         print(f'wrong: {problem}; remedy: {remedy}')
+    for use, packages in missing():
+        print(f"not for {use}: {packages}; pip install 'mmvovnet[{use}]'")
     if not wrong:
-        print('nothing is wrong')
+        print('nothing is wrong with what is installed')
     return bool(wrong)
 
 

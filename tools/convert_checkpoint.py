@@ -6,9 +6,11 @@ writes a state dict.
 """
 
 import argparse
+from pathlib import Path
 
 from mmvovnet.checkpoint import CheckpointError, convert_file
 from mmvovnet.checkpoint.convert import NAMES
+from mmvovnet.checkpoint.timm_hub import write_hub_folder
 
 
 def main() -> None:
@@ -16,16 +18,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('src', help='checkpoint, .pth or .safetensors')
     parser.add_argument(
-        'dst', help='file to write; .safetensors by its ending'
+        'dst',
+        help='file to write, .safetensors by its ending; with --to timm also '
+        'a folder, for config.json and model.safetensors as on the Hugging '
+        'Face hub',
     )
     parser.add_argument(
         '--to', choices=NAMES, default=NAMES[0], help='code to convert to'
     )
     args = parser.parse_args()
     try:
-        convert_file(args.src, args.dst, args.to)
+        if args.to == 'timm' and not Path(args.dst).suffix:
+            written = write_hub_folder(args.src, args.dst)
+        else:
+            written = convert_file(args.src, args.dst, args.to)
     except (CheckpointError, OSError) as error:
         raise SystemExit(f'error: {error}') from None
+    for path in written:
+        print(f'{path} ({path.stat().st_size / 1e6:.1f} MB, {args.to})')
 
 
 if __name__ == '__main__':

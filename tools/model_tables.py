@@ -2,7 +2,8 @@
 
 The README's is counted from the archs. Every other one comes from the
 ``metafile.yml`` of a folder of configs, has that folder's name, and stands in
-the folder's README.md and in docs/zoo.md. A table stands between the comments
+the folder's README.md and in docs/zoo.md. Those of docs/checkpoints.md are the
+table of public files. A table stands between the comments
 ``<!-- table: NAME -->`` and ``<!-- end -->``.
 """
 
@@ -15,12 +16,16 @@ import yaml
 
 from mmvovnet import VoVNet
 from mmvovnet.analysis import count_cost
+from mmvovnet.checkpoint import hub, public_files
+from mmvovnet.checkpoint.dialects import IMAGENET_BGR
+from mmvovnet.checkpoint.weights import PublicFile
 
 ROOT = Path(__file__).parents[1]
 METAFILES = sorted(ROOT.glob('configs/*/metafile.yml'))
 PAGES = [
     ROOT / 'README.md',
     ROOT / 'docs' / 'zoo.md',
+    ROOT / 'docs' / 'checkpoints.md',
     *(path.with_name('README.md') for path in METAFILES),
 ]
 # What other code calls the archs.
@@ -102,10 +107,47 @@ def scaled(value: int | None, form: str, unit: float) -> str:
     return '' if value is None else form.format(value / unit)
 
 
+def weights(files: list[PublicFile]) -> str:
+    """Public files, with what their users must know."""
+    rows = []
+    for file in files:
+        options = ', '.join(
+            f'{key}={value!r}' for key, value in file.options.items()
+        )
+        place = file.source.removeprefix('https://github.com/')
+        rows.append(
+            [
+                f'[`{file.name}`]({hub.url(file.url)})',
+                f'[{place}]({file.source})',
+                file.dialect,
+                f'`{options}`',
+                ', '.join(f'{k} {v}' for k, v in file.metrics.items()),
+                f'`{file.config}`' if file.config else 'backbone',
+            ]
+        )
+    head = ['name', 'from', 'dialect', 'options', 'published, %', 'loads into']
+    return table(head, rows)
+
+
+def public_weights() -> dict[str, str]:
+    """The tables of public files, by what these were trained for."""
+    groups: dict[str, list[PublicFile]] = {
+        f'weights-{name}': [] for name in ('images', 'detectors', 'cameras')
+    }
+    for file in public_files().values():
+        if file.pixels == IMAGENET_BGR:
+            groups['weights-cameras'].append(file)
+        elif any('AP' in key for key in file.metrics):
+            groups['weights-detectors'].append(file)
+        else:
+            groups['weights-images'].append(file)
+    return {name: weights(files) for name, files in groups.items()}
+
+
 @cache
 def tables() -> dict[str, str]:
-    """Every table by its name: the family, and one for each folder."""
-    return {'family': family()} | {
+    """Every table by its name: the family, files, and one for each folder."""
+    return {'family': family(), **public_weights()} | {
         path.parent.name: zoo(models(path)) for path in METAFILES
     }
 
@@ -129,6 +171,7 @@ def main() -> None:
     found = tables()
     for page in PAGES:
         page.write_text(render(page.read_text(), found))
+        print(page.relative_to(ROOT))
 
 
 if __name__ == '__main__':

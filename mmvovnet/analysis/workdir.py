@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.fileio import dump, load
+from mmengine.logging import print_log
 from mmengine.registry import RUNNERS, DefaultScope
 from torch import nn
 
@@ -151,11 +152,17 @@ def confusion(
 def draw_confusion(
     figure: Figure, counts: np.ndarray, classes: list[str]
 ) -> None:
-    """Draw counts, coloured by their share of the row."""
+    """Draw counts, coloured by their share of the row.
+
+    What was found and is not there has no truth to be a share of: the row of
+    the background is coloured by its share of all true objects.
+    """
     from sklearn.metrics import ConfusionMatrixDisplay
 
     ax = figure.subplots()
     rows = counts.sum(1, keepdims=True)
+    if classes[-1] == 'background':
+        rows[-1] = max(rows[:-1].sum(), rows[-1, 0])
     shares = np.divide(
         counts, rows, where=rows > 0, out=np.zeros_like(counts, float)
     )
@@ -169,7 +176,7 @@ def draw_confusion(
     ax.tick_params('x', rotation=90 if max(map(len, classes)) > 2 else 0)
 
 
-def analyze_errors(cfg: Config, out_dir: str | Path) -> Path:
+def analyze_errors(cfg: Config, out_dir: str | Path) -> Path | None:
     """Split a detector's errors into kinds, by MMDetection's own tool.
 
     The areas between precision-recall curves are what AP would gain without
@@ -183,10 +190,15 @@ def analyze_errors(cfg: Config, out_dir: str | Path) -> Path:
             pictures, of each class too, go to its folder ``bbox``.
 
     Returns:
-        Path: The picture of all classes.
+        Path | None: The picture of all classes, or None if nothing at all was
+        detected.
     """
     out_dir = Path(out_dir)
-    truth = load(cfg.test_evaluator.ann_file)
+    if not load(out_dir / 'results.bbox.json'):
+        return None
+    # Without an ann_file the metric writes the truth, which it then has from
+    # the data set.
+    truth = load(cfg.test_evaluator.ann_file or out_dir / 'results.gt.json')
     for category in truth['categories']:  # which the tool needs
         category.setdefault('supercategory', category['name'])
     annotations = out_dir / 'annotations.json'
@@ -266,8 +278,12 @@ def report(
     for figure, path in zip((curves, confused), paths, strict=True):
         figure.savefig(path, dpi=120)
     if cfg.default_scope == 'mmdet':
-        paths.append(out_dir / 'errors.png')
-        copyfile(analyze_errors(cfg, out_dir), paths[-1])
+        errors = analyze_errors(cfg, out_dir)
+        if errors:
+            paths.append(out_dir / 'errors.png')
+            copyfile(errors, paths[-1])
+        else:
+            print_log('No object was detected: errors.png is left out.')
     if cfg.model.type == 'mmvovnet.RefineDet':
         from .refinement import plot_refinements, refinements
 

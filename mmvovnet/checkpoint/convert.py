@@ -164,7 +164,7 @@ def convert(
 
 def convert_file(
     source: str | Path, target: str | Path, to: str = 'mmvovnet'
-) -> None:
+) -> list[Path]:
     """Convert a file: see :func:`convert`.
 
     Args:
@@ -174,20 +174,35 @@ def convert_file(
             nothing; the ending '.safetensors' chooses that format.
         to (str): Name of a dialect. Defaults to 'mmvovnet', ours.
 
+    Returns:
+        list[Path]: The file.
+
     Raises:
         CheckpointError: As of :func:`mmvovnet.checkpoint.load`,
             :func:`convert`.
     """
-    state = convert(load(source, 'cpu'), to)
+    save_state(convert(load(source, 'cpu'), to), target)
+    return [Path(target)]
+
+
+def save_state(state: Mapping[str, Tensor], target: str | Path) -> None:
+    """Write a state dict, all of it or nothing.
+
+    Args:
+        state (Mapping): Tensors by name.
+        target (str | Path): The file; the ending '.safetensors' chooses that
+            format.
+    """
     if Path(target).suffix == '.safetensors':
         import safetensors.torch
 
-        # It refuses tensors that share memory.
+        # It refuses tensors that share memory; timm asks for the metadata.
         content = safetensors.torch.save(
             {
                 name: value.clone(memory_format=torch.contiguous_format)
                 for name, value in state.items()
-            }
+            },
+            metadata={'format': 'pt'},
         )
     else:
         file = io.BytesIO()

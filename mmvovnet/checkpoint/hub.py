@@ -18,12 +18,14 @@ def is_address(text: str) -> bool:
 
 
 def url(address: str) -> str:
-    """The address of a repository's weights for a browser.
+    """The address of a repository's weights for a browser; others stay.
 
     Example:
         >>> url('hf-hub:timm/ese_vovnet39b.ra_in1k')
         'https://huggingface.co/timm/ese_vovnet39b.ra_in1k/resolve/main/model.safetensors'
     """
+    if not is_address(address):
+        return address
     repository, _, revision = address.removeprefix(_SCHEME).partition('@')
     return (
         f'https://huggingface.co/{repository}/resolve/{revision or "main"}/'

@@ -1,15 +1,21 @@
-"""Detection with an exported file, and its picture."""
+"""Detectors as functions of images, and pictures of what they find."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import mmcv
 import numpy as np
 import torch
+from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
-from .runtime import Exported
+from .runtime import Exported, load_exported
+
+Found = tuple[Tensor, Tensor, Tensor]  # boxes, scores, labels of an image
+Detect = Callable[[list[np.ndarray]], list[Found]]
 
 
 class Detector:
@@ -73,6 +79,92 @@ class Detector:
         return boxes.flatten(1), scores[: len(best)], labels[best]
 
 
+def open_detector(
+    path: str, checkpoint: str | None = None
+) -> tuple[Detect, list[str]]:
+    """Get a detector from any kind of file.
+
+    Args:
+        path (str): An exported file, a file by :func:`.publish.publish`, or a
+            config.
+        checkpoint (str, optional): Weights for a config.
+
+    Returns:
+        tuple: A function from images, uint8 of shape (H, W, 3) in BGR, to
+        boxes, scores and labels of each; and the names of the classes.
+    """
+    if Path(path).suffix not in ('.py', '.pth'):
+        exported = load_exported(path)
+        detector = Detector(exported)
+        classes = exported.metadata['classes']
+        return lambda images: [detector(image) for image in images], classes
+    from mmvovnet.apis import build_model
+
+    from .fuse import fuse
+    from .publish import build_published
+
+    if checkpoint:
+        model = build_model(path, checkpoint)
+    else:
+        model = build_published(path)
+    return _of_model(fuse(model)), list(model.dataset_meta['classes'])
+
+
+def _of_model(model: nn.Module) -> Detect:
+    """A detector of MMDetection as a function of a batch of images."""
+    from mmcv.transforms import Compose
+    from mmdet.utils import get_test_pipeline_cfg
+
+    steps = get_test_pipeline_cfg(model.cfg.copy())
+    steps[0].type = 'mmdet.LoadImageFromNDArray'
+    steps = [s for s in steps if s.type != 'LoadAnnotations']
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        prepare = Compose(steps)
+
+    def detect(images: list[np.ndarray]) -> list[Found]:
+        data = [prepare(dict(img=image, img_id=0)) for image in images]
+        batch = {key: [each[key] for each in data] for key in data[0]}
+        with torch.no_grad():
+            samples = model.test_step(batch)
+        found = [sample.pred_instances for sample in samples]
+        return [(f.bboxes, f.scores, f.labels) for f in found]
+
+    return detect
+
+
+def outputs(images: Sequence[str], out_dir: str | Path) -> list[Path]:
+    """Where to write the pictures of images, one file for each.
+
+    Args:
+        images (Sequence[str]): Files.
+        out_dir (str | Path): Folder. Images from several folders keep what
+            tells these apart.
+
+    Returns:
+        list[Path]: A file for each image.
+
+    Raises:
+        ValueError: If one of them is an image itself, or an image is given
+            twice.
+
+    Example:
+        >>> [path.as_posix() for path in outputs(['a/1.png', 'b/1.png'], 'o')]
+        ['o/a/1.png', 'o/b/1.png']
+    """
+    paths = [Path(image).resolve() for image in images]
+    root = os.path.commonpath([path.parent for path in paths])
+    targets = [Path(out_dir, path.relative_to(root)) for path in paths]
+    for path, target in zip(paths, targets, strict=True):
+        if target.resolve() in paths:
+            raise ValueError(
+                f"'{target}' is one of the images and would be overwritten: "
+                'name another --out-dir'
+            )
+        if paths.count(path) > 1:
+            raise ValueError(f"the image '{path}' is given twice")
+    return targets
+
+
 def draw(
     image: np.ndarray,
     boxes: Tensor,
@@ -80,7 +172,7 @@ def draw(
     labels: Tensor,
     classes: Sequence[str],
 ) -> np.ndarray:
-    """Draw detections.
+    """Draw detections, with lines and labels that grow with the image.
 
     Args:
         image (np.ndarray): uint8 of shape (H, W, 3), BGR.
@@ -93,8 +185,9 @@ def draw(
         np.ndarray: A picture of the image's shape, BGR.
     """
     painter = Visualizer(image=mmcv.bgr2rgb(image))
+    size = max(1.0, max(image.shape[:2]) / 640)
     if len(boxes):
-        painter.draw_bboxes(boxes, edge_colors='lime')
+        painter.draw_bboxes(boxes, edge_colors='lime', line_widths=2 * size)
         painter.draw_texts(
             [
                 f'{classes[label]} {score:.2f}'
@@ -103,8 +196,8 @@ def draw(
                 )
             ],
             boxes[:, :2],
-            font_sizes=8,
+            font_sizes=round(8 * size),
             colors='black',
-            bboxes=dict(facecolor='lime', alpha=0.7, pad=1, linewidth=0),
+            bboxes=dict(facecolor='lime', alpha=0.7, pad=size, linewidth=0),
         )
     return mmcv.rgb2bgr(painter.get_image())

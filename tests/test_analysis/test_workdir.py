@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from mmengine.config import Config
 from mmengine.registry import RUNNERS, DefaultScope
 from PIL import Image
 
@@ -84,6 +85,50 @@ def train(config, work_dir, *options):
         str(work_dir),
     )
     RUNNERS.build(cfg).train()
+
+
+def test_few_false_positives_are_not_the_darkest():
+    """Three boxes on the background, beside a class found 50 times of 100."""
+    figure = Figure()
+    counts = np.array([[50, 50], [3, 0]])
+    workdir.draw_confusion(figure, counts, ['cell', 'background'])
+    shares = figure.axes[0].images[0].get_array()
+    assert shares.tolist() == [[0.5, 0.5], [0.03, 0.0]]
+
+
+@pytest.fixture
+def detected(tmp_path):
+    """What a test of two objects leaves, and a config without ann_file."""
+    pytest.importorskip('mmdet', exc_type=ImportError)
+    box = dict(image_id=0, category_id=0, bbox=[10, 10, 20, 20])
+    truth = dict(
+        images=[dict(id=0, file_name='a.png', width=64, height=64)],
+        annotations=[
+            box | dict(id=i, bbox=[10, 10 + 25 * i, 20, 20], area=400,
+                       iscrowd=0)
+            for i in range(2)
+        ],
+        categories=[dict(id=0, name='cell')],
+    )  # fmt: skip
+    (tmp_path / 'results.gt.json').write_text(json.dumps(truth))
+
+    def write(*boxes):
+        (tmp_path / 'results.bbox.json').write_text(json.dumps(boxes))
+        return Config(dict(test_evaluator=dict(ann_file=None))), tmp_path
+
+    return box, write
+
+
+def test_errors_without_an_annotation_file(detected):
+    """As docs/own_data.md has it: the truth comes from the data set."""
+    box, write = detected
+    picture = workdir.analyze_errors(*write(box | dict(score=0.9)))
+    assert Image.open(picture).size[0] > 100
+
+
+def test_errors_without_a_detection(detected):
+    _, write = detected
+    assert workdir.analyze_errors(*write()) is None
 
 
 def test_report_of_a_classifier(tmp_path):

@@ -10,6 +10,7 @@ from mmvovnet.checkpoint import (
     UnsafeCheckpointError,
     load,
 )
+from mmvovnet.deploy.detect import open_detector
 from mmvovnet.deploy.publish import build_published, publish
 
 from .small import CONFIGS, settle, small_config
@@ -129,3 +130,23 @@ def test_tool_without_a_config(tmp_path, monkeypatch, capsys):
         run_tool(monkeypatch, tmp_path / 'epoch_1.pth', 'x')
     said = capsys.readouterr().err
     assert 'holds 0 configs; name one by --config' in said
+
+
+def test_a_batch_gives_what_single_images_give(
+    trained, published, photographs
+):
+    """Of a published file and of a config with weights."""
+    folder, _ = trained
+    images = [image[:200, :300] for image in photographs]
+    one, classes = open_detector(str(published))
+    two, _ = open_detector(
+        str(folder / 'small.py'), str(folder / 'epoch_1.pth')
+    )
+    assert classes == [*'0123456789']
+    for found in (one(images), two(images)):
+        for image, parts in zip(images, found, strict=True):
+            (alone,) = one([image])
+            for part, expected in zip(parts, alone, strict=True):
+                torch.testing.assert_close(
+                    part, expected, rtol=1e-4, atol=1e-3
+                )

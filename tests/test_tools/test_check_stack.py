@@ -1,8 +1,11 @@
 import importlib.util
 import re
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
+
+tomllib = pytest.importorskip('tomllib', reason='needs Python 3.11')
 
 ROOT = Path(__file__).parents[2]
 spec = importlib.util.spec_from_file_location(
@@ -106,7 +109,30 @@ def test_light_mmcv_is_fine_without_mmdet():
     assert remedies(found, NO_OPS) == {}
 
 
-def test_reports_this_machine(capsys):
+def test_a_light_environment_is_told_what_it_is_not_for(monkeypatch):
+    def version(name):
+        if name in ('mmdet', 'mmcv', 'onnx'):
+            raise PackageNotFoundError(name)
+        return '1'
+
+    monkeypatch.setattr(check_stack, 'version', version)
+    found = dict(check_stack.missing())
+    assert found['detection'] == 'mmdet, mmcv'
+    assert found['export'] == 'onnx'
+    assert 'classification' not in found
+
+
+def test_the_extras_are_those_of_the_metadata():
+    extras = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project'][
+        'optional-dependencies'
+    ]
+    for use, packages in check_stack.USES.items():
+        named = {re.match(r'[\w-]+', each)[0] for each in extras[use]}
+        assert set(packages) - {'mmdet3d'} <= named
+
+
+def test_reports_this_machine(capsys, monkeypatch):
+    monkeypatch.setattr('sys.argv', ['check_stack.py'])
     code = check_stack.main()
     lines = capsys.readouterr().out.splitlines()
     assert any(re.match(r'  torch +\d+\.\d+', line) for line in lines)

@@ -1,0 +1,219 @@
+"""Images and videos: found, read in batches, and written with detections."""
+
+import glob
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import mmcv
+import numpy as np
+from rich.progress import Progress
+
+from mmvovnet.fileio import write
+
+from .detect import Detect, Found, draw, outputs
+
+IMAGES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+VIDEOS = ('.avi', '.mkv', '.mov', '.mp4', '.webm')
+
+
+def find_media(names: Sequence[str]) -> list[str]:
+    """Find images and videos.
+
+    Args:
+        names (Sequence[str]): Files; folders, for what is in them and below;
+            or patterns such as ``'images/**/*.jpg'``.
+
+    Raises:
+        FileNotFoundError: If there is nothing of one of the names.
+    """
+    found = []
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            inside = sorted(map(str, path.rglob('*')))
+            matches = [
+                each
+                for each in inside
+                if Path(each).suffix.lower() in IMAGES + VIDEOS
+            ]
+        elif path.is_file():
+            matches = [name]
+        else:
+            matches = sorted(glob.glob(name, recursive=True))
+        if not matches:
+            raise FileNotFoundError(
+                f"there is no image or video '{name}'; known endings are "
+                f'{", ".join(IMAGES + VIDEOS)}'
+            )
+        found += matches
+    return found
+
+
+def detect_media(
+    detect: Detect,
+    classes: Sequence[str],
+    files: Sequence[str],
+    out_dir: str | Path,
+    score_thr: float = 0.3,
+    batch_size: int = 1,
+    annotations: str | Path | None = None,
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Detect objects in images and videos, and write their pictures.
+
+    Args:
+        detect (Detect): From :func:`mmvovnet.deploy.detect.open_detector`.
+        classes (Sequence[str]): Names of the labels.
+        files (Sequence[str]): Images and videos.
+        out_dir (str | Path): Folder for what is drawn.
+        score_thr (float): Detections below it are left out. Defaults to 0.3.
+        batch_size (int): Images at once. Defaults to 1.
+        annotations (str | Path, optional): COCO's JSON file, whose ids of
+            images and categories the results then have.
+
+    Returns:
+        tuple: The detections in COCO's form, and the files that could not be
+        read. Without ``annotations`` an ``image_id`` is the file's name, with
+        ``#`` and the frame's number for a video, and a ``category_id`` the
+        label, from 0.
+
+    Raises:
+        ValueError: If a picture would overwrite an image.
+    """
+    targets = outputs(files, out_dir)
+    ids = _Ids(annotations, classes)
+    results: list[dict[str, Any]] = []
+    unread = []
+    with Progress(disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task('images', total=len(files))
+        stills = [
+            pair
+            for pair in zip(files, targets, strict=True)
+            if Path(pair[0]).suffix.lower() not in VIDEOS
+        ]
+        for group in _groups(iter(stills), batch_size):
+            read = [(f, out, mmcv.imread(f)) for f, out in group]
+            unread += [f for f, _, image in read if image is None]
+            good = [each for each in read if each[2] is not None]
+            images = [image for *_, image in good]
+            for (file, out, image), found in zip(
+                good, detect(images) if images else [], strict=True
+            ):
+                kept = _above(found, score_thr)
+                mmcv.imwrite(draw(image, *kept, classes), str(out))
+                results += ids.coco(file, kept)
+                progress.console.print(
+                    f'{out}: {len(kept[0])} objects', highlight=False
+                )
+            progress.advance(task, len(group))
+        for file, out in zip(files, targets, strict=True):
+            if (file, out) in stills:
+                continue
+            frames = 0
+            for kept, frame, writer in _video(
+                detect, file, out, score_thr, batch_size
+            ):
+                writer.write(draw(frame, *kept, classes))
+                results += ids.coco(f'{file}#{frames}', kept)
+                frames += 1
+            if not frames:
+                unread.append(file)
+            progress.advance(task)
+            progress.console.print(
+                f'{out.with_suffix(".mp4")}: {frames} frames'
+            )
+    return results, unread
+
+
+def write_results(results: list[dict[str, Any]], path: str | Path) -> None:
+    """Write detections as COCO's JSON, whole or not at all."""
+    write(path, json.dumps(results).encode())
+
+
+class _Ids:
+    """Ids of images and categories, by a file of COCO or by name."""
+
+    def __init__(
+        self, annotations: str | Path | None, classes: Sequence[str]
+    ) -> None:
+        self.images: dict[str, int] | None = None
+        self.categories = list(range(len(classes)))
+        if annotations:
+            known = json.loads(Path(annotations).read_text())
+            self.images = {
+                Path(i['file_name']).name: i['id'] for i in known['images']
+            }
+            by_name = {c['name']: c['id'] for c in known['categories']}
+            unknown = [name for name in classes if name not in by_name]
+            if unknown:
+                raise ValueError(
+                    f"'{annotations}' has no categories {unknown}, which the "
+                    'model detects'
+                )
+            self.categories = [by_name[name] for name in classes]
+
+    def coco(self, file: str, found: Found) -> list[dict[str, Any]]:
+        image: str | int = file
+        if self.images is not None:
+            name = Path(file).name
+            if name not in self.images:
+                raise ValueError(f"the annotations have no image '{name}'")
+            image = self.images[name]
+        return [
+            dict(
+                image_id=image,
+                category_id=self.categories[label],
+                bbox=[x1, y1, x2 - x1, y2 - y1],
+                score=score,
+            )
+            for (x1, y1, x2, y2), score, label in zip(
+                *(part.tolist() for part in found), strict=True
+            )
+        ]
+
+
+def _groups(items: Iterator, size: int) -> Iterator[list]:
+    while group := list(islice(items, size)):
+        yield group
+
+
+def _above(found: Found, score_thr: float) -> Found:
+    boxes, scores, labels = found
+    keep = scores >= score_thr
+    return boxes[keep], scores[keep], labels[keep]
+
+
+def _video(
+    detect: Detect, file: str, out: Path, score_thr: float, batch_size: int
+) -> Iterator[tuple[Found, np.ndarray, cv2.VideoWriter]]:
+    """What is found in each frame, the frame, and where to write it."""
+    source = cv2.VideoCapture(file)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    writer = None
+    try:
+        for group in _groups(_frames(source), batch_size):
+            if writer is None:
+                writer = cv2.VideoWriter(
+                    str(out.with_suffix('.mp4')),
+                    cv2.VideoWriter.fourcc(*'mp4v'),
+                    source.get(cv2.CAP_PROP_FPS) or 25,
+                    group[0].shape[1::-1],
+                )
+            for frame, found in zip(group, detect(group), strict=True):
+                yield _above(found, score_thr), frame, writer
+    finally:
+        source.release()
+        if writer is not None:
+            writer.release()
+
+
+def _frames(source: cv2.VideoCapture) -> Iterator[np.ndarray]:
+    while True:
+        read, frame = source.read()
+        if not read:
+            return
+        yield frame

@@ -1,0 +1,123 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from mmvovnet.deploy.detect import draw
+from mmvovnet.deploy.media import detect_media, find_media, write_results
+
+CLASSES = ['cell', 'platelet']
+
+
+def detect(images):
+    """A box for each image, as large as its first pixel says."""
+    return [
+        (
+            torch.tensor([[1.0, 2, 1 + i[0, 0, 0], 22], [0, 0, 5, 5]]),
+            torch.tensor([0.9, 0.1]),
+            torch.tensor([1, 0]),
+        )
+        for i in images
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Two images of one name, a broken one, and a video of seven frames."""
+    monkeypatch.chdir(tmp_path)
+    for i, name in enumerate(('a/1.png', 'b/1.png'), start=1):
+        Path(name).parent.mkdir()
+        cv2.imwrite(name, np.full((40, 60, 3), 10 * i, np.uint8))
+    Path('b/broken.jpg').write_bytes(b'no image')
+    video = cv2.VideoWriter(
+        'a/v.avi', cv2.VideoWriter.fourcc(*'MJPG'), 10, (64, 48)
+    )
+    for _ in range(7):
+        video.write(np.full((48, 64, 3), 40, np.uint8))
+    video.release()
+    Path('b/notes.txt').write_text('no image')
+    return tmp_path
+
+
+def test_folders_patterns_and_files(folder):
+    assert find_media(['a', 'b']) == [
+        'a/1.png', 'a/v.avi', 'b/1.png', 'b/broken.jpg',
+    ]  # fmt: skip
+    assert find_media(['*/*.png']) == ['a/1.png', 'b/1.png']
+    assert find_media(['b/1.png']) == ['b/1.png']
+    for name in ('none.png', 'c*', 'data/'):
+        with pytest.raises(FileNotFoundError, match=r"no image or video '"):
+            find_media([name])
+
+
+@pytest.mark.parametrize('batch_size', [1, 3])
+def test_all_kinds(folder, batch_size, capsys):
+    results, unread = detect_media(
+        detect, CLASSES, find_media(['a', 'b']), 'out', 0.3, batch_size
+    )
+    assert unread == ['b/broken.jpg']
+    written = sorted(
+        str(p.relative_to('out')) for p in Path('out').rglob('*.*')
+    )
+    assert written == ['a/1.png', 'a/v.mp4', 'b/1.png']
+    frames = cv2.VideoCapture('out/a/v.mp4')
+    assert frames.get(cv2.CAP_PROP_FRAME_COUNT) == 7
+    assert [r['image_id'] for r in results] == [
+        'a/1.png', 'b/1.png', *[f'a/v.avi#{i}' for i in range(7)],
+    ]  # fmt: skip
+    assert results[0] == dict(
+        image_id='a/1.png',
+        category_id=1,
+        bbox=[1, 2, 10, 20],
+        score=pytest.approx(0.9),
+    )
+    assert 'out/a/1.png: 1 objects' in capsys.readouterr().out
+
+
+def test_ids_of_coco(folder):
+    truth = dict(
+        images=[dict(id=7, file_name='x/1.png')],
+        categories=[dict(id=11, name='platelet'), dict(id=3, name='cell')],
+    )
+    Path('truth.json').write_text(json.dumps(truth))
+    results, _ = detect_media(
+        detect, CLASSES, ['a/1.png'], 'out', annotations='truth.json'
+    )
+    write_results(results, 'found.json')
+    (found,) = json.loads(Path('found.json').read_text())
+    assert (found['image_id'], found['category_id']) == (7, 11)
+    with pytest.raises(ValueError, match=r"no categories \['tail'\]"):
+        detect_media(
+            detect, ['tail'], ['a/1.png'], 'out', annotations='truth.json'
+        )
+    truth['images'] = []
+    Path('truth.json').write_text(json.dumps(truth))
+    with pytest.raises(ValueError, match=r"no image '1\.png'"):
+        detect_media(
+            detect, CLASSES, ['a/1.png'], 'out', annotations='truth.json'
+        )
+
+
+def test_images_are_not_overwritten(folder):
+    before = Path('a/1.png').read_bytes()
+    with pytest.raises(ValueError, match='would be overwritten'):
+        detect_media(detect, CLASSES, ['a/1.png'], 'a')
+    assert Path('a/1.png').read_bytes() == before
+
+
+def test_lines_grow_with_the_image():
+    """By a factor near that of the sizes, 4; drawing blurs thin lines."""
+    widths = []
+    for size in (640, 2560):
+        image = np.zeros((size // 2, size, 3), np.uint8)
+        boxes = torch.tensor([[0.25, 0.2, 0.75, 0.45]]) * size
+        picture = draw(
+            image, boxes, torch.ones(1), torch.zeros(1).long(), CLASSES
+        )
+        row = picture[int(0.3 * size)]
+        widths.append((row[: size // 2, 1] > 100).sum())
+    assert 1 <= widths[0] <= 3
+    assert 6 <= widths[1] <= 10
