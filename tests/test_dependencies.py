@@ -15,6 +15,7 @@ EXTRAS = PROJECT['optional-dependencies']
 # Modules that are not called as their distributions.
 DISTRIBUTIONS = {
     'PIL': 'pillow',
+    'cv2': 'opencv-python',
     'pynvml': 'nvidia-ml-py',
     'pytorch_grad_cam': 'grad-cam',
     'sklearn': 'scikit-learn',
