@@ -25,7 +25,8 @@ def main() -> None:
     """Run the demo from the root of the repository."""
     start = time.monotonic()
     command = [sys.executable, '-m', 'mim', 'train', 'mmdet', CONFIG]
-    if subprocess.call([*command, '--work-dir', str(WORK_DIR)]):
+    command += ['--work-dir', str(WORK_DIR)]
+    if subprocess.call([*command, '--cfg-options', 'overwrite=True']):
         sys.exit('The training failed: see the first error above.')
 
     scalars = max(WORK_DIR.glob('*/vis_data/scalars.json'))

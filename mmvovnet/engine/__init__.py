@@ -15,7 +15,10 @@ from mmvovnet.checkpoint.loading import TORCH_LOADS_SAFELY
 
 from .config import load_config
 from .fileio import LocalBackend
+from .finite import FiniteLossHook
 from .hooks import ChannelsLastHook, CheckpointHook, DistSamplerSeedHook
+from .interrupt import InterruptHook
+from .loops import EpochBasedTrainLoop
 from .runner import CPUDistributedDataParallel, Runner, dump_predictions
 
 if TORCH_LOADS_SAFELY:  # with older ones mmengine's own loaders still work
@@ -26,6 +29,9 @@ __all__ = [
     'ChannelsLastHook',
     'CheckpointHook',
     'DistSamplerSeedHook',
+    'EpochBasedTrainLoop',
+    'FiniteLossHook',
+    'InterruptHook',
     'LocalBackend',
     'Runner',
     'dump_predictions',

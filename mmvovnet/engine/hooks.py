@@ -5,10 +5,10 @@ hooks of the same names, which every run has by default.
 """
 
 import itertools
-import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import mmengine.hooks
 import numpy as np
@@ -19,17 +19,20 @@ from mmengine.fileio import put_text
 from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.runner import IterBasedTrainLoop, Runner, set_random_seed
 
-from mmvovnet.checkpoint import is_whole
+from mmvovnet.checkpoint import CheckpointError, is_whole
 from mmvovnet.models.layout import needs_usual_layout
 from mmvovnet.registry import HOOKS
+
+from .newest import INTERRUPTED, newest
 
 
 @ROOT_HOOKS.register_module(force=True)
 class CheckpointHook(mmengine.hooks.CheckpointHook):
-    """mmengine's hook, which also sees that the last checkpoint is whole.
+    """mmengine's hook, by which no whole checkpoint is lost.
 
-    If ``work_dir/last_checkpoint`` names a missing or damaged file, a run that
-    resumes by itself takes the checkpoint before it.
+    A run that resumes by itself takes the newest whole checkpoint of its
+    work_dir, whatever ``work_dir/last_checkpoint`` says. With
+    ``max_keep_ckpts`` the oldest goes when the new one is saved, not before.
     """
 
     def before_run(self, runner: Runner) -> None:
@@ -40,45 +43,80 @@ class CheckpointHook(mmengine.hooks.CheckpointHook):
                 self._correct_last_checkpoint(runner)
             barrier()
 
+    def folder(self, runner: Runner) -> Path:
+        """Where this run's checkpoints are."""
+        work_dir = Path(runner.work_dir)
+        if self.out_dir is None or Path(self.out_dir) == work_dir:
+            return work_dir
+        if Path(self.out_dir).name == work_dir.name:  # mmengine has added it
+            return Path(self.out_dir)
+        return Path(self.out_dir, work_dir.name)
+
     def _correct_last_checkpoint(self, runner: Runner) -> None:
         pointer = Path(runner.work_dir, 'last_checkpoint')
-        if not pointer.exists():
-            return
-        name = pointer.read_text().strip()
+        try:
+            name = pointer.read_text().strip()
+        except (OSError, UnicodeDecodeError):
+            name = ''
         last = Path(name)
         # Folders (DeepSpeed) and remote files are not ours to judge.
-        if name and (is_whole(last) or last.is_dir() or '://' in name):
+        if '://' in name or (name and last.is_dir()):
             return
-        folder = (
-            last.parent if name and last.parent.exists() else pointer.parent
+        folder = self.folder(runner)
+        whole = newest(folder, self.filename_tmpl)
+        if whole is None and (name and is_whole(last)):
+            return
+        if whole is not None:
+            put_text(str(whole), str(pointer))
+            if whole != last:
+                runner.logger.warning(
+                    f"'{pointer}' names '{name}', and the newest whole "
+                    f"checkpoint is '{whole}': resuming from that."
+                )
+            return
+        pointer.unlink(missing_ok=True)
+        runner.logger.warning(
+            f"There is no whole checkpoint in '{folder}': the training "
+            'starts from scratch.'
         )
-        checkpoints = {self._step(path): path for path in folder.iterdir()}
-        checkpoints.pop(None, None)
-        limit = self._step(last) or max(checkpoints, default=0)
-        earlier = (
-            checkpoints[step]
-            for step in sorted(checkpoints, reverse=True)
-            if step <= limit
-        )
-        whole = next(filter(is_whole, earlier), None)
-        problem = f"'{pointer}' names '{name}', which is missing or damaged"
-        if whole is None:
-            pointer.unlink()
-            runner.logger.warning(
-                f'{problem}, and there is no whole one before it: the '
-                'training starts from scratch.'
-            )
-        else:
-            put_text(str(whole), pointer)
-            runner.logger.warning(f"{problem}: resuming from '{whole}'.")
 
-    def _step(self, path: Path) -> int | None:
-        """The epoch or iteration in the name of a checkpoint of this run."""
-        numbers = map(int, re.findall(r'\d+', path.name))
-        named = (
-            n for n in numbers if self.filename_tmpl.format(n) == path.name
-        )
-        return next(named, None)
+    def after_load_checkpoint(
+        self, runner: Runner, checkpoint: dict[str, Any]
+    ) -> None:
+        """Refuse to resume from weights alone.
+
+        Raises:
+            CheckpointError: If the file does not say where the training was.
+        """
+        meta = checkpoint.get('meta') or {}
+        lacks = [k for k in ('epoch', 'iter') if k not in meta]
+        lacks += [k for k in ('message_hub',) if k not in checkpoint]
+        if runner._resume and lacks:
+            raise CheckpointError(
+                'the checkpoint holds weights and not the state of a training '
+                f'(it lacks {", ".join(lacks)}), so that none can be resumed '
+                'from it: to start a new training with these weights, set '
+                'load_from, without --resume'
+            )
+
+    def _save_checkpoint_with_step(
+        self, runner: Runner, step: int, meta: dict
+    ) -> None:
+        outdated = None
+        if self.max_keep_ckpts > 0:
+            kept = self.keep_ckpt_ids
+            if len(kept) == self.max_keep_ckpts and kept[-1] != step:
+                outdated = kept.popleft()  # or mmengine would remove it first
+        super()._save_checkpoint_with_step(runner, step, meta)
+        if is_main_process():
+            if outdated is not None:
+                name = self.filename_tmpl.format(outdated)
+                path = self.file_backend.join_path(self.out_dir, name)
+                if self.file_backend.isdir(path):
+                    self.file_backend.rmtree(path)
+                elif self.file_backend.exists(path):
+                    self.file_backend.remove(path)
+            Path(runner.work_dir, INTERRUPTED).unlink(missing_ok=True)
 
 
 @ROOT_HOOKS.register_module(force=True)
@@ -113,7 +151,8 @@ class DistSamplerSeedHook(mmengine.hooks.DistSamplerSeedHook):
                 loop.dataloader_iterator, runner.seed
             )
             return
-        seed = _mix(runner.seed, runner.iter)
+        # A run that goes on within the epoch begins with the epoch's seed.
+        seed = _mix(runner.seed, runner.iter - getattr(loop, 'start', 0))
         set_random_seed(seed)
         loader = loop.dataloader
         if getattr(loader.worker_init_fn, 'func', None) is worker_init_fn:

@@ -2,16 +2,28 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
+from pathlib import Path
 
 import mmengine.runner
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from mmengine.registry import METRICS
+from mmengine.runner import BaseLoop
 from torch import distributed, nn
 
 from mmvovnet.registry import MODEL_WRAPPERS, RUNNERS
+
+from . import loops  # noqa: F401, in the place of mmengine's
+from .hooks import CheckpointHook
+from .interrupt import InterruptHook
+from .leftovers import remove_leftovers
+from .lock import WorkDirLock
+from .newest import INTERRUPTED, saved
+from .signals import shield_children
 
 _WRAPPER = 'MMDistributedDataParallel'
 
@@ -47,8 +59,13 @@ class Runner(mmengine.runner.Runner):
 
     mmengine starts torch.distributed by setting a CUDA device, and wraps the
     model for one. On a CPU this runner starts it with gloo, by the same
-    launchers, and wraps the model without. Elsewhere it is mmengine's runner,
-    with one more hook: :class:`~mmvovnet.checkpoint.PixelStatisticsHook`.
+    launchers, and wraps the model without. Elsewhere it is mmengine's runner.
+
+    Everywhere a training has its work_dir for itself, does not begin anew
+    beside the checkpoints of an earlier one, and has these hooks besides
+    mmengine's: :class:`~mmvovnet.checkpoint.PixelStatisticsHook`,
+    :class:`~mmvovnet.engine.FiniteLossHook`,
+    :class:`~mmvovnet.engine.InterruptHook`.
 
     A config asks for it by ``runner_type='mmvovnet.Runner'``.
     """
@@ -60,9 +77,73 @@ class Runner(mmengine.runner.Runner):
         super().setup_env(env_cfg)
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
-        """Register mmengine's hooks and the check of pixel statistics."""
-        pixels = dict(type='mmvovnet.PixelStatisticsHook')
-        super().register_default_hooks(dict(pixels=pixels, **(hooks or {})))
+        """Register mmengine's hooks and ours."""
+        ours = dict(
+            pixels=dict(type='mmvovnet.PixelStatisticsHook'),
+            finite=dict(type='mmvovnet.FiniteLossHook'),
+            interrupt=dict(type='mmvovnet.InterruptHook'),
+        )
+        super().register_default_hooks(ours | dict(hooks or {}))
+
+    def train(self) -> nn.Module:
+        """Train, alone in the work_dir.
+
+        Raises:
+            RuntimeError: Another training has the work_dir.
+            FileExistsError: It holds checkpoints of an earlier training,
+                neither ``resume`` nor ``overwrite=True`` is set.
+        """
+        earlier = [] if self._resume else self._checkpoints()
+        if earlier and not self.cfg.get('overwrite'):
+            raise FileExistsError(
+                f"'{earlier[-1]}' is of an earlier training, which this one "
+                'would overwrite: --resume goes on from it, --work-dir names '
+                'another folder, overwrite=True in the config '
+                '(--cfg-options overwrite=True) removes it and starts anew'
+            )
+        lock = WorkDirLock(self.work_dir) if self.rank == 0 else nullcontext()
+        with lock, self._restored_signals():
+            if self.rank == 0:
+                self._tidy(earlier)
+            return super().train()
+
+    def _checkpoints(self) -> list[Path]:
+        """Those of an earlier training in the work_dir."""
+        regular = [
+            path
+            for hook in self.hooks
+            if isinstance(hook, CheckpointHook)
+            for path in saved(hook.folder(self), hook.filename_tmpl)
+        ]
+        interrupted = Path(self.work_dir, INTERRUPTED)
+        return [interrupted] * interrupted.exists() + regular
+
+    def _tidy(self, earlier: list[Path]) -> None:
+        for path in filter(Path.is_file, earlier):
+            path.unlink()
+            self.logger.warning(f"overwrite=True: removed '{path}'.")
+        if left := remove_leftovers(self.work_dir):
+            self.logger.info(
+                f'Removed {len(left)} unfinished files of processes that are '
+                f"gone, such as '{left[0]}'."
+            )
+
+    @contextmanager
+    def _restored_signals(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            for hook in self.hooks:
+                if isinstance(hook, InterruptHook):
+                    hook.restore()
+
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the loop; one by epochs is ours: see :mod:`.loops`."""
+        if isinstance(loop, dict) and loop.get('by_epoch'):
+            loop = {k: v for k, v in loop.items() if k != 'by_epoch'}
+            loop['type'] = 'EpochBasedTrainLoop'
+        with shield_children():  # a loop by iterations starts workers
+            return super().build_train_loop(loop)
 
     def wrap_model(
         self, model_wrapper_cfg: dict | None, model: nn.Module

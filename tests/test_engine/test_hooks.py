@@ -49,11 +49,9 @@ def test_take_the_places_of_mmengines_hooks():
 
 
 @pytest.mark.parametrize('case', [c for c in toy.CASES if 'stock' not in c])
-def test_killed_and_resumed_run_equals_an_uninterrupted_one(trained, case):
-    whole, killed = (
-        last(trained / f'{case}-{end}') for end in ('whole', 'killed')
-    )
-    assert_equal(whole, killed)
+@pytest.mark.parametrize('end', ['killed', 'told'])
+def test_resumed_run_equals_an_uninterrupted_one(trained, case, end):
+    assert_equal(last(trained / f'{case}-whole'), last(trained / f'{case}-{end}'))
 
 
 def test_mmengines_own_hook_gives_another_result(trained):
@@ -93,19 +91,32 @@ def finished(trained, tmp_path):
 def test_falls_back_to_the_checkpoint_before(trained, finished, size):
     damage(finished / 'epoch_3.pth', size)
     damage(finished / 'epoch_1.pth', 0)
-    shutil.copy(finished / 'epoch_2.pth', finished / 'epoch_40.pth')
     log = resume(finished)
-    assert f"names '{finished}/epoch_3.pth', which is missing or" in log
-    assert f"resuming from '{finished}/epoch_2.pth'" in log
+    assert f"names '{finished}/epoch_3.pth', and the newest whole" in log
+    assert f"'{finished}/epoch_2.pth': resuming from that" in log
     assert_equal(last(finished), last(trained / 'epoch-0-whole'))
 
 
-@pytest.mark.parametrize('named', ['', '/elsewhere/epoch_3.pth'])
-def test_empty_pointer_and_moved_work_dir(finished, named):
-    (finished / 'last_checkpoint').write_text(named)
+@pytest.mark.parametrize(
+    'named',
+    [
+        None,
+        b'',
+        b'\xff\x00',
+        b'epoch_1.pth',
+        b'/elsewhere/epoch_3.pth',
+        b'{folder}/epoch_1.pth',
+    ],
+)
+def test_work_dir_is_searched_whatever_the_pointer_says(finished, named):
+    pointer = finished / 'last_checkpoint'
+    if named is None:
+        pointer.unlink()
+    else:
+        pointer.write_bytes(named.replace(b'{folder}', bytes(finished)))
     log = resume(finished)
-    assert f"names '{named}', which is missing or damaged" in log
-    assert f"resuming from '{finished}/epoch_3.pth'" in log
+    assert f"'{finished}/epoch_3.pth': resuming from that" in log
+    assert pointer.read_text() == f'{finished}/epoch_3.pth'
 
 
 def test_starts_from_scratch_if_none_is_whole(trained, finished):
@@ -115,11 +126,8 @@ def test_starts_from_scratch_if_none_is_whole(trained, finished):
     assert_equal(last(finished), last(trained / 'epoch-0-whole'))
 
 
-def test_leaves_a_whole_checkpoint_alone(finished):
-    pointer = finished / 'last_checkpoint'
-    pointer.write_text(f'{finished}/epoch_2.pth')
-    (finished / 'epoch_3.pth').unlink()
-    assert 'missing or damaged' not in resume(finished)
+def test_says_nothing_of_a_right_pointer(finished):
+    assert 'resuming from that' not in resume(finished)
 
 
 def stub(worker_init_fn=None, **attributes):

@@ -1,7 +1,7 @@
 """A small training for test_hooks.py and test_runner.py, run by itself.
 
 ``python toy.py FOLDER`` trains each case of ``CASES`` without interruption,
-killed in mid-epoch, and resumed. ``torchrun toy.py FOLDER`` trains the model
+killed in mid-epoch and resumed, and told to stop there and resumed. ``torchrun toy.py FOLDER`` trains the model
 without any randomness, by mmvovnet's Runner, which nothing here imports.
 """
 
@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import sys
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -69,12 +70,13 @@ class Toy(BaseModel):
 
 @HOOKS.register_module()
 class Kill(Hook):
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: int, by: str = 'SIGKILL') -> None:
         self.at = at
+        self.by = getattr(signal, by)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         if runner.iter == self.at:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self.by)
 
 
 def config(work_dir, by_epoch=True, workers=0, batch=4, drop=0.5, **hooks):
@@ -108,10 +110,16 @@ def config(work_dir, by_epoch=True, workers=0, batch=4, drop=0.5, **hooks):
 
 
 def forked(cfg: dict) -> int:
-    """Train in a process of its own, and return the signal that ended it."""
+    """Train in a process of its own, and return how that ended."""
     child = os.fork()
     if child == 0:
-        RUNNERS.build(cfg).train()
+        try:
+            RUNNERS.build(cfg).train()
+        except SystemExit as stop:
+            os._exit(stop.code)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
@@ -129,6 +137,10 @@ def main(folder: Path) -> None:
         cfg = config(folder / f'{name}-killed', **case)
         kill = dict(type='Kill', at=2 * ITERS + 1)
         assert forked(cfg | dict(custom_hooks=[kill])) == -signal.SIGKILL
+        assert forked(cfg | dict(resume=True)) == 0
+        cfg = config(folder / f'{name}-told', **case)
+        told = dict(type='Kill', at=2 * ITERS + 1, by='SIGTERM')
+        assert forked(cfg | dict(custom_hooks=[told])) == 128 + signal.SIGTERM
         assert forked(cfg | dict(resume=True)) == 0
     assert forked(config(folder / 'single', batch=4, drop=0.0)) == 0
 

@@ -1,0 +1,152 @@
+"""Trainings that save before they stop when they are told to."""
+
+import signal
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+import torch
+from mmengine.device import get_device
+from mmengine.dist import (
+    all_gather_object,
+    all_reduce,
+    barrier,
+    get_rank,
+    get_world_size,
+    is_main_process,
+)
+from mmengine.fileio import put_text
+from mmengine.hooks import EMAHook, Hook
+from mmengine.runner import Runner
+
+from mmvovnet.registry import HOOKS
+
+from .loops import EpochBasedTrainLoop
+from .newest import INTERRUPTED
+from .randomness import get_state
+from .signals import SIGNALS, end_children
+
+
+@HOOKS.register_module()
+class InterruptHook(Hook):
+    """Ends a training after the iteration in which a signal comes.
+
+    ``interrupted.pth`` is saved in the work_dir, ``--resume`` goes on at the
+    next iteration, and the exit code is 128 and the signal's number, as a
+    shell has it: 143 for SIGTERM, 130 for SIGINT, 138 for SIGUSR1. All
+    processes of a distributed training stop after the same iteration,
+    whichever of them got the signal. The third SIGINT ends at once.
+
+    Every training of :class:`mmvovnet.engine.Runner` has this hook.
+    """
+
+    priority = 'LOWEST'  # after a checkpoint of the epoch, and the logs
+
+    def __init__(self) -> None:
+        self.signal = 0
+        self._count = 0
+        self._former = {}
+
+    def before_train(self, runner: Runner) -> None:
+        """Listen to signals from here on."""
+        with suppress(ValueError):  # not in the main thread
+            for number in SIGNALS:
+                self._former[number] = signal.signal(number, self._note)
+
+    def after_train(self, runner: Runner) -> None:
+        """Listen no more."""
+        self.restore()
+
+    def restore(self) -> None:
+        """Give the signals back to whom they belonged."""
+        while self._former:
+            signal.signal(*self._former.popitem())
+
+    def after_load_checkpoint(
+        self, runner: Runner, checkpoint: dict[str, Any]
+    ) -> None:
+        """Have the loop go on within the epoch."""
+        meta = checkpoint.get('meta') or {}
+        place = meta.get('interrupted')
+        loop = runner.train_loop if runner._resume else None
+        if not place or not isinstance(loop, EpochBasedTrainLoop):
+            return
+        loop.start, states = place['batch'], place['states']
+        if len(states) == get_world_size():
+            loop.state = states[get_rank()]
+        else:
+            loop.start = loop.start * len(states) // get_world_size()
+            runner.logger.warning(
+                f'{len(states)} processes began this epoch and '
+                f'{get_world_size()} go on: they take other images, so the '
+                'result differs from an uninterrupted training.'
+            )
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Any = None,
+    ) -> None:
+        """Save and stop if any process was told to.
+
+        Raises:
+            SystemExit: With 128 and the signal's number.
+        """
+        number = self.signal
+        if get_world_size() > 1:
+            told = torch.tensor(number, device=get_device())
+            all_reduce(told, 'max')
+            number = int(told)
+        if number:
+            place = dict(batch=batch_idx + 1, states=all_gather_object(get_state()))
+            meta = dict(
+                epoch=runner.epoch, iter=runner.iter + 1, interrupted=place
+            )
+            self._stop(runner, number, meta)
+
+    def after_val_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Any = None,
+    ) -> None:
+        """Save and stop if this process was told to, within a training.
+
+        Raises:
+            SystemExit: With 128 and the signal's number.
+        """
+        if self.signal:
+            for hook in runner.hooks:
+                if isinstance(hook, EMAHook):  # it evaluates other weights
+                    hook.after_val_epoch(runner)
+            meta = dict(epoch=runner.epoch, iter=runner.iter)
+            self._stop(runner, self.signal, meta, together=False)
+
+    def _stop(
+        self, runner: Runner, number: int, meta: dict, together: bool = True
+    ) -> None:
+        runner.save_checkpoint(runner.work_dir, INTERRUPTED, meta=meta)
+        path = f'{runner.work_dir}/{INTERRUPTED}'
+        if is_main_process():
+            put_text(path, f'{runner.work_dir}/last_checkpoint')
+        if together:
+            barrier()  # none ends while another one saves
+        runner.logger.warning(
+            f'{signal.Signals(number).name}: stopped after iteration '
+            f"{meta['iter']}, which is saved as '{path}'. --resume goes on "
+            'from there.'
+        )
+        self.restore()
+        end_children()
+        raise SystemExit(128 + number)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.signal = self.signal or number
+        self._count += number == signal.SIGINT
+        if self._count > 2:
+            self.restore()
+            end_children()
+            raise KeyboardInterrupt
