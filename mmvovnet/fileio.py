@@ -1,6 +1,7 @@
 """Files that are written whole or not at all."""
 
 import os
+import shutil
 from pathlib import Path
 
 
@@ -13,6 +14,9 @@ def write(path: str | os.PathLike, content: bytes) -> None:
         path (str | PathLike): Where to, through links; the folder is made if
             need be. A device, such as /dev/stdout, is written to as it is.
         content (bytes): What to write.
+
+    Raises:
+        OSError: The disk is full, or the folder cannot be written to.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -33,5 +37,15 @@ def write(path: str | os.PathLike, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
+    except OSError as error:
+        free = (
+            shutil.disk_usage(path.parent).free if path.parent.exists() else 0
+        )
+        raise OSError(
+            error.errno,
+            f"'{path}' ({len(content)} bytes) cannot be written: "
+            f'{error.strerror or error}. {free} bytes are free there. What '
+            'was there before has stayed.',
+        ) from error
     finally:
         part.unlink(missing_ok=True)

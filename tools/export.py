@@ -34,6 +34,13 @@ def parse_args() -> argparse.Namespace:
         '--backbone', action='store_true', help='export the backbone alone'
     )
     parser.add_argument('--out', help="file; the config's name by default")
+    parser.add_argument(
+        '--may-miss',
+        nargs='+',
+        default=[],
+        metavar='PART',
+        help='parts that the checkpoint need not hold, e.g. bbox_head',
+    )
     args = parser.parse_args()
     for path in filter(None, (args.config, args.checkpoint)):
         if '://' not in path and not Path(path).is_file():
@@ -53,7 +60,7 @@ def main() -> None:
     from mmvovnet.apis import build_model
     from mmvovnet.deploy import describe_model, export
 
-    model = build_model(args.config, args.checkpoint)
+    model = build_model(args.config, args.checkpoint, args.may_miss)
     metadata = describe_model(model)
     if args.backbone:
         model = model.backbone

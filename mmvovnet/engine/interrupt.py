@@ -100,7 +100,9 @@ class InterruptHook(Hook):
             all_reduce(told, 'max')
             number = int(told)
         if number:
-            place = dict(batch=batch_idx + 1, states=all_gather_object(get_state()))
+            place = dict(
+                batch=batch_idx + 1, states=all_gather_object(get_state())
+            )
             meta = dict(
                 epoch=runner.epoch, iter=runner.iter + 1, interrupted=place
             )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import mmengine.runner
 from mmengine.device import get_device
@@ -15,6 +16,7 @@ from mmengine.registry import METRICS
 from mmengine.runner import BaseLoop
 from torch import distributed, nn
 
+from mmvovnet.checkpoint.fit import Fit
 from mmvovnet.registry import MODEL_WRAPPERS, RUNNERS
 
 from . import loops  # noqa: F401, in the place of mmengine's
@@ -24,6 +26,9 @@ from .leftovers import remove_leftovers
 from .lock import WorkDirLock
 from .newest import INTERRUPTED, saved
 from .signals import shield_children
+
+JOIN_TIMEOUT = 120
+"""Seconds that a process waits for the others of its group to start."""
 
 _WRAPPER = 'MMDistributedDataParallel'
 
@@ -72,8 +77,13 @@ class Runner(mmengine.runner.Runner):
 
     def setup_env(self, env_cfg: dict) -> None:
         """Start torch.distributed on a CPU, then what mmengine sets up."""
-        if self.distributed and not is_distributed() and _on_cpu():
-            _init_gloo(self.launcher, env_cfg.get('dist_cfg', {}))
+        if self.distributed and not is_distributed():
+            dist_cfg = dict(env_cfg.get('dist_cfg') or {})
+            if self.launcher == 'pytorch':
+                dist_cfg |= _own_store()
+            if _on_cpu():
+                _init_gloo(self.launcher, dist_cfg)
+            env_cfg = dict(env_cfg, dist_cfg=dist_cfg)
         super().setup_env(env_cfg)
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
@@ -106,6 +116,27 @@ class Runner(mmengine.runner.Runner):
             if self.rank == 0:
                 self._tidy(earlier)
             return super().train()
+
+    def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:
+        """Load a checkpoint, and see that it fits the model.
+
+        A training says how much of the model was loaded, and a test, or a
+        training that is resumed, needs all of it, but for what the config
+        names in ``may_miss``.
+
+        Raises:
+            CheckpointError: It does not fit, or nothing of it does.
+        """
+        fit = Fit(self.model)
+        with fit.recorded():
+            checkpoint = super().load_checkpoint(filename, *args, **kwargs)
+        fit.compare(checkpoint)
+        begins = isinstance(self._train_loop, BaseLoop) and not self._resume
+        if begins and fit.loaded:
+            self.logger.info(f"'{filename}' holds {fit}")
+        else:
+            fit.require(filename, self.cfg.get('may_miss', ()))
+        return checkpoint
 
     def _checkpoints(self) -> list[Path]:
         """Those of an earlier training in the work_dir."""
@@ -195,10 +226,39 @@ def _init_gloo(launcher: str, dist_cfg: dict) -> None:
         env['MASTER_ADDR'] = hosts.split()[0]
     port = dist_cfg.get('port') or env.get('MASTER_PORT', 29500)
     env['MASTER_PORT'] = str(port)
-    options = {}
+    names = ('store', 'rank', 'world_size')
+    options = {name: dist_cfg[name] for name in names if name in dist_cfg}
     if 'timeout' in dist_cfg:
         options['timeout'] = timedelta(seconds=dist_cfg['timeout'])
     distributed.init_process_group('gloo', **options)
+
+
+def _own_store() -> dict[str, Any]:
+    """What keeps a restarted group apart from the one before it.
+
+    torchrun serves one store for all attempts. Its processes meet there by
+    the same keys each time, so that those of a restarted group find the
+    addresses of dead ones ("Gloo connectFullMesh failed ... Connection
+    refused"). Here each attempt has keys of its own.
+
+    Returns:
+        dict: Arguments of :func:`torch.distributed.init_process_group`;
+        empty if torchrun serves no store.
+    """
+    env = os.environ
+    if env.get('TORCHELASTIC_USE_AGENT_STORE') != 'True':
+        return {}
+    size = int(env['WORLD_SIZE'])
+    server = distributed.TCPStore(
+        env['MASTER_ADDR'],
+        int(env['MASTER_PORT']),
+        size,
+        is_master=False,
+        timeout=timedelta(seconds=JOIN_TIMEOUT),
+    )
+    attempt = f'mmvovnet attempt {env["TORCHELASTIC_RESTART_COUNT"]}'
+    store = distributed.PrefixStore(attempt, server)
+    return dict(store=store, rank=int(env['RANK']), world_size=size)
 
 
 def dump_predictions(runner: mmengine.runner.Runner, path: str) -> None:

@@ -6,6 +6,7 @@ mmengine's own loaders refuse its checkpoints since PyTorch 2.6, and unpickle
 without restriction whatever a URL delivers.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -21,7 +22,8 @@ from mmengine.runner import (
 )
 
 from mmvovnet.checkpoint.adapt import to_openmmlab
-from mmvovnet.checkpoint.loading import MapLocation, load
+from mmvovnet.checkpoint.convert import unwrap
+from mmvovnet.checkpoint.loading import CheckpointError, MapLocation, load
 from mmvovnet.checkpoint.pretrained import locate
 
 _ZOOS = {
@@ -37,7 +39,7 @@ _ZOOS = {
 @CheckpointLoader.register_scheme('', force=True)
 def load_from_local(filename: str, map_location: MapLocation = None) -> dict:
     """Load a local file of any dialect, for mmengine: see :func:`load`."""
-    return to_openmmlab(load(filename, map_location))
+    return _weights(filename, map_location)
 
 
 @CheckpointLoader.register_scheme(('http://', 'https://'), force=True)
@@ -56,7 +58,7 @@ def load_from_http(filename: str, map_location: MapLocation = None) -> dict:
         torch.hub.download_url_to_file(filename, str(path))
     if is_main_process():
         barrier()
-    return to_openmmlab(load(path, map_location))
+    return _weights(path, map_location)
 
 
 @CheckpointLoader.register_scheme([f'{z}://' for z in _ZOOS], force=True)
@@ -102,4 +104,12 @@ def load_from_name(filename: str, map_location: MapLocation = None) -> dict:
             f'{row.pixels}',
             logger='current',
         )
-    return to_openmmlab(load(path, map_location))
+    return _weights(path, map_location)
+
+
+def _weights(path: str | Path, map_location: MapLocation) -> dict:
+    checkpoint = load(path, map_location)
+    state = unwrap(checkpoint) if isinstance(checkpoint, Mapping) else {}
+    if not state:
+        raise CheckpointError(f"'{path}' holds no weights")
+    return to_openmmlab(checkpoint)

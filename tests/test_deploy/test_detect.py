@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mmvovnet.deploy import Exported
-from mmvovnet.deploy.detect import Detector, draw
+from mmvovnet.deploy.detect import Detector, draw, outputs
 
 INFO = dict(
     kind='detections',
@@ -75,3 +75,26 @@ def test_draw():
     assert not changed[75, 60:100].any()
     empty = draw(image, boxes[:0], args[0][:0], args[1][:0], ['seven'])
     assert (empty == 255).all()
+
+
+@pytest.mark.parametrize(
+    'images, expected',
+    [
+        (['a/1.png', 'a/2.png'], ['out/1.png', 'out/2.png']),
+        (['a/1.png', 'b/1.png'], ['out/a/1.png', 'out/b/1.png']),
+    ],
+)
+def test_a_picture_for_each_image(images, expected):
+    assert [path.as_posix() for path in outputs(images, 'out')] == expected
+
+
+@pytest.mark.parametrize(
+    'images, said',
+    [
+        (['a/1.png'], 'one of the images and would be overwritten'),
+        (['b/1.png', 'b/../b/1.png'], 'is given twice'),
+    ],
+)
+def test_no_image_is_overwritten(images, said):
+    with pytest.raises(ValueError, match=said):
+        outputs(images, 'a')

@@ -51,7 +51,9 @@ def test_take_the_places_of_mmengines_hooks():
 @pytest.mark.parametrize('case', [c for c in toy.CASES if 'stock' not in c])
 @pytest.mark.parametrize('end', ['killed', 'told'])
 def test_resumed_run_equals_an_uninterrupted_one(trained, case, end):
-    assert_equal(last(trained / f'{case}-whole'), last(trained / f'{case}-{end}'))
+    assert_equal(
+        last(trained / f'{case}-whole'), last(trained / f'{case}-{end}')
+    )
 
 
 def test_mmengines_own_hook_gives_another_result(trained):

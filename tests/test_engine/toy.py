@@ -1,8 +1,9 @@
 """A small training for test_hooks.py and test_runner.py, run by itself.
 
 ``python toy.py FOLDER`` trains each case of ``CASES`` without interruption,
-killed in mid-epoch and resumed, and told to stop there and resumed. ``torchrun toy.py FOLDER`` trains the model
-without any randomness, by mmvovnet's Runner, which nothing here imports.
+killed in mid-epoch and resumed, and told to stop there and resumed.
+``torchrun toy.py FOLDER`` trains the model without any randomness, by
+mmvovnet's Runner, which nothing here imports.
 """
 
 import os
@@ -63,9 +64,10 @@ class Toy(BaseModel):
             nn.Conv2d(8, 1, 3),
         )
 
-    def forward(self, inputs: torch.Tensor, mode: str) -> dict:
+    def forward(self, inputs: torch.Tensor, mode: str) -> dict | list:
         target = inputs.mean((1, 2, 3))
-        return dict(loss=(self.layers(inputs).mean((1, 2, 3)) - target).pow(2))
+        error = (self.layers(inputs).mean((1, 2, 3)) - target).pow(2)
+        return dict(loss=error) if mode == 'loss' else [error]
 
 
 @HOOKS.register_module()

@@ -1,0 +1,125 @@
+"""How much of a model a checkpoint fills."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.runner import CheckpointLoader
+from torch import nn
+
+from .convert import summary, unwrap
+from .loading import CheckpointError
+
+
+class Fit:
+    """The weights of a model that a checkpoint holds, and those it lacks.
+
+    Args:
+        model (nn.Module): The model.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+            model = model.module
+        self.model = model
+        self.shapes = {
+            name: tuple(value.shape)
+            for name, value in model.state_dict().items()
+            if not name.endswith('num_batches_tracked')
+        }
+        self._unfilled = set(self.shapes)
+        self.wrong: dict[str, tuple[int, ...]] = {}
+
+    @property
+    def missing(self) -> list[str]:
+        """Weights of the model that the checkpoint has not."""
+        return [
+            name
+            for name in self.shapes
+            if name in self._unfilled and name not in self.wrong
+        ]
+
+    @property
+    def loaded(self) -> int:
+        """How many weights were loaded."""
+        return len(self.shapes) - len(self.missing) - len(self.wrong)
+
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Whatever loads weights meanwhile tells what it lacks."""
+
+        def note(_: nn.Module, keys: Any) -> None:
+            self._unfilled = set(keys.missing_keys)
+
+        handle = self.model.register_load_state_dict_post_hook(note)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def compare(self, checkpoint: Mapping[str, Any]) -> None:
+        """Look for weights of another shape, which mmengine passes over."""
+        for name, value in unwrap(checkpoint).items():
+            shape = tuple(getattr(value, 'shape', ()))
+            if shape != self.shapes.get(name, shape):
+                self.wrong[name] = shape
+
+    def __str__(self) -> str:
+        said = f'{self.loaded} of {len(self.shapes)} weights'
+        if self.missing:
+            said += f'; missing are {summary(self.missing)}'
+        if self.wrong:
+            shapes = [
+                f'{name} {shape} (here {self.shapes[name]})'
+                for name, shape in self.wrong.items()
+            ]
+            said += f'; of another shape are {summary(shapes)}'
+        return said
+
+    def require(self, source: str, may_miss: Sequence[str] = ()) -> None:
+        """Refuse a checkpoint that does not fill the model.
+
+        Args:
+            source (str): The file.
+            may_miss (Sequence[str]): Beginnings of the names that need not
+                be filled.
+
+        Raises:
+            CheckpointError: If others are missing or have another shape.
+        """
+        lacking = [
+            name
+            for name in (*self.missing, *self.wrong)
+            if not name.startswith(tuple(may_miss))
+        ]
+        if lacking:
+            raise CheckpointError(
+                f"'{source}' does not fit the model: it holds {self}. Is it "
+                'of another config? Parts that may stay random are named by '
+                "may_miss, e.g. may_miss=['bbox_head']"
+            )
+
+
+def load_weights(
+    model: nn.Module, source: str | Path, may_miss: Sequence[str] = ()
+) -> None:
+    """Load all weights of a model.
+
+    Args:
+        model (nn.Module): The model.
+        source (str | Path): A file or URL.
+        may_miss (Sequence[str]): As of :meth:`Fit.require`.
+
+    Raises:
+        CheckpointError: If the file does not hold all of them.
+    """
+    checkpoint = CheckpointLoader.load_checkpoint(str(source), 'cpu')
+    state = unwrap(checkpoint)
+    fit = Fit(model)
+    fit.compare(state)
+    fitting = {k: v for k, v in state.items() if k not in fit.wrong}
+    with fit.recorded():
+        model.load_state_dict(fitting, strict=False)
+    fit.require(str(source), may_miss)

@@ -1,0 +1,70 @@
+import os
+import signal
+
+import pytest
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS, RUNNERS
+
+from mmvovnet.checkpoint import load
+from mmvovnet.engine.signals import SIGNALS
+
+from . import toy
+
+
+@HOOKS.register_module()
+class TellInValidation(Hook):
+    def before_val_iter(self, runner, batch_idx, data_batch=None) -> None:
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+
+@pytest.fixture
+def build(tmp_path):
+    def build(**changes):
+        name = dict(experiment_name=tmp_path.name)
+        return RUNNERS.build(toy.config(tmp_path) | name | changes)
+
+    return build
+
+
+@pytest.mark.parametrize('number', SIGNALS)
+def test_saves_and_exits_with_the_signals_number(tmp_path, build, number):
+    before = signal.getsignal(number)
+    kill = dict(type='Kill', at=1, by=number.name)
+    with pytest.raises(SystemExit) as stop:
+        build(custom_hooks=[kill]).train()
+    assert stop.value.code == 128 + number
+    assert signal.getsignal(number) is before
+    meta = load(tmp_path / 'interrupted.pth')['meta']
+    assert (meta['epoch'], meta['iter']) == (0, 2)
+    assert meta['interrupted']['batch'] == 2
+
+
+def test_next_checkpoint_takes_its_place(tmp_path, build):
+    with pytest.raises(SystemExit):
+        build(custom_hooks=[dict(type='Kill', at=1, by='SIGTERM')]).train()
+    build(resume=True).train()
+    names = sorted(path.name for path in tmp_path.glob('*.pth'))
+    assert names == [f'epoch_{n}.pth' for n in (1, 2, 3)]
+
+
+def test_third_interrupt_ends_at_once(build):
+    kills = [dict(type='Kill', at=1, by='SIGINT')] * 3
+    with pytest.raises(KeyboardInterrupt):
+        build(custom_hooks=kills).train()
+
+
+def test_in_validation(tmp_path, build):
+    loader = toy.config(tmp_path)['train_dataloader']
+    loader = loader | dict(sampler=dict(type='DefaultSampler', shuffle=False))
+    runner = build(
+        val_dataloader=loader,
+        val_cfg=dict(),
+        val_evaluator=[],
+        custom_hooks=[dict(type='TellInValidation')],
+    )
+    with pytest.raises(SystemExit) as stop:
+        runner.train()
+    assert stop.value.code == 128 + signal.SIGUSR1
+    meta = load(tmp_path / 'interrupted.pth')['meta']
+    assert (meta['epoch'], meta['iter']) == (1, toy.ITERS)
+    assert 'interrupted' not in meta

@@ -1,0 +1,64 @@
+import os
+import signal
+import time
+
+import pytest
+
+from mmvovnet.engine.lock import WorkDirLock
+
+
+def forked(function):
+    child = os.fork()
+    if child == 0:
+        try:
+            function()
+        finally:
+            os._exit(0)
+    return child
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """The pid of another process that holds the lock of ``tmp_path``."""
+
+    def hold():
+        with WorkDirLock(tmp_path):
+            (tmp_path / 'held').touch()
+            time.sleep(60)
+
+    pid = forked(hold)
+    while not (tmp_path / 'held').exists():
+        time.sleep(0.01)
+    yield pid
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+def test_second_is_refused_with_pid_and_host(tmp_path, holder):
+    host = os.uname().nodename
+    with (
+        pytest.raises(RuntimeError, match=f'pid {holder} on {host}'),
+        WorkDirLock(tmp_path, patience=0),
+    ):
+        pass
+
+
+def test_a_dead_process_holds_nothing(tmp_path):
+    def die():
+        with WorkDirLock(tmp_path):
+            forked(lambda: time.sleep(3))  # such as a data loader's worker
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    os.waitpid(forked(die), 0)
+    for _ in range(2):
+        with WorkDirLock(tmp_path, patience=0):
+            assert (tmp_path / '.training').read_text().startswith('pid ')
+
+
+def test_folder_that_cannot_be_written_to(tmp_path):
+    (tmp_path / '.training').mkdir()
+    with (
+        pytest.raises(OSError, match=f"'{tmp_path}' cannot be written to"),
+        WorkDirLock(tmp_path),
+    ):
+        pass
