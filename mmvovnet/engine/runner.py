@@ -1,12 +1,8 @@
 """The runner of this package's configs."""
 
-import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import mmengine.runner
 from mmengine.device import get_device
@@ -14,7 +10,7 @@ from mmengine.dist import is_distributed
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from mmengine.registry import METRICS
 from mmengine.runner import BaseLoop
-from torch import distributed, nn
+from torch import nn
 
 from mmvovnet.checkpoint.fit import Fit
 from mmvovnet.registry import MODEL_WRAPPERS, RUNNERS
@@ -25,27 +21,10 @@ from .interrupt import InterruptHook
 from .leftovers import remove_leftovers
 from .lock import WorkDirLock
 from .newest import INTERRUPTED, saved
+from .processes import init_gloo, meeting
 from .signals import shield_children
 
-JOIN_TIMEOUT = 120
-"""Seconds that a process waits for the others of its group to start."""
-
 _WRAPPER = 'MMDistributedDataParallel'
-
-# What torch.distributed reads, and where the launchers put it.
-_LAUNCHERS = {
-    'pytorch': {},
-    'slurm': {
-        'RANK': 'SLURM_PROCID',
-        'LOCAL_RANK': 'SLURM_LOCALID',
-        'WORLD_SIZE': 'SLURM_NTASKS',
-    },
-    'mpi': {
-        'RANK': 'OMPI_COMM_WORLD_RANK',
-        'LOCAL_RANK': 'OMPI_COMM_WORLD_LOCAL_RANK',
-        'WORLD_SIZE': 'OMPI_COMM_WORLD_SIZE',
-    },
-}
 
 
 @MODEL_WRAPPERS.register_module()
@@ -78,12 +57,12 @@ class Runner(mmengine.runner.Runner):
     def setup_env(self, env_cfg: dict) -> None:
         """Start torch.distributed on a CPU, then what mmengine sets up."""
         if self.distributed and not is_distributed():
-            dist_cfg = dict(env_cfg.get('dist_cfg') or {})
-            if self.launcher == 'pytorch':
-                dist_cfg |= _own_store()
+            dist_cfg = env_cfg.get('dist_cfg') or {}
             if _on_cpu():
-                _init_gloo(self.launcher, dist_cfg)
-            env_cfg = dict(env_cfg, dist_cfg=dist_cfg)
+                init_gloo(self.launcher, dist_cfg)
+            elif self.launcher == 'pytorch':
+                dist_cfg = dict(dist_cfg, **meeting())
+                env_cfg = dict(env_cfg, dist_cfg=dist_cfg)
         super().setup_env(env_cfg)
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
@@ -208,57 +187,6 @@ class Runner(mmengine.runner.Runner):
 
 def _on_cpu() -> bool:
     return get_device() == 'cpu'
-
-
-def _init_gloo(launcher: str, dist_cfg: dict) -> None:
-    """Start torch.distributed from what the launcher put in the environment.
-
-    Args:
-        launcher (str): pytorch, slurm or mpi.
-        dist_cfg (dict): mmengine's; its ``timeout``, in seconds, is kept.
-    """
-    env = os.environ
-    for name, source in _LAUNCHERS[launcher].items():
-        env[name] = env[source]
-    if launcher == 'slurm' and 'MASTER_ADDR' not in env:
-        command = ['scontrol', 'show', 'hostnames', env['SLURM_NODELIST']]
-        hosts = subprocess.check_output(command, text=True)
-        env['MASTER_ADDR'] = hosts.split()[0]
-    port = dist_cfg.get('port') or env.get('MASTER_PORT', 29500)
-    env['MASTER_PORT'] = str(port)
-    names = ('store', 'rank', 'world_size')
-    options = {name: dist_cfg[name] for name in names if name in dist_cfg}
-    if 'timeout' in dist_cfg:
-        options['timeout'] = timedelta(seconds=dist_cfg['timeout'])
-    distributed.init_process_group('gloo', **options)
-
-
-def _own_store() -> dict[str, Any]:
-    """What keeps a restarted group apart from the one before it.
-
-    torchrun serves one store for all attempts. Its processes meet there by
-    the same keys each time, so that those of a restarted group find the
-    addresses of dead ones ("Gloo connectFullMesh failed ... Connection
-    refused"). Here each attempt has keys of its own.
-
-    Returns:
-        dict: Arguments of :func:`torch.distributed.init_process_group`;
-        empty if torchrun serves no store.
-    """
-    env = os.environ
-    if env.get('TORCHELASTIC_USE_AGENT_STORE') != 'True':
-        return {}
-    size = int(env['WORLD_SIZE'])
-    server = distributed.TCPStore(
-        env['MASTER_ADDR'],
-        int(env['MASTER_PORT']),
-        size,
-        is_master=False,
-        timeout=timedelta(seconds=JOIN_TIMEOUT),
-    )
-    attempt = f'mmvovnet attempt {env["TORCHELASTIC_RESTART_COUNT"]}'
-    store = distributed.PrefixStore(attempt, server)
-    return dict(store=store, rank=int(env['RANK']), world_size=size)
 
 
 def dump_predictions(runner: mmengine.runner.Runner, path: str) -> None:

@@ -14,8 +14,8 @@ from mmengine.registry import MODEL_WRAPPERS, MODELS, RUNNERS
 from torch import distributed, nn
 
 from mmvovnet.checkpoint import load
-from mmvovnet.engine import CPUDistributedDataParallel
-from mmvovnet.engine.runner import _init_gloo
+from mmvovnet.engine import CPUDistributedDataParallel, processes
+from mmvovnet.engine.processes import init_gloo
 
 from . import toy
 
@@ -102,7 +102,8 @@ def test_every_launcher(build, launcher):
     with patch.object(distributed, 'init_process_group', wraps=init) as init:
         dist_cfg = dict(backend='nccl', timeout=90)
         runner = build(launcher, env_cfg=dict(dist_cfg=dist_cfg))
-    init.assert_called_once_with('gloo', timeout=timedelta(seconds=90))
+    assert init.call_args.args == ('gloo',)
+    assert init.call_args.kwargs['timeout'] == timedelta(seconds=90)
     assert (runner.rank, runner.world_size) == (0, 1)
     assert type(runner.model) is CPUDistributedDataParallel
 
@@ -116,10 +117,21 @@ def test_slurm_without_an_address(tmp_path):
     with (
         patch.dict(os.environ, env),
         patch.object(distributed, 'init_process_group'),
+        patch('mmvovnet.engine.processes.meeting', return_value={}),
     ):
-        _init_gloo('slurm', dict(port=1234))
+        init_gloo('slurm', dict(port=1234))
         assert os.environ['MASTER_ADDR'] == 'node-1'
         assert os.environ['MASTER_PORT'] == '1234'
+
+
+def test_waits_for_the_others_for_a_while(monkeypatch):
+    address = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT='0', WORLD_SIZE='2')
+    monkeypatch.setattr(processes, 'JOIN_TIMEOUT', 1)
+    with (
+        patch.dict(os.environ, LAUNCHERS['pytorch'] | address),
+        pytest.raises(RuntimeError, match='process 0 of 2 waited 1 s'),
+    ):
+        processes.meeting()
 
 
 @on_cpu
@@ -164,5 +176,8 @@ def test_accelerators_are_left_to_mmengine(build):
         wrap_model as wrap_model,
     ):
         build(env_cfg=dict(dist_cfg=dict(backend='nccl')))
-    init_dist.assert_called_once_with('pytorch', backend='nccl')
+    assert init_dist.call_args.args == ('pytorch',)
+    given = init_dist.call_args.kwargs
+    assert given.pop('store').get('rank 0') == b'started'
+    assert given == dict(backend='nccl', rank=0, world_size=1)
     assert wrap_model.call_args.args[0] is None

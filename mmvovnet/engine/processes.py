@@ -1,0 +1,85 @@
+"""How the processes of a distributed training meet."""
+
+import os
+import subprocess
+from datetime import timedelta
+from typing import Any
+
+from torch import distributed
+
+JOIN_TIMEOUT = 120
+"""Seconds that a process waits for the others of its group to start."""
+
+# What torch.distributed reads, and where the launchers put it.
+_LAUNCHERS = {
+    'pytorch': {},
+    'slurm': {
+        'RANK': 'SLURM_PROCID',
+        'LOCAL_RANK': 'SLURM_LOCALID',
+        'WORLD_SIZE': 'SLURM_NTASKS',
+    },
+    'mpi': {
+        'RANK': 'OMPI_COMM_WORLD_RANK',
+        'LOCAL_RANK': 'OMPI_COMM_WORLD_LOCAL_RANK',
+        'WORLD_SIZE': 'OMPI_COMM_WORLD_SIZE',
+    },
+}
+
+
+def init_gloo(launcher: str, dist_cfg: dict) -> None:
+    """Start torch.distributed from what the launcher put in the environment.
+
+    Args:
+        launcher (str): pytorch, slurm or mpi.
+        dist_cfg (dict): mmengine's; its ``timeout``, in seconds, is kept.
+    """
+    env = os.environ
+    for name, source in _LAUNCHERS[launcher].items():
+        env[name] = env[source]
+    if launcher == 'slurm' and 'MASTER_ADDR' not in env:
+        command = ['scontrol', 'show', 'hostnames', env['SLURM_NODELIST']]
+        hosts = subprocess.check_output(command, text=True)
+        env['MASTER_ADDR'] = hosts.split()[0]
+    port = dist_cfg.get('port') or env.get('MASTER_PORT', 29500)
+    env['MASTER_PORT'] = str(port)
+    options = {'timeout': timedelta(seconds=dist_cfg.get('timeout', 1800))}
+    distributed.init_process_group('gloo', **options, **meeting())
+
+
+def meeting() -> dict[str, Any]:
+    """Where the processes of a group find each other, and for how long.
+
+    torchrun serves one store for all attempts, and its processes meet there
+    by the same keys each time, so that those of a restarted group find the
+    addresses of dead ones ("Gloo connectFullMesh failed ... Connection
+    refused"). Here each attempt has keys of its own.
+
+    Returns:
+        dict: Arguments of :func:`torch.distributed.init_process_group`, by
+        the environment variables of torchrun.
+
+    Raises:
+        RuntimeError: If not all processes start within JOIN_TIMEOUT.
+    """
+    env = os.environ
+    rank, size = int(env['RANK']), int(env['WORLD_SIZE'])
+    served = env.get('TORCHELASTIC_USE_AGENT_STORE') == 'True'
+    try:
+        server = distributed.TCPStore(
+            env['MASTER_ADDR'],
+            int(env['MASTER_PORT']),
+            size,
+            is_master=rank == 0 and not served,
+            timeout=timedelta(seconds=JOIN_TIMEOUT),
+        )
+        attempt = env.get('TORCHELASTIC_RESTART_COUNT', '0')
+        store = distributed.PrefixStore(f'mmvovnet attempt {attempt}', server)
+        store.set(f'rank {rank}', 'started')
+        store.wait([f'rank {other}' for other in range(size)])
+    except distributed.DistError as error:
+        raise RuntimeError(
+            f'process {rank} of {size} waited {JOIN_TIMEOUT} s for the others '
+            f'at {env["MASTER_ADDR"]}:{env["MASTER_PORT"]}: one of them has '
+            'not started, or has ended; its own log says why'
+        ) from error
+    return dict(store=store, rank=rank, world_size=size)
