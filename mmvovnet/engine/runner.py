@@ -81,6 +81,8 @@ class Runner(mmengine.runner.Runner):
             RuntimeError: Another training has the work_dir.
             FileExistsError: It holds checkpoints of an earlier training,
                 neither ``resume`` nor ``overwrite=True`` is set.
+            ValueError: :func:`mmvovnet.datasets.check.check` finds errors,
+                and ``check_data=False`` is not set.
         """
         earlier = [] if self._resume else self._checkpoints()
         if earlier and not self.cfg.get('overwrite'):
@@ -94,7 +96,22 @@ class Runner(mmengine.runner.Runner):
         with lock, self._restored_signals():
             if self.rank == 0:
                 self._tidy(earlier)
+                if self.cfg.get('check_data', True):
+                    self._check_data()
             return super().train()
+
+    def _check_data(self) -> None:
+        from mmvovnet.datasets.check import check
+
+        report = check(self.cfg, headers=False)
+        if report.errors:
+            raise ValueError(
+                f'this training would be wrong:\n{report}\n'
+                'tools/check_data.py says more; check_data=False in the '
+                'config trains nevertheless'
+            )
+        for found in report.findings:
+            self.logger.info(f'{found.level}: {found.where}: {found.what}')
 
     def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:
         """Load a checkpoint, and see that it fits the model.

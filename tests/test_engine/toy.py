@@ -3,7 +3,8 @@
 ``python toy.py FOLDER`` trains each case of ``CASES`` without interruption,
 killed in mid-epoch and resumed, and told to stop there and resumed.
 ``torchrun toy.py FOLDER`` trains the model without any randomness, by
-mmvovnet's Runner, which nothing here imports.
+mmvovnet's Runner, which nothing here imports; with RANK and PLACE a process
+is killed on the way.
 """
 
 import os
@@ -81,6 +82,36 @@ class Kill(Hook):
             os.kill(os.getpid(), self.by)
 
 
+@HOOKS.register_module()
+class KillOnce(Hook):
+    """Kills one process, at one place, in the first life of its group."""
+
+    priority = 'VERY_LOW'
+
+    def __init__(self, rank: int, place: str) -> None:
+        self.rank = rank
+        self.place = place
+
+    def kill(self, runner, place: str, when: bool = True) -> None:
+        first = os.environ['TORCHELASTIC_RESTART_COUNT'] == '0'
+        if first and when and (runner.rank, place) == (self.rank, self.place):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        self.kill(runner, 'train', runner.iter == ITERS + 2)
+
+    def before_val_iter(self, runner, batch_idx, data_batch=None) -> None:
+        self.kill(runner, 'val', runner.epoch == 2)
+
+    def before_save_checkpoint(self, runner, checkpoint) -> None:
+        if runner.epoch == 1 and self.place == 'save':
+            os.fsync = lambda _: self.kill(runner, 'save')
+
+    def after_train_epoch(self, runner) -> None:
+        # Others than rank 0 save nothing: they die while it does.
+        self.kill(runner, 'save', runner.epoch == 1 and runner.rank > 0)
+
+
 def config(work_dir, by_epoch=True, workers=0, batch=4, drop=0.5, **hooks):
     loop = dict(by_epoch=True, max_epochs=EPOCHS)
     if not by_epoch:
@@ -126,11 +157,23 @@ def forked(cfg: dict) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, rank: int = 0, place: str | None = None) -> None:
     torch.set_num_threads(1)
     if 'RANK' in os.environ:
         cfg = config(folder / 'distributed', batch=2, drop=0.0)
-        runner = RUNNERS.build(cfg | dict(launcher='pytorch'))
+        cfg |= dict(launcher='pytorch')
+        if place is not None:
+            val_loader = cfg['train_dataloader'] | dict(
+                sampler=dict(type='DefaultSampler', shuffle=False)
+            )
+            cfg |= dict(
+                custom_hooks=[dict(type='KillOnce', rank=rank, place=place)],
+                resume=True,
+                val_dataloader=val_loader,
+                val_cfg=dict(),
+                val_evaluator=[],
+            )
+        runner = RUNNERS.build(cfg)
         torch.save(runner.train().state_dict(), folder / f'{runner.rank}.pth')
         return
     RUNNERS.build(config(folder / 'warm-up'))  # imports, once for all
@@ -148,4 +191,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == '__main__':
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:3]), *sys.argv[3:])

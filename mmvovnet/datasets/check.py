@@ -1,0 +1,262 @@
+"""One check of data and config, before a training and as a command."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.registry import DATASETS, DefaultScope
+
+from .check_boxes import check_boxes
+from .check_images import check_images
+from .check_model import check_classes, check_settings, check_shapes
+from .check_records import Records, read_coco, read_voc
+from .check_report import ERROR, NOTE, WARNING, Report, table
+
+
+def check(
+    cfg: Config,
+    splits: Sequence[str] = ('train', 'val'),
+    headers: bool = True,
+    processes: int | None = None,
+) -> Report:
+    """Check the data of a config, and the config against the data.
+
+    Args:
+        cfg (Config): Of MMDetection's or MMPretrain's kind.
+        splits (Sequence[str]): Of train, val, test. Defaults to the first
+            two.
+        headers (bool): Whether to open the images, or only to see that they
+            are there. Defaults to True.
+        processes (int, optional): That open images. Defaults to the number
+            of cores.
+
+    Returns:
+        Report: Its ``errors`` are what would make the training wrong.
+    """
+    report = Report()
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+        check_settings(cfg, report)
+        strides = check_shapes(cfg, report, _side(cfg))
+        files: dict[str, set[str]] = {}
+        for split in splits:
+            loader = cfg.get(f'{split}_dataloader') or {}
+            for dataset in _leaves(loader.get('dataset')):
+                found = _read(dataset, split, report)
+                if found is None:
+                    continue
+                records, classes = found
+                files.setdefault(split, set()).update(records.files)
+                if split == 'train':
+                    check_classes(cfg, classes, report)
+                check_images(
+                    records.files,
+                    records.sizes,
+                    records.source,
+                    report,
+                    headers,
+                    processes,
+                )
+                if split == 'train' and len(records.boxes):
+                    _tell_sizes(cfg, records, strides, report)
+        _check_evaluator(cfg, report)
+    shared = files.get('train', set()) & files.get('val', set())
+    report.add(
+        WARNING,
+        'val_dataloader',
+        'validates on images of the training',
+        sorted(shared),
+        count=len(shared),
+    )
+    return report
+
+
+def _leaves(dataset: Any) -> Iterator[Mapping[str, Any]]:
+    """The data sets in wrappers such as RepeatDataset, ConcatDataset."""
+    if isinstance(dataset, Mapping):
+        inner = dataset.get('datasets') or dataset.get('dataset')
+        if inner is None:
+            yield dataset
+        else:
+            for part in inner if isinstance(inner, Sequence) else [inner]:
+                yield from _leaves(part)
+
+
+def _read(
+    cfg: Mapping[str, Any], split: str, report: Report
+) -> tuple[Records, Sequence[str]] | None:
+    """Read the annotations of a data set, in its own form."""
+    kind = cfg.get('type')
+    with DATASETS.switch_scope_and_registry(None) as registry:
+        cls = registry.get(kind) if isinstance(kind, str) else kind
+    if not (isinstance(cls, type) and issubclass(cls, BaseDataset)):
+        return None
+    try:
+        lazy = DATASETS.build(dict(cfg, lazy_init=True, pipeline=[]))
+    except TypeError:  # it has other options
+        return None
+    except Exception as error:  # whatever the data set raises
+        report.add(ERROR, f'{split}_dataloader.dataset', f'{kind}: {error}')
+        return None
+    bases = {base.__name__ for base in cls.__mro__}
+    classes = lazy.metainfo.get('classes') or ()
+    if 'CocoDataset' in bases:
+        folder = (lazy.data_prefix or {}).get('img') or ''
+        records = read_coco(lazy.ann_file, folder, report)
+    elif 'XMLDataset' in bases:
+        records = read_voc(lazy, report)
+    else:
+        return _read_labels(lazy, split, report)
+    if records is None:
+        return None
+    check_boxes(records, classes, report, by_name='XMLDataset' in bases)
+    return records, classes
+
+
+def _read_labels(
+    dataset: Any, split: str, report: Report
+) -> tuple[Records, Sequence[str]] | None:
+    """Load a data set of classification, by its own code."""
+    where = f'{split}_dataloader.dataset'
+    try:
+        dataset.full_init()
+        infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+    except Exception as error:  # whatever the data set raises
+        report.add(ERROR, where, f'{type(dataset).__name__}: {error}')
+        return None
+    classes = dataset.metainfo.get('classes') or ()
+    labels = [info['gt_label'] for info in infos if 'gt_label' in info]
+    if not labels:
+        return None
+    counts = np.bincount([n for n in labels if isinstance(n, int) and n >= 0])
+    if not classes:
+        classes = [str(i) for i in range(len(counts))]
+    outside = [
+        f'{info.get("img_path", i)}: {info["gt_label"]}'
+        for i, info in enumerate(infos)
+        if 'gt_label' in info
+        and not np.isin(info['gt_label'], range(len(classes))).all()
+    ]
+    report.add(
+        ERROR,
+        where,
+        f'a label is outside 0 to {len(classes) - 1}, the classes',
+        outside,
+        count=len(outside),
+    )
+    counts = np.pad(counts, (0, max(0, len(classes) - len(counts))))
+    never = [n for n, c in zip(classes, counts, strict=False) if not c]
+    report.add(WARNING, where, 'a class has no image', never, len(never))
+    rows = list(zip(classes, counts, strict=False))
+    rows = rows if len(rows) <= 40 else [*rows[:40], ('...', '')]
+    report.tables.append(
+        table(f'{where}: {len(infos)} images', ('class', 'images'), rows)
+    )
+    files = [str(i['img_path']) for i in infos if i.get('img_path')]
+    empty = np.zeros(0, int)
+    return (
+        Records(
+            where,
+            files,
+            np.full((len(files), 2), np.nan),
+            empty,
+            empty,
+            list(classes),
+            np.zeros((0, 4)),
+            empty.astype(bool),
+        ),
+        classes,
+    )
+
+
+def _tell_sizes(
+    cfg: Config, records: Records, strides: list[float], report: Report
+) -> None:
+    """Tell the sizes of boxes in pixels of the scaled image."""
+    scale = _scale(cfg, records)
+    w, h = (records.boxes[:, 2:] * scale[records.image, None]).T
+    side = np.sqrt(np.clip(w * h, 0, None))
+    side = side[np.isfinite(side) & (side > 0)]
+    if not len(side):
+        return
+    marks = np.percentile(side, [1, 25, 50, 75, 99]).round(1)
+    text = 'side of a box (square root of its area), in pixels as scaled'
+    report.tables.append(
+        table(text, ('1 %', '25 %', '50 %', '75 %', '99 %'), [marks.tolist()])
+    )
+    ranges = (cfg.model.get('bbox_head') or {}).get('regress_ranges')
+    if ranges:  # FCOS: by the longest distance from a box's centre to a side
+        reach = np.maximum(w, h) / 2
+        rows = [
+            (
+                f'{low} to {high:g}',
+                int(((reach > low) & (reach <= high)).sum()),
+            )
+            for low, high in ranges
+        ]
+        text = 'boxes for each level of FCOS (regress_ranges)'
+        report.tables.append(table(text, ('half of a side', 'boxes'), rows))
+    if not strides:
+        return
+    below = float((side < strides[0]).mean())
+    report.add(
+        WARNING if below > 0.1 else NOTE,
+        records.source,
+        f'{below:.0%} of the boxes are smaller than the first stride '
+        f'({round(strides[0])} pixels) after Resize: enlarge its scale',
+        count=int(below > 0.01),
+    )
+
+
+def _scale(cfg: Config, records: Records) -> np.ndarray:
+    """By how much the training's Resize enlarges each image."""
+    ones = np.ones(len(records.files))
+    leaf = next(_leaves(cfg.train_dataloader.get('dataset')), {})
+    for step in leaf.get('pipeline') or ():
+        size = step.get('scale')
+        pair = isinstance(size, Sequence) and len(size) == 2
+        if 'Resize' not in str(step.get('type')) or not pair:
+            continue
+        if not all(isinstance(n, int | float) for n in size):
+            continue
+        long, short = max(size), min(size)
+        with np.errstate(invalid='ignore', divide='ignore'):
+            ratios = np.minimum(
+                long / records.sizes.max(1), short / records.sizes.min(1)
+            )
+        return np.where(np.isfinite(ratios), ratios, ones)
+    return ones
+
+
+def _side(cfg: Config) -> int:
+    """The side of the training's images, where all have one; 256 else."""
+    leaf = next(
+        _leaves((cfg.get('train_dataloader') or {}).get('dataset')), {}
+    )
+    for step in leaf.get('pipeline') or ():
+        if step.get('type') == 'Resize' and step.get('keep_ratio') is False:
+            return int(min(step['scale']))
+    return 256
+
+
+def _check_evaluator(cfg: Config, report: Report) -> None:
+    """See that the metric reads the annotations that are validated on."""
+    evaluators = cfg.get('val_evaluator') or []
+    if isinstance(evaluators, Mapping):
+        evaluators = [evaluators]
+    leaves = list(_leaves((cfg.get('val_dataloader') or {}).get('dataset')))
+    for evaluator in evaluators:
+        given = isinstance(evaluator, Mapping) and evaluator.get('ann_file')
+        if not given or len(leaves) != 1 or not leaves[0].get('ann_file'):
+            continue
+        root = leaves[0].get('data_root') or ''
+        own = Path(root, leaves[0]['ann_file'])
+        if own.resolve() != Path(given).resolve():
+            report.add(
+                ERROR,
+                'val_evaluator.ann_file',
+                f"is '{given}', and the validation's data is '{own}': the "
+                'metric would compare other images',
+            )

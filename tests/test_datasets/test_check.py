@@ -1,0 +1,381 @@
+"""The table of cases: what is wrong, and the words that say so."""
+
+import copy
+import json
+import os
+import time
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from PIL import Image
+
+from mmvovnet.datasets.check import check
+from mmvovnet.datasets.check_images import _faulty_file, _faulty_image
+
+pytest.importorskip('mmdet.datasets', exc_type=ImportError)
+
+SIZE = 64
+
+
+def coco(offset=0):
+    """Eight images of two boxes each, of two classes."""
+    return dict(
+        images=[
+            dict(id=i, file_name=f'{i + offset}.png', width=SIZE, height=SIZE)
+            for i in range(8)
+        ],
+        annotations=[
+            dict(
+                id=2 * i + j + 1,
+                image_id=i,
+                category_id=j,
+                bbox=[30, 30, 30, 20],
+                area=600,
+                iscrowd=0,
+            )
+            for i in range(8)
+            for j in range(2)
+        ],
+        categories=[dict(id=0, name='cat'), dict(id=1, name='dog')],
+    )
+
+
+def dataset(ann_file, **changes):
+    return dict(
+        type='CocoDataset',
+        ann_file=ann_file,
+        data_prefix=dict(img='images'),
+        metainfo=dict(classes=('cat', 'dog')),
+    ) | dict(changes)
+
+
+def config():
+    return dict(
+        default_scope='mmdet',
+        train_cfg=dict(by_epoch=True, max_epochs=1),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01)),
+        train_dataloader=dict(num_workers=0, dataset=dataset('train.json')),
+        val_dataloader=dict(num_workers=0, dataset=dataset('val.json')),
+        val_evaluator=dict(type='CocoMetric', ann_file='val.json'),
+        model=dict(
+            data_preprocessor=dict(mean=[1.0] * 3, std=[1.0] * 3),
+            backbone=dict(
+                type='mmvovnet.VoVNet', arch='V-27-slim', out_indices=(2, 3)
+            ),
+            neck=dict(
+                type='FPN', in_channels=[384, 512], out_channels=8, num_outs=3
+            ),
+            bbox_head=dict(num_classes=2, strides=[16, 32, 64]),
+        ),
+    )
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'images').mkdir()
+    for i in range(16):
+        Image.new('RGB', (SIZE, SIZE)).save(f'images/{i}.png')
+    (tmp_path / 'val.json').write_text(json.dumps(coco(8)))
+    return tmp_path
+
+
+def found(data, cfg=None, **options):
+    content = data if isinstance(data, bytes) else json.dumps(data).encode()
+    with open('train.json', 'wb') as file:
+        file.write(content)
+    cfg = Config(config() if cfg is None else cfg)
+    return check(cfg, **dict(headers=False) | options)
+
+
+def test_says_nothing_of_good_data():
+    report = found(coco())
+    assert not report.findings
+    assert 'cat        8     8' in str(report)
+    assert str(report).endswith('0 errors, 0 warnings')
+
+
+def edited(*path, value=None, drop=False, every=False):
+    """Good data with one entry, or all of a kind, changed."""
+    data = coco()
+    *parents, key = path
+    kind = data[parents[0]]
+    for item in kind if every else kind[3:4] or kind[:1]:
+        if drop:
+            del item[key]
+        else:
+            item[key] = copy.deepcopy(value)
+    return data
+
+
+BBOX = ('annotations', 'bbox')
+ERRORS = {
+    'html': (b'<html></html>', 'is no COCO JSON: it is a web page'),
+    'empty': (b'', 'is no COCO JSON: it is empty'),
+    'BOM': (b'\xef\xbb\xbf{}', 'byte order mark'),
+    'torn': (b'{"images": [', 'is no COCO JSON: Expecting'),
+    'list': (b'[]', 'it holds a list'),
+    'no images': ({k: v for k, v in coco().items() if k != 'images'}, 'lists'),
+    'no categories': (
+        {k: v for k, v in coco().items() if k != 'categories'},
+        'lacks the lists categories',
+    ),
+    'no bbox': (edited(*BBOX, drop=True), 'an entry lacks bbox'),
+    'no area': (edited('annotations', 'area', drop=True), 'lacks area'),
+    'no category_id': (
+        edited('annotations', 'category_id', drop=True),
+        'lacks category_id',
+    ),
+    'no id': (edited('annotations', 'id', drop=True), 'an entry lacks id'),
+    'no file_name': (
+        edited('images', 'file_name', drop=True),
+        'an entry lacks file_name',
+    ),
+    '3 numbers': (edited(*BBOX, value=[1, 2, 3]), 'is not four numbers'),
+    '5 numbers': (edited(*BBOX, value=[1] * 5), 'is not four numbers'),
+    'strings': (edited(*BBOX, value=['1'] * 4), 'is not four numbers'),
+    'null': (edited(*BBOX, value=[None] * 4), 'is not four numbers'),
+    'NaN': (edited(*BBOX, value=[1, 1, np.nan, 2]), 'is NaN or infinite'),
+    'inf': (edited(*BBOX, value=[1, 1, np.inf, 2]), 'is NaN or infinite'),
+    'xyxy': (
+        edited(*BBOX, value=[40, 40, 60, 50], every=True),
+        'would not if they were x1, y1, x2, y2',
+    ),
+    'twice an id': (edited('annotations', 'id', value=1), 'have one id'),
+    'twice an image id': (edited('images', 'id', value=1), 'have one id'),
+    'unknown image': (
+        edited('annotations', 'image_id', value=99),
+        'names an unknown image_id',
+    ),
+    'unknown category': (
+        edited('annotations', 'category_id', value=99),
+        'names an unknown category_id',
+    ),
+    'all crowd': (
+        edited('annotations', 'iscrowd', value=1, every=True),
+        'none of 16 boxes can be used (16 crowd)',
+    ),
+    'all flat': (
+        edited(*BBOX, value=[1, 1, 0, 0], every=True),
+        'none of 16 boxes can be used (16 faulty)',
+    ),
+    'no annotation': (dict(coco(), annotations=[]), 'none of 0 boxes'),
+    'image missing': (
+        edited('images', 'file_name', value='none.png'),
+        'an image is missing',
+    ),
+    'image a folder': (edited('images', 'file_name', value='.'), 'a folder'),
+}
+
+
+@pytest.mark.parametrize('data, words', ERRORS.values(), ids=ERRORS)
+def test_errors_of_annotations(data, words):
+    said = [f'{f.where} {f.what}' for f in found(data).errors]
+    assert any(words in text for text in said), said
+
+
+WARNINGS = {
+    'negative': ([1, 1, -5, 5], 'has no area'),
+    'zero': ([1, 1, 0, 5], 'has no area'),
+    'thin': ([1, 1, 0.5, 5], 'thinner than a pixel'),
+    'outside': ([200, 1, 5, 5], 'lies outside its image'),
+    'over the edge': ([60, 60, 20, 20], 'reaches over the edge'),
+}
+
+
+@pytest.mark.parametrize('box, words', WARNINGS.values(), ids=WARNINGS)
+def test_boxes_that_are_dropped_or_cut(box, words):
+    report = found(edited(*BBOX, value=box))
+    (warning,) = report.findings
+    assert warning.level == 'warning' and words in warning.what
+    assert warning.examples == (f'4: {box} in images/1.png',)
+    assert report.files == {'images/1.png': 1}
+
+
+def put(cfg, path, value):
+    *parents, key = path.split('.')
+    for parent in parents:
+        cfg = cfg[parent]
+    cfg[key] = value
+
+
+SETTINGS = {
+    'train_dataloader.dataset.metainfo.classes=cat': "is the text 'cat'",
+    'train_dataloader.dataset.metainfo.classes=cow': "'cow' is no class of",
+    'train_dataloader.dataset.metainfo.classes=order': 'another order',
+    'val_dataloader.dataset.ann_file=train.json': 'would compare other',
+    'val_evaluator.ann_file=other.json': 'would compare other images',
+    'model.bbox_head.num_classes=1': 'the data has 2 classes: set 2',
+    'model.bbox_head.num_classes=0': 'must be a number above 0',
+    'model.bbox_head.num_classes=-1': 'must be a number above 0',
+    'model.bbox_head.strides=few': 'puts out 3 maps of strides [16, 32, 64]',
+    'model.bbox_head.strides=wrong': 'set [16, 32, 64]',
+    'model.neck.in_channels=wrong': 'puts out 2 maps of [384, 512] channels',
+    'model.neck.in_channels=few': 'puts out 2 maps of [384, 512] channels',
+    'model.backbone.arch=V-1': 'cannot be built',
+    'model.data_preprocessor.mean=nan': 'make every loss NaN',
+    'model.data_preprocessor.std=zero': 'make every loss NaN',
+    'optim_wrapper.optimizer.lr=inf': 'no rate to learn by',
+    'optim_wrapper.optimizer.lr=1e9': 'no rate to learn by',
+    'optim_wrapper.optimizer.lr=0': 'no rate to learn by',
+    'train_cfg.val_interval=0': 'must be a whole number above 0',
+    'train_dataloader.num_workers=1000': 'each is a process',
+}
+VALUES = {
+    'cow': ('cat', 'cow'),
+    'order': ('dog', 'cat'),
+    'few': [384],
+    'wrong': [8, 16, 32],
+    'nan': [float('nan'), 1, 1],
+    'zero': [0, 1, 1],
+    'inf': float('inf'),
+    '1e9': 1e9,
+}
+
+
+@pytest.mark.parametrize('setting', SETTINGS)
+def test_errors_of_settings(setting):
+    key, _, value = setting.partition('=')
+    cfg = config()
+    number = int(value) if value.lstrip('-').isdigit() else value
+    put(cfg, key, VALUES.get(value, number))
+    said = [f'{f.where} {f.what}' for f in found(coco(), cfg).errors]
+    assert any(SETTINGS[setting] in text for text in said), said
+
+
+def test_too_many_classes_only_warn():
+    cfg = config()
+    cfg['model']['bbox_head']['num_classes'] = 80
+    (warning,) = found(coco(), cfg).findings
+    assert warning.level == 'warning' and '78 are never tr' in warning.what
+
+
+def test_training_images_in_validation():
+    (warning,) = found(coco(8)).findings
+    assert 'validates on images of the training' in warning.what
+
+
+def test_wrapped_data_sets():
+    cfg = config()
+    both = [dataset('train.json'), dataset('none.json')]
+    cfg['train_dataloader']['dataset'] = dict(
+        type='RepeatDataset',
+        times=2,
+        dataset=dict(type='ConcatDataset', datasets=both),
+    )
+    (error,) = found(coco(), cfg).errors
+    assert error.where == 'none.json' and 'no such file' in error.what
+
+
+def test_100_000_annotations_in_20_seconds():
+    data = coco()
+    box = data['annotations'][0]
+    data['annotations'] = [
+        box | dict(id=i, image_id=i % 8) for i in range(1, 100_001)
+    ]
+    start = time.process_time()
+    found(data)
+    assert time.process_time() - start < 20
+
+
+VOC = """<annotation><size><width>64</width><height>64</height></size>
+<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin>
+<xmax>{}</xmax><ymax>{}</ymax></bndbox></object></annotation>"""
+
+
+@pytest.mark.parametrize(
+    'xml, words',
+    [
+        (VOC.format('cat', 1, 1, 20, 20), None),
+        (VOC.format('cat', 20, 1, 1, 20), 'has no area'),
+        (VOC.format('cat', 1, 1, 'nan', 20), 'is NaN or infinite'),
+        (VOC.format('cow', 1, 1, 20, 20), 'does not list are dropped'),
+        (VOC.format('cat', 'x', 1, 20, 20), 'cannot be read'),
+        ('<annotation><object/></annotation>', 'an object has no name'),
+        ('<html>', 'cannot be read'),
+        (None, 'cannot be read'),
+    ],
+)
+def test_voc(folder, xml, words):
+    for name in ('Annotations', 'JPEGImages'):
+        (folder / name).mkdir()
+    Image.new('RGB', (SIZE, SIZE)).save('JPEGImages/0.jpg')
+    (folder / 'list.txt').write_text('0')
+    if xml is not None:
+        (folder / 'Annotations' / '0.xml').write_text(xml)
+    cfg = config()
+    cfg['train_dataloader']['dataset'] = dict(
+        type='XMLDataset',
+        ann_file='list.txt',
+        data_prefix=dict(sub_data_root='.'),
+        metainfo=dict(classes=('cat', 'dog')),
+    )
+    del cfg['val_dataloader'], cfg['val_evaluator']
+    said = [f.what for f in found(coco(), cfg).findings]
+    if words is None:
+        assert said == ["'dog' is no class of 'list.txt', which has ['cat']"]
+    else:
+        assert any(words in text for text in said), said
+
+
+@pytest.mark.parametrize(
+    'lines, words',
+    [
+        ('0.png 0\n1.png 1', None),
+        ('0.png 0\n1.png 2', 'a label is outside 0 to 1'),
+        ('0.png 0\n1.png -1', 'a label is outside 0 to 1'),
+        ('0.png 0\n1.png cat', 'invalid literal'),
+        ('0.png 0\nnone.png 1', 'an image is missing'),
+        ('0.png 0', 'a class has no image'),
+        ('', 'CustomDataset'),
+    ],
+)
+def test_classification(folder, lines, words):
+    pytest.importorskip('mmpretrain.datasets', exc_type=ImportError)
+    (folder / 'list.txt').write_text(lines)
+    data = dict(
+        type='CustomDataset',
+        data_root='',
+        data_prefix='images',
+        ann_file='list.txt',
+        classes=['cat', 'dog'],
+    )
+    cfg = dict(
+        default_scope='mmpretrain',
+        model=dict(head=dict(num_classes=2)),
+        train_dataloader=dict(dataset=data),
+    )
+    said = [f.what for f in found(coco(), cfg).findings]
+    assert said == [] if words is None else any(words in t for t in said), said
+
+
+def test_image_files(folder):
+    (folder / 'page.png').write_text('<html></html>')
+    (folder / 'empty.png').touch()
+    os.mkfifo(folder / 'pipe.png')
+    Image.new('1', (1, 64)).save('line.png')
+    Image.new('1', (10_000, 10_000)).save('bomb.png')
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new('RGB', (64, 32)).save('turned.jpg', exif=exif)
+    nothing = (np.nan, np.nan)
+    expected = {
+        'page.png': 'cannot be read',
+        'line.png': 'is a line of pixels',
+        'bomb.png': 'has more than 89478485 pixels',
+    }
+    for file, words in expected.items():
+        assert words in _faulty_image(file, nothing)[1]
+    assert 'empty file' in _faulty_file('empty.png')[1]
+    assert 'a pipe' in _faulty_file('pipe.png')[1]
+    assert _faulty_image('turned.jpg', (32, 64)) is None
+    assert 'another size' in _faulty_image('turned.jpg', (64, 32))[1]
+    assert _faulty_image('images/0.png', (64, 64)) is None
+
+
+def test_headers_are_read_by_several_processes(folder):
+    (folder / 'images' / '3.png').write_text('<html></html>')
+    (error,) = found(coco(), headers=True, processes=2).errors
+    assert 'cannot be read' in error.what
+    assert error.examples[0].startswith('images/3.png (it begins ')

@@ -1,0 +1,58 @@
+"""Check data before a training: ``python tools/check_data.py CONFIG``.
+
+Reads all annotations and the headers of all images, and compares them with
+the config. The exit code is 1 where a training would be wrong.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line, and refuse a mistyped path at once."""
+    parser = argparse.ArgumentParser(description='Check the data of a config')
+    parser.add_argument('config', help='path of the config')
+    parser.add_argument(
+        '--splits',
+        nargs='+',
+        choices=['train', 'val', 'test'],
+        default=['train', 'val'],
+    )
+    parser.add_argument(
+        '--no-headers',
+        action='store_true',
+        help='only see that images are there, do not open them',
+    )
+    parser.add_argument(
+        '--processes', type=int, help='that open images; all cores by default'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action='extend',
+        default=[],
+        metavar='KEY=VALUE',
+        help='change the config',
+    )
+    args = parser.parse_args()
+    if not Path(args.config).is_file():
+        parser.error(f"there is no file '{args.config}'")
+    return args
+
+
+def main() -> None:
+    """Print what the check found."""
+    args = parse_args()
+    # Not before: these take seconds to import.
+    from mmvovnet.datasets.check import check
+    from mmvovnet.engine import load_config
+
+    cfg = load_config(args.config, args.cfg_options)
+    report = check(cfg, args.splits, not args.no_headers, args.processes)
+    print(report)
+    sys.exit(bool(report.errors))
+
+
+if __name__ == '__main__':
+    main()
