@@ -189,7 +189,8 @@ def test_boxes_that_are_dropped_or_cut(box, words):
     report = found(edited(*BBOX, value=box))
     (warning,) = report.findings
     assert warning.level == 'warning' and words in warning.what
-    assert warning.examples == (f'4: {box} in images/1.png',)
+    numbers = [float(x) for x in box]
+    assert warning.examples == (f'4: {numbers} in images/1.png',)
     assert report.files == {'images/1.png': 1}
 
 
