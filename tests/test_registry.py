@@ -98,6 +98,7 @@ def test_import_registers_names_and_the_engine_changes_mmengine():
         ['backends', 'local'],
         ['hooks of mmengine', 'CheckpointHook'],
         ['hooks of mmengine', 'DistSamplerSeedHook'],
+        ['loops of mmengine', 'EpochBasedTrainLoop'],
         ['prefixes', ''],
         *[['schemes', scheme] for scheme in SCHEMES],
     ]

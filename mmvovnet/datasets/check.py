@@ -111,8 +111,8 @@ def _read(
         return _read_labels(lazy, split, report)
     if records is None:
         return None
-    check_boxes(records, classes, report, by_name='XMLDataset' in bases)
-    return records, classes
+    used = check_boxes(records, classes, report, 'XMLDataset' in bases)
+    return records.only(used), classes
 
 
 def _read_labels(

@@ -3,7 +3,7 @@
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,15 @@ class Records:
     boxes: np.ndarray
     ignored: np.ndarray
     ids: list = field(default_factory=list)
+
+    def only(self, mask: np.ndarray) -> 'Records':
+        """All images, and the boxes that a mask of shape (M,) is true for."""
+        ids = [i for i, keep in zip(self.ids, mask, strict=True) if keep]
+        kept = {
+            name: getattr(self, name)[mask]
+            for name in ('image', 'label', 'boxes', 'ignored')
+        }
+        return replace(self, ids=ids, **kept)
 
 
 def read_coco(path: str, folder: str, report: Report) -> Records | None:
