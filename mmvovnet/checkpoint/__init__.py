@@ -3,12 +3,8 @@
 from .convert import convert, convert_file
 from .describe import describe
 from .download import fetch
-from .loading import (
-    CheckpointError,
-    UnsafeCheckpointError,
-    is_whole,
-    load,
-)
+from .errors import CheckpointError, UnsafeCheckpointError
+from .loading import is_whole, load
 from .pixels import PixelStatisticsHook
 from .weights import public_files
 

@@ -18,7 +18,7 @@ from mmvovnet.models import VoVNet
 from .convert import NAMES, Translation, as_tensor, find, summary, unwrap
 from .describe import describe, difference
 from .dialects import DIALECTS, STEM_STRIDES, Pixels
-from .loading import CheckpointError
+from .errors import CheckpointError
 from .naming import fits
 
 _OURS = DIALECTS[0]

@@ -14,7 +14,8 @@ from torch import Tensor
 from mmvovnet.fileio import write
 
 from .dialects import DIALECTS, Dialect
-from .loading import CheckpointError, load
+from .errors import CheckpointError
+from .loading import load
 from .naming import fits, rename
 
 # A weight of every VoVNet, by which its backbone is found.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mmvovnet.models.archs import ARCHS
 
-from .loading import CheckpointError
+from .errors import CheckpointError
 
 _GATES = {'fc': 'eSE', 'fc1': 'SE', 'conv': 'ECA'}
 

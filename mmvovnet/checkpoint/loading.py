@@ -1,37 +1,25 @@
 """Reading checkpoints as data: nothing that a file says is run.
 
-mmengine's checkpoints hold the history of their logs, which PyTorch >= 2.6
-refuses by default. Here PyTorch's own restricted unpickler is told about
-numpy's arrays and mmengine's history, and about nothing else.
+PyTorch's own restricted unpickler refuses mmengine's checkpoints, which hold
+the history of their logs, takes minutes and gigabytes for files made to that
+end, and compares no checksums. So :mod:`.archive`, :mod:`.pickles` and
+:mod:`.objects` read the format by themselves.
 """
 
-import pickle
-import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer
-from mmengine.utils import digit_version
+from torch.serialization import default_restore_location
+
+from .archive import Restore, read_legacy, read_zip
+from .errors import CheckpointError, UnsafeCheckpointError
 
 MapLocation = str | torch.device | dict[str, str] | Callable | None
 
-# Before 2.6 torch.load ran code even with weights_only (CVE-2025-32434).
-TORCH_LOADS_SAFELY = digit_version(torch.__version__) >= digit_version('2.6')
-
 _ZIP_HEAD = b'PK\x03\x04'
 _LEGACY_HEAD = b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'  # torch < 1.6
-_STATISTICS = ('current', 'max', 'mean', 'min')
-
-
-class CheckpointError(RuntimeError):
-    """A file that cannot be read as a checkpoint."""
-
-
-class UnsafeCheckpointError(CheckpointError):
-    """A checkpoint that asks for more than data."""
 
 
 def load(path: str | Path, map_location: MapLocation = None) -> dict:
@@ -39,7 +27,8 @@ def load(path: str | Path, map_location: MapLocation = None) -> dict:
 
     Allowed are tensors, plain containers, numpy arrays, scalars and dtypes
     (other than object and structured ones), and mmengine's ``HistoryBuffer``
-    with the statistics of its own.
+    with the statistics of its own. The checksums of zip archives, which
+    PyTorch has written since 1.6, are compared.
 
     Args:
         path (str | Path): A file of ``torch.save``, old or new format, or a
@@ -63,11 +52,6 @@ def load(path: str | Path, map_location: MapLocation = None) -> dict:
         ...     load(path)
         {'state_dict': {'bias': tensor([0., 0.])}}
     """
-    if not TORCH_LOADS_SAFELY:
-        raise CheckpointError(
-            f'torch {torch.__version__} cannot load a file safely '
-            '(CVE-2025-32434): install torch>=2.6.'
-        )
     path = Path(path).expanduser()
     if path.is_dir():
         raise CheckpointError(
@@ -75,27 +59,37 @@ def load(path: str | Path, map_location: MapLocation = None) -> dict:
         )
     if not path.exists():
         raise FileNotFoundError(f"There is no checkpoint '{path}'.")
+    if not path.is_file():
+        raise CheckpointError(
+            f"'{path}' is a pipe or device: a checkpoint is a regular file."
+        )
     if path.suffix == '.safetensors':
         return _load_safetensors(path, map_location)
-    _check_container(path)
-    try:
-        with torch.serialization.safe_globals(_ALLOWED):
-            return torch.load(path, map_location, weights_only=True)
-    except pickle.UnpicklingError as error:
-        # torch buries the unpickler's message in its own advice.
-        reason = str(error.__context__ or error)
-        asked = re.search(r'GLOBAL (.+?)(?= was | whose |$)', reason) or (
-            re.search(r'(?:function|got) (<.+>)', reason)
-        )
-        if asked is None:
-            raise _damaged(path, reason) from error
-        raise UnsafeCheckpointError(
-            f"'{path}' asks for {asked[1]}, which no checkpoint needs; it was "
-            'refused and nothing was run. If you trust where the file comes '
-            'from, save its state_dict alone there.'
-        ) from None
-    except Exception as error:  # a damaged pickle can raise anything
-        raise _damaged(path, error) from error
+    with path.open('rb') as file:
+        head = file.read(len(_LEGACY_HEAD))
+        file.seek(0)
+        if not head:
+            raise _damaged(path, 'it is empty')
+        if head.startswith(_ZIP_HEAD):
+            read = read_zip
+        elif head == _LEGACY_HEAD:
+            read = read_legacy
+        else:
+            raise CheckpointError(
+                f"'{path}' begins with {head!r}, as no file of torch.save "
+                'does: is it a web page, a Git LFS pointer or another '
+                'format? Fetch the checkpoint itself.'
+            )
+        try:
+            return read(file, _restorer(map_location))
+        except UnsafeCheckpointError as error:
+            raise UnsafeCheckpointError(
+                f"'{path}' asks for {error}, which no checkpoint needs; it "
+                'was refused and nothing was run. If you trust where the '
+                'file comes from, save its state_dict alone there.'
+            ) from None
+        except Exception as error:  # a damaged file can raise anything
+            raise _damaged(path, error) from error
 
 
 def is_whole(path: str | Path) -> bool:
@@ -113,43 +107,37 @@ def is_whole(path: str | Path) -> bool:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
+            return Path(path).is_file() and archive.testzip() is None
     except Exception:  # a damaged zip can raise anything
         return False
 
 
-def _check_container(path: Path) -> None:
-    """Refuse what is no checkpoint before anything of it is interpreted."""
-    with path.open('rb') as file:
-        head = file.read(len(_LEGACY_HEAD))
-    if not head:
-        raise _damaged(path, 'it is empty')
-    if not head.startswith(_ZIP_HEAD):
-        if head != _LEGACY_HEAD:
-            raise CheckpointError(
-                f"'{path}' begins with {head!r}, as no file of torch.save "
-                'does: is it a web page, a Git LFS pointer or another '
-                'format? Fetch the checkpoint itself.'
-            )
-        return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            records = archive.infolist()
-    except Exception as error:  # a damaged zip can raise anything
-        raise _damaged(
-            path, f'its end is missing or damaged: {error}'
-        ) from error
-    size = path.stat().st_size
-    claimed = sum(record.file_size for record in records)
-    if claimed > size or any(record.compress_type for record in records):
-        raise CheckpointError(
-            f"'{path}' holds {size} bytes and would unpack to {claimed}; "
-            'torch.save never compresses, so this is not its work.'
+def _restorer(map_location: MapLocation) -> Restore:
+    """Where a storage goes: :func:`torch.load`'s rules for map_location."""
+    if map_location is None:
+        return default_restore_location
+    if isinstance(map_location, dict):
+        return lambda storage, location: default_restore_location(
+            storage, map_location.get(location, location)
         )
+    if callable(map_location):
+
+        def restore(
+            storage: torch.UntypedStorage, location: str
+        ) -> torch.UntypedStorage:
+            moved = map_location(storage, location)
+            if moved is None:
+                moved = default_restore_location(storage, location)
+            return moved
+
+        return restore
+    return lambda storage, _: default_restore_location(
+        storage, str(map_location)
+    )
 
 
 def _damaged(path: Path, reason: str | Exception) -> CheckpointError:
-    said = str(reason).partition('\n')[0] or type(reason).__name__
+    said = str(reason).partition('\n')[0][:300] or type(reason).__name__
     return CheckpointError(
         f"'{path}' cannot be read ({said}). If it is damaged, fetch or save "
         'it again.'
@@ -170,40 +158,3 @@ def _load_safetensors(path: Path, map_location: MapLocation) -> dict:
     if isinstance(map_location, str | torch.device):
         tensors = {k: v.to(map_location) for k, v in tensors.items()}
     return tensors
-
-
-def _statistic(owner: object, name: str) -> Callable:
-    """Stand in for ``getattr``, by which HistoryBuffer pickles its methods."""
-    if owner is not HistoryBuffer or name not in _STATISTICS:
-        owner = getattr(owner, '__qualname__', owner)
-        raise pickle.UnpicklingError(f'GLOBAL getattr({owner}, {name!r})')
-    return getattr(HistoryBuffer, name)
-
-
-def _dtype(code: str, align: bool = False, copy: bool = True) -> np.dtype:
-    """Stand in for ``numpy.dtype``: a dtype that holds no pointers."""
-    dtype = np.dtype(code, align, copy)
-    if dtype.hasobject or dtype.kind == 'V':
-        raise pickle.UnpicklingError(f'GLOBAL numpy.dtype({code!r})')
-    return dtype
-
-
-def _allowed_globals() -> list[tuple[Callable, str]]:
-    """What a checkpoint may name, beside what torch allows by itself."""
-    rebuild = np.empty(0).__reduce__()[0], np.float64().__reduce__()[0]
-    codes = np.typecodes['AllInteger'] + np.typecodes['AllFloat'] + '?SU'
-    dtypes = {type(np.dtype(code)) for code in codes}
-    return [
-        (_statistic, 'builtins.getattr'),
-        (_dtype, 'numpy.dtype'),
-        (bytes, 'builtins.bytes'),  # of an empty array
-        (HistoryBuffer, 'mmengine.logging.history_buffer.HistoryBuffer'),
-        (np.ndarray, 'numpy.ndarray'),
-        # numpy 1 and numpy 2 name the same functions differently.
-        *[(f, f'numpy.core.multiarray.{f.__name__}') for f in rebuild],
-        *[(f, f'numpy._core.multiarray.{f.__name__}') for f in rebuild],
-        *[(dtype, f'numpy.dtypes.{dtype.__name__}') for dtype in dtypes],
-    ]
-
-
-_ALLOWED = _allowed_globals()

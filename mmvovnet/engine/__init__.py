@@ -11,8 +11,7 @@ asking for one of these classes by name does as well. mmengine then
 Importing it again changes nothing more.
 """
 
-from mmvovnet.checkpoint.loading import TORCH_LOADS_SAFELY
-
+from . import schemes  # noqa: F401
 from .config import load_config
 from .fileio import LocalBackend
 from .finite import FiniteLossHook
@@ -20,9 +19,6 @@ from .hooks import ChannelsLastHook, CheckpointHook, DistSamplerSeedHook
 from .interrupt import InterruptHook
 from .loops import EpochBasedTrainLoop
 from .runner import CPUDistributedDataParallel, Runner, dump_predictions
-
-if TORCH_LOADS_SAFELY:  # with older ones mmengine's own loaders still work
-    from . import schemes  # noqa: F401
 
 __all__ = [
     'CPUDistributedDataParallel',

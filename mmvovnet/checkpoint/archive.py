@@ -1,0 +1,215 @@
+"""The two formats of ``torch.save``: where pickle and tensors lie in a file.
+
+Since PyTorch 1.6 a checkpoint is a zip archive whose records are stored
+uncompressed. Its checksums are compared while the records are read. The
+format before that is a sequence of pickles and raw tensors, without checksums.
+"""
+
+import io
+import os
+import struct
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable
+from typing import IO, Any
+
+import torch
+
+from .errors import CheckpointError
+from .objects import NAMES, Storage, StorageType, set_state
+from .pickles import PickleReader
+
+Restore = Callable[[torch.UntypedStorage, str], torch.UntypedStorage]
+
+_MAX_DIRECTORY = 16 * 2**20  # 200 000 records, listed in a second
+_SLACK = 16 * 2**20  # what small files may make of themselves, in bytes
+_CHUNK = 2**20  # stays in a core's cache from reading to checksum to copy
+
+
+def read_zip(file: IO[bytes], restore: Restore) -> Any:
+    """Read a zip archive of ``torch.save``.
+
+    Args:
+        file (IO[bytes]): The file.
+        restore (Callable): From a storage on the CPU and the location that
+            the file gives for it to a storage on some device.
+
+    Raises:
+        UnsafeCheckpointError: If it asks for more than data.
+        Exception: Of any kind, if it is damaged.
+    """
+    size = os.fstat(file.fileno()).st_size
+    _check_directory(file, size)
+    with zipfile.ZipFile(file) as archive:
+        records = _records(archive, size)
+        folder = next(iter(records)).partition('/')[0]
+        order = records.get(f'{folder}/byteorder')
+        swap = order and archive.read(order).decode() != sys.byteorder
+        storages: dict[str, torch.UntypedStorage] = {}
+
+        def storage(identity: tuple) -> Storage:
+            dtype, key, location, numel = _parse(identity)
+            if key not in storages:
+                record = records.pop(f'{folder}/data/{key}')
+                _check_size(key, record.file_size, numel * dtype.itemsize)
+                untyped = _read_record(file, record)
+                if swap:
+                    untyped.byteswap(dtype)
+                storages[key] = restore(untyped, location)
+            _check_size(key, storages[key].nbytes(), numel * dtype.itemsize)
+            return Storage(storages[key], dtype)
+
+        pickled = archive.read(records.pop(f'{folder}/data.pkl'))
+        reader = PickleReader(NAMES, set_state, storage, size + _SLACK)
+        data = reader.read(io.BytesIO(pickled))
+        for record in records.values():  # of no tensor, but with a checksum
+            _read_record(file, record)
+        return data
+
+
+def read_legacy(file: IO[bytes], restore: Restore) -> Any:
+    """Read the format of PyTorch before 1.6: see :func:`read_zip`.
+
+    The tensors lie behind the pickles, which tell their sizes: so the main
+    pickle is read twice.
+    """
+    data = io.BytesIO(file.read())
+    size = len(data.getbuffer())
+
+    def read(storage: Callable[[tuple], Storage]) -> Any:
+        return PickleReader(NAMES, set_state, storage, size + _SLACK).read(
+            data
+        )
+
+    noted: dict[str, Storage] = {}
+
+    def note(identity: tuple) -> Storage:
+        dtype, key, _, numel = _parse(identity)
+        empty = torch.UntypedStorage(numel * dtype.itemsize, device='meta')
+        return noted.setdefault(key, Storage(empty, dtype))
+
+    _, _, system = read(note), read(note), read(note)  # magic, version
+    if not system['little_endian']:
+        raise CheckpointError('it comes from a big-endian machine')
+    start = data.tell()
+    read(note)
+    places = {}
+    for key in read(note):
+        (numel,) = struct.unpack('<q', data.read(8))
+        untyped, dtype = noted[key]
+        _check_size(key, numel * dtype.itemsize, untyped.nbytes())
+        places[key] = data.tell()
+        if data.seek(untyped.nbytes(), io.SEEK_CUR) > size:
+            raise EOFError('its tensors are cut off')
+
+    storages: dict[str, torch.UntypedStorage] = {}
+
+    def storage(identity: tuple) -> Storage:
+        dtype, key, location, numel = _parse(identity)
+        nbytes = numel * dtype.itemsize
+        _check_size(key, noted[key].untyped.nbytes(), nbytes)
+        if key not in storages:
+            untyped = torch.UntypedStorage(nbytes)
+            if nbytes:
+                source = torch.frombuffer(
+                    data.getbuffer(),
+                    dtype=torch.uint8,
+                    count=nbytes,
+                    offset=places[key],
+                )
+                untyped.copy_(source.untyped_storage())
+            storages[key] = restore(untyped, location)
+        return Storage(storages[key], dtype)
+
+    data.seek(start)
+    return read(storage)
+
+
+def _check_directory(file: IO[bytes], size: int) -> None:
+    """Refuse an archive unless its one directory is the last thing in it.
+
+    Where there are two, programs differ in which they read. One of millions
+    of records takes minutes to list.
+    """
+    file.seek(max(0, size - 98))
+    tail = file.read(98)
+    file.seek(0)
+    if tail[-22:-18] != b'PK\x05\x06':
+        raise CheckpointError('its end is missing or damaged')
+    length, start, comment = struct.unpack('<LLH', tail[-10:])
+    end = size - 22
+    if len(tail) == 98 and tail[56:60] == b'PK\x06\x07':  # zip64
+        classic = length, start
+        length, start = struct.unpack('<QQ', tail[40:56])
+        end = size - 98
+        if (
+            tail[:4] != b'PK\x06\x06'
+            or classic[0] not in (length, 2**32 - 1)
+            or classic[1] not in (start, 2**32 - 1)
+        ):
+            raise CheckpointError('it has two directories')
+    if comment or start + length != end:
+        raise CheckpointError('its directory is not at its end')
+    if length > _MAX_DIRECTORY:
+        raise CheckpointError(f'its directory takes {length} bytes')
+
+
+def _records(
+    archive: zipfile.ZipFile, size: int
+) -> dict[str, zipfile.ZipInfo]:
+    """The records by name; together they are no larger than the file."""
+    infos = archive.infolist()
+    records = {info.filename: info for info in infos}
+    if len(records) != len(infos):
+        raise CheckpointError('it has two records of the same name')
+    claimed = sum(info.file_size for info in infos)
+    if claimed > size or any(info.compress_type for info in infos):
+        raise CheckpointError(
+            f'it holds {size} bytes and would unpack to {claimed}: torch.save '
+            'never compresses, so this is not its work'
+        )
+    return records
+
+
+def _read_record(
+    file: IO[bytes], record: zipfile.ZipInfo
+) -> torch.UntypedStorage:
+    """Read a record into memory of its own, and compare its checksum."""
+    file.seek(record.header_offset + 26)
+    file.seek(sum(struct.unpack('<HH', file.read(4))), os.SEEK_CUR)
+    tensor = torch.empty(record.file_size, dtype=torch.uint8)
+    memory = memoryview(tensor.numpy())
+    checksum = 0
+    for start in range(0, len(memory), _CHUNK):
+        part = memory[start : start + _CHUNK]
+        if file.readinto(part) < len(part):
+            raise EOFError(f'its record {record.filename!r} is cut off')
+        checksum = zlib.crc32(part, checksum)
+    if checksum != record.CRC:
+        raise CheckpointError(
+            f'the checksum of its record {record.filename!r} is wrong'
+        )
+    return tensor.untyped_storage()
+
+
+def _parse(identity: tuple) -> tuple[torch.dtype, str, str, int]:
+    """What ``torch.save`` writes in place of a tensor's storage."""
+    kind, storage_type, key, location, numel, *view = identity
+    if (
+        kind != 'storage'
+        or type(storage_type) is not StorageType
+        or not all(type(x) is str and len(x) < 64 for x in (key, location))
+        or type(numel) is not int
+        or not 0 <= numel < 2**48
+        or view not in ([], [None])
+    ):
+        raise CheckpointError('a storage is described wrongly')
+    return storage_type.dtype, key, location, numel
+
+
+def _check_size(key: str, there: int, claimed: int) -> None:
+    if there != claimed:
+        raise CheckpointError(
+            f'storage {key!r} has {there} bytes where {claimed} are claimed'
+        )
