@@ -20,6 +20,8 @@ for the whole network:
 
 from typing import Any
 
+from .checks import check_flags
+
 _SLIM = dict(
     stem_channels=(64, 64, 128),
     conv_channels=(64, 80, 96, 112),
@@ -96,7 +98,8 @@ def resolve_arch(arch: str | dict, **overrides: Any) -> dict[str, Any]:
         dict: A complete row; the caller's dict is not changed.
 
     Raises:
-        TypeError: If ``arch`` is neither a str nor a dict.
+        TypeError: If ``arch`` is neither a str nor a dict, or a flag is no
+            bool.
         ValueError: If the name is unknown, or the dict is incomplete, has
             unknown fields or sequences of unequal lengths.
 
@@ -129,6 +132,7 @@ def resolve_arch(arch: str | dict, **overrides: Any) -> dict[str, Any]:
 
     for key in _REQUIRED:
         _check_counts(key, row[key])
+    check_flags(depthwise=row['depthwise'], identity=row['identity'])
     lengths = {key: len(row[key]) for key in _PER_STAGE}
     if len(set(lengths.values())) != 1:
         raise ValueError(

@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmvovnet.registry import MODELS
 
 from .archs import ARCHS, resolve_arch
+from .checks import check_flags, check_ops, check_size
 from .layers import GATES, conv_unit
 from .osa import OSAStage, max_pool
 from .recompute import recompute_elementwise, saved_tensors_are_hooked
@@ -164,9 +165,16 @@ class VoVNet(BaseModule):
                 ),
             ]
         super().__init__(init_cfg)
+        check_flags(
+            bottleneck=bottleneck,
+            norm_eval=norm_eval,
+            with_cp=with_cp,
+            memory_efficient=memory_efficient,
+        )
         self.arch = resolve_arch(
             arch, identity=identity, gate=gate, gate_place=gate_place
         )
+        check_size(self.arch, in_channels)
         num_stages = len(self.arch['num_modules'])
         self.in_channels = in_channels
         self.out_indices = _check_indices(out_indices, num_stages)
@@ -261,6 +269,7 @@ class VoVNet(BaseModule):
         pools = sum(s == 2 for s in strides[: len(self.stages)])
         convs = 1 if pooled else 2
         self._min_size = 2**convs * (2**pools - 1) + 1
+        check_ops(self)
         self._freeze()
         self.pixels: tuple[Pixels, ...] = ()
         # Public, without the underscore, since PyTorch 2.5.

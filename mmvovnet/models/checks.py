@@ -1,0 +1,106 @@
+"""Options that would do harm, refused before memory or an op takes them."""
+
+from typing import Any
+
+from torch import nn
+
+# V-99 has 70 million weights in 115 convs.
+MAX_WEIGHTS = 2 * 10**9
+MAX_CONVS = 10_000
+
+
+def check_flags(**flags: Any) -> None:
+    """Refuse what is not True or False.
+
+    'no' from a command line is a string, and true.
+
+    Raises:
+        TypeError: If a value is no bool.
+
+    Example:
+        >>> check_flags(with_cp=True)
+        >>> check_flags(with_cp='no')
+        Traceback (most recent call last):
+        TypeError: with_cp must be True or False, got 'no'
+    """
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise TypeError(f'{name} must be True or False, got {value!r}')
+
+
+def check_size(arch: dict[str, Any], in_channels: int) -> None:
+    """Refuse a network that no machine holds.
+
+    Args:
+        arch (dict): A complete row of :data:`mmvovnet.models.archs.ARCHS`.
+        in_channels (int): Image channels.
+
+    Raises:
+        ValueError: If ``in_channels`` is no positive integer, or the network
+            has more than :data:`MAX_WEIGHTS` or :data:`MAX_CONVS`.
+    """
+    if type(in_channels) is not int or in_channels < 1:
+        raise ValueError(
+            f'in_channels must be a positive integer, got {in_channels!r}'
+        )
+    layers = arch['num_layers']
+    convs = len(arch['stem_channels']) + (layers + 1) * sum(
+        arch['num_modules']
+    )
+    weights, channels = 0, in_channels
+    for width in arch['stem_channels']:
+        weights += 9 * channels * width
+        channels = width
+    for conv, out, modules in zip(
+        arch['conv_channels'],
+        arch['out_channels'],
+        arch['num_modules'],
+        strict=True,
+    ):
+        for inputs, count in ((channels, 1), (out, modules - 1)):
+            first, later = inputs * conv, (layers - 1) * conv**2
+            dense = 1 if arch['depthwise'] else 9
+            aggregate = (inputs + layers * conv) * out
+            weights += count * (dense * (first + later) + aggregate)
+        channels = out
+    if weights > MAX_WEIGHTS or convs > MAX_CONVS:
+        raise ValueError(
+            f'this arch has {convs:,} convs and {weights:,} weights, and no '
+            f'network of more than {MAX_CONVS:,} or {MAX_WEIGHTS:,} is '
+            'built: see num_layers, num_modules, in_channels and the '
+            'channels of each stage'
+        )
+
+
+def check_ops(model: nn.Module) -> None:
+    """Refuse deformable convs whose groups do not divide their channels.
+
+    mmcv's op then reads outside of its memory.
+
+    Args:
+        model (nn.Module): A model, built.
+
+    Raises:
+        ValueError: If there is such a conv.
+    """
+    for name, module in model.named_modules():
+        if not type(module).__module__.startswith('mmcv.ops'):
+            continue
+        channels = dict(
+            deform_groups=('in_channels',),
+            groups=('in_channels', 'out_channels'),
+        )
+        for option, divided in channels.items():
+            groups = getattr(module, option, 1)
+            for width in (getattr(module, key, 0) for key in divided):
+                if type(groups) is not int or groups < 1 or width % groups:
+                    raise ValueError(
+                        f"{option}={groups!r} of '{name}', a "
+                        f'{type(module).__name__}, must divide its {width} '
+                        'channels'
+                    )
+        step = getattr(module, 'im2col_step', 1)
+        if type(step) is not int or step < 1:
+            raise ValueError(
+                f"im2col_step={step!r} of '{name}' must be a positive integer"
+            )
