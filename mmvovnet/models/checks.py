@@ -47,10 +47,10 @@ def check_size(arch: dict[str, Any], in_channels: int) -> None:
     convs = len(arch['stem_channels']) + (layers + 1) * sum(
         arch['num_modules']
     )
-    weights, channels = 0, in_channels
-    for width in arch['stem_channels']:
-        weights += 9 * channels * width
-        channels = width
+    taps = 1 if arch['depthwise'] else 9  # of a weight from C to C channels
+    first, second, channels = arch['stem_channels']
+    weights = 9 * in_channels * first
+    weights += taps * (first * second + second * channels)
     for conv, out, modules in zip(
         arch['conv_channels'],
         arch['out_channels'],
@@ -58,10 +58,9 @@ def check_size(arch: dict[str, Any], in_channels: int) -> None:
         strict=True,
     ):
         for inputs, count in ((channels, 1), (out, modules - 1)):
-            first, later = inputs * conv, (layers - 1) * conv**2
-            dense = 1 if arch['depthwise'] else 9
+            chain = inputs * conv + (layers - 1) * conv**2
             aggregate = (inputs + layers * conv) * out
-            weights += count * (dense * (first + later) + aggregate)
+            weights += count * (taps * chain + aggregate)
         channels = out
     if weights > MAX_WEIGHTS or convs > MAX_CONVS:
         raise ValueError(

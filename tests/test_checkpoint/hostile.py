@@ -255,7 +255,7 @@ def judge(path):
 
 
 def main(folder):
-    import mmvovnet  # noqa: F401
+    import mmvovnet.engine  # noqa: F401
 
     paths = sorted(Path(folder).iterdir())
     print(json.dumps({path.name: judge(path) for path in paths}))

@@ -56,16 +56,16 @@ def test_image_channels(channels):
         VoVNet(SMALL, channels, out_indices=(1,))
 
 
-@pytest.mark.parametrize('arch', ['V-27-slim', 'V-99', 'V-19-dw-eSE'])
+@pytest.mark.parametrize('arch', ['V-27-slim', 'V-99'])
 def test_the_count_is_that_of_the_convs(arch, monkeypatch):
-    """So that the bound means what it says, to 2%."""
+    """So that the bound means what it says, to 1%."""
     model = VoVNet(arch)
     weights = sum(
         p.numel() for n, p in model.named_parameters() if p.dim() == 4
     )
-    monkeypatch.setattr('mmvovnet.models.checks.MAX_WEIGHTS', weights * 1.02)
+    monkeypatch.setattr('mmvovnet.models.checks.MAX_WEIGHTS', weights * 1.01)
     check_size(model.arch, 3)
-    monkeypatch.setattr('mmvovnet.models.checks.MAX_WEIGHTS', weights * 0.93)
+    monkeypatch.setattr('mmvovnet.models.checks.MAX_WEIGHTS', weights * 0.99)
     with pytest.raises(ValueError, match='weights'):
         check_size(model.arch, 3)
     assert 20 * weights < MAX_WEIGHTS
@@ -76,7 +76,7 @@ def test_the_count_is_that_of_the_convs(arch, monkeypatch):
     'options',
     [
         dict(type='DCNv2', deform_groups=7),
-        dict(type='DCNv2', groups=5),
+        dict(type='DCNv2', deform_groups=0),
         dict(type='DCN', deform_groups=7),
         dict(type='DCN', im2col_step=0),
     ],
