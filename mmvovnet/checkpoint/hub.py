@@ -6,7 +6,7 @@ elsewhere.
 
 from pathlib import Path
 
-from .loading import CheckpointError
+from .errors import CheckpointError
 
 _SCHEME = 'hf-hub:'
 _NAMES = ('model.safetensors', 'pytorch_model.bin')

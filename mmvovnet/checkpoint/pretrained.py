@@ -9,7 +9,8 @@ from . import hub
 from .convert import find, unwrap
 from .describe import describe
 from .download import fetch
-from .loading import CheckpointError, load
+from .errors import CheckpointError
+from .loading import load
 from .weights import PublicFile, public_file, public_files
 
 

@@ -13,7 +13,8 @@ from mmvovnet.fileio import write
 from .convert import convert, find, save_state, unwrap
 from .describe import describe
 from .dialects import IMAGENET
-from .loading import CheckpointError, load
+from .errors import CheckpointError
+from .loading import load
 
 # Our arch and gate, and timm's name of the network.
 _NAMES = {

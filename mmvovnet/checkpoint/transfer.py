@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 
 from rich.progress import wrap_file
 
-from .loading import CheckpointError
+from .errors import CheckpointError
 
 TRIES = 5
 _WAIT = 0.5  # seconds before the second try, doubled for each after it

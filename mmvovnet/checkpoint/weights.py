@@ -15,7 +15,7 @@ import yaml
 
 from . import dialects, hub
 from .download import fetch
-from .loading import CheckpointError
+from .errors import CheckpointError
 
 _PIXELS = {
     'imagenet': dialects.IMAGENET,

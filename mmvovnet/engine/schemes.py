@@ -6,11 +6,9 @@ mmengine's own loaders refuse its checkpoints since PyTorch 2.6, and unpickle
 without restriction whatever a URL delivers.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
-from urllib.parse import urlparse
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
-import torch
 from mmengine.dist import barrier, is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import (
@@ -23,7 +21,9 @@ from mmengine.runner import (
 
 from mmvovnet.checkpoint.adapt import to_openmmlab
 from mmvovnet.checkpoint.convert import unwrap
-from mmvovnet.checkpoint.loading import CheckpointError, MapLocation, load
+from mmvovnet.checkpoint.download import fetch
+from mmvovnet.checkpoint.errors import CheckpointError
+from mmvovnet.checkpoint.loading import MapLocation, load
 from mmvovnet.checkpoint.pretrained import locate
 
 _ZOOS = {
@@ -33,6 +33,18 @@ _ZOOS = {
     'openmmlab': get_external_models,
     'mmcls': get_mmcls_models,
 }
+
+
+@contextmanager
+def _main_process_first() -> Iterator[None]:
+    """Let the others wait, also where the main process fails."""
+    if not is_main_process():
+        barrier()
+    try:
+        yield
+    finally:
+        if is_main_process():
+            barrier()
 
 
 # mmengine logs the name of a loader without its first ten letters.
@@ -49,16 +61,13 @@ def load_from_http(filename: str, map_location: MapLocation = None) -> dict:
     In a distributed run the main process fetches the file before the others
     look for it.
     """
-    folder = Path(torch.hub.get_dir(), 'checkpoints')
-    path = folder / Path(urlparse(filename).path).name
-    if not is_main_process():
-        barrier()
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(filename, str(path))
-    if is_main_process():
-        barrier()
-    return _weights(path, map_location)
+    with _main_process_first():
+        path = fetch(filename)
+    try:
+        return _weights(path, map_location)
+    except CheckpointError as error:  # a cached one would stay for ever
+        path.unlink(missing_ok=True)
+        raise type(error)(f'{error} It came from {filename}.') from None
 
 
 @CheckpointLoader.register_scheme([f'{z}://' for z in _ZOOS], force=True)
@@ -93,11 +102,8 @@ def load_from_name(filename: str, map_location: MapLocation = None) -> dict:
     ``timm://ese_vovnet39b.ra_in1k`` a model of timm, and
     ``hf-hub:USER/REPOSITORY`` a repository of the Hugging Face hub.
     """
-    if not is_main_process():
-        barrier()
-    path, row = locate(filename)
-    if is_main_process():
-        barrier()
+    with _main_process_first():
+        path, row = locate(filename)
     if row:
         print_log(
             f'{row.name} of {row.source}: VoVNet with {row.options}, for '

@@ -23,6 +23,7 @@ from mmvovnet.checkpoint import (
     convert,
     weights,
 )
+from mmvovnet.checkpoint.download import cached as cached_at
 from mmvovnet.checkpoint.weights import public_file
 
 
@@ -60,13 +61,35 @@ def test_url_is_fetched_once(served):
     assert CheckpointLoader.load_checkpoint(f'{url}/a.pth') == dict(epoch=3)
 
 
+def test_urls_of_one_name(served):
+    folder, url = served
+    for epoch in (1, 2):
+        (folder / f'{epoch}').mkdir()
+        torch.save(dict(epoch=epoch), folder / f'{epoch}' / 'a.pth')
+    for epoch in (1, 2, 1):
+        loaded = CheckpointLoader.load_checkpoint(f'{url}/{epoch}/a.pth')
+        assert loaded == dict(epoch=epoch)
+
+
+def test_what_is_no_checkpoint_does_not_stay(served):
+    folder, url = served
+    torch.save(dict(epoch=3), folder / 'a.pth')
+    whole = (folder / 'a.pth').read_bytes()
+    for data in (whole[:-50], b'Please log in', b''):
+        (folder / 'a.pth').write_bytes(data)
+        with pytest.raises(CheckpointError, match=f'{url}/a.pth'):
+            CheckpointLoader.load_checkpoint(f'{url}/a.pth')
+    (folder / 'a.pth').write_bytes(whole)
+    assert CheckpointLoader.load_checkpoint(f'{url}/a.pth') == dict(epoch=3)
+
+
 @pytest.fixture
 def cached(tmp_path, monkeypatch):
     """Puts a file where a model of a zoo is looked for."""
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
 
     def put(url, saved):
-        path = tmp_path / 'hub' / 'checkpoints' / url.rpartition('/')[2]
+        path = cached_at(url)
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save(saved, path)
 
