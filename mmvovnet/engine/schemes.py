@@ -8,6 +8,7 @@ without restriction whatever a URL delivers.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from mmengine.dist import barrier, is_main_process
 from mmengine.logging import print_log
