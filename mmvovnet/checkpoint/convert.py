@@ -180,9 +180,15 @@ def convert_file(
 
     Raises:
         CheckpointError: As of :func:`mmvovnet.checkpoint.load`,
-            :func:`convert`.
+            :func:`convert`, and of :func:`.sound.check_sound`: a part of a
+            network, or NaN, is not written.
     """
-    save_state(convert(load(source, 'cpu'), to), target)
+    from .sound import check_sound  # it needs the model
+
+    checkpoint = load(source, 'cpu')
+    ours = convert(checkpoint)
+    check_sound(ours, find(ours).our_prefix)
+    save_state(convert(checkpoint, to), target)
     return [Path(target)]
 
 

@@ -16,6 +16,7 @@ from .config import load_config
 from .fileio import LocalBackend
 from .finite import FiniteLossHook
 from .hooks import ChannelsLastHook, CheckpointHook, DistSamplerSeedHook
+from .images import LoadImageFromFile
 from .interrupt import InterruptHook
 from .loops import EpochBasedTrainLoop
 from .runner import CPUDistributedDataParallel, Runner, dump_predictions
@@ -28,6 +29,7 @@ __all__ = [
     'EpochBasedTrainLoop',
     'FiniteLossHook',
     'InterruptHook',
+    'LoadImageFromFile',
     'LocalBackend',
     'Runner',
     'dump_predictions',

@@ -98,7 +98,15 @@ class Runner(mmengine.runner.Runner):
                 self._tidy(earlier)
                 if self.cfg.get('check_data', True):
                     self._check_data()
-            return super().train()
+            try:
+                return super().train()
+            except Exception:
+                self.logger.error(
+                    f'The training ended in iteration {self.iter + 1} (epoch '
+                    f'{self.epoch + 1}) by the error below. What was saved '
+                    'is whole; --resume goes on from the last checkpoint.'
+                )
+                raise
 
     def _check_data(self) -> None:
         from mmvovnet.datasets.check import check
