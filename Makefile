@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 STAMPS := build/stamps$(subst /,_,$(abspath $(VENV)))
 
-.PHONY: setup setup-3d demo test test-all bench docs lint types clean
+.PHONY: setup setup-3d demo demo-quick test test-all bench docs lint types clean
 
 setup: $(STAMPS)/setup
 
@@ -39,6 +39,9 @@ $(STAMPS)/docs: $(STAMPS)/setup
 
 demo: setup
 	$(PY) tools/demo.py
+
+demo-quick: setup
+	$(PY) tools/demo.py --quick
 
 test: setup
 	$(PY) -m pytest -m 'not slow'

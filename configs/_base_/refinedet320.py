@@ -5,13 +5,7 @@ _base_ = [
     './runtime.py',
 ]
 
-custom_imports = dict(
-    imports=['mmvovnet.engine', 'mmvovnet.models.refinedet'],
-    allow_failed_imports=False,
-)
-
-scale = (320, 320)
-train_pipeline = [
+augment = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(
@@ -32,13 +26,23 @@ train_pipeline = [
         min_ious=(0.1, 0.3, 0.5, 0.7, 0.9),
         min_crop_size=0.3,
     ),
-    dict(type='Resize', scale=scale, keep_ratio=False),
+]
+# One of five interpolations, as in Caffe.
+interpolations = ('bilinear', 'area', 'nearest', 'bicubic', 'lanczos')
+resize = dict(type='Resize', scale=(320, 320), keep_ratio=False)
+random_resize = dict(
+    type='RandomChoice',
+    transforms=[
+        [dict(**resize, interpolation=name)] for name in interpolations
+    ],
+)
+flip_and_pack = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackDetInputs'),
 ]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=scale, keep_ratio=False),
+train_pipeline = [*augment, random_resize, *flip_and_pack]
+test_load = dict(type='LoadImageFromFile')
+test_pack = [
     dict(type='LoadAnnotations', with_bbox=True),
     dict(
         type='PackDetInputs',
@@ -51,12 +55,12 @@ test_pipeline = [
         ),
     ),
 ]
+test_pipeline = [test_load, resize, *test_pack]
 
 train_dataloader = dict(
     batch_size=8,
     num_workers=4,
-    # A resumed run then repeats the augmentations of the uninterrupted one.
-    persistent_workers=False,
+    **_base_.repeatable,
     sampler=dict(_delete_=True, type='InfiniteSampler', shuffle=True),
     batch_sampler=None,
     dataset=dict(pipeline=train_pipeline),
@@ -69,36 +73,34 @@ tta_model = dict(
     type='DetTTAModel',
     tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.45), max_per_img=500),
 )
+tta_views = [
+    [
+        dict(type='RandomFlip', prob=0.0),
+        dict(type='RandomFlip', prob=1.0),
+    ],
+    [dict(type='LoadAnnotations', with_bbox=True)],
+    [
+        dict(
+            type='PackDetInputs',
+            meta_keys=(
+                'img_id',
+                'img_path',
+                'ori_shape',
+                'img_shape',
+                'scale_factor',
+                'flip',
+                'flip_direction',
+            ),
+        )
+    ],
+]
+tta_sizes = [
+    dict(type='Resize', scale=(size, size), keep_ratio=False)
+    for size in (192, 320, 448, 576)
+]
 tta_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [
-                dict(type='Resize', scale=(size, size), keep_ratio=False)
-                for size in (192, 320, 448, 576)
-            ],
-            [
-                dict(type='RandomFlip', prob=0.0),
-                dict(type='RandomFlip', prob=1.0),
-            ],
-            [dict(type='LoadAnnotations', with_bbox=True)],
-            [
-                dict(
-                    type='PackDetInputs',
-                    meta_keys=(
-                        'img_id',
-                        'img_path',
-                        'ori_shape',
-                        'img_shape',
-                        'scale_factor',
-                        'flip',
-                        'flip_direction',
-                    ),
-                )
-            ],
-        ],
-    ),
+    test_load,
+    dict(type='TestTimeAug', transforms=[tta_sizes, *tta_views]),
 ]
 
 # The paper's schedule (arXiv 1904.09730, section 4.3).
@@ -110,6 +112,8 @@ test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=1e-3, momentum=0.9, weight_decay=5e-4),
+    # As Caffe does with the biases of convs.
+    paramwise_cfg=dict(bias_lr_mult=2, bias_decay_mult=0),
 )
 param_scheduler = [
     dict(

@@ -1,38 +1,10 @@
-# RetinaNet in place of FCOS on blood cells: same backbone, neck, data and
-# schedule.
-_base_ = './fcos_vovnet27-slim_bccd.py'
+# RetinaNet in place of FCOS on blood cells: same backbone and neck, data and schedule.
+_base_ = ['_base_/bccd.py', '_base_/retinanet.py']
 
 model = dict(
-    type='RetinaNet',
+    data_preprocessor=_base_.pixels,
     bbox_head=dict(
-        _delete_=True,
-        type='RetinaHead',
         num_classes=3,
-        in_channels=64,
-        feat_channels=64,
-        stacked_convs=2,
-        norm_cfg=dict(type='GN', num_groups=32),
-        anchor_generator=dict(
-            type='AnchorGenerator',
-            octave_base_scale=2,  # anchors from 16 pixels: platelets are small
-            scales_per_octave=3,
-            ratios=[0.7, 1.0, 1.4],
-            strides=[8, 16, 32],
-        ),
-        loss_cls=dict(type='FocalLoss', use_sigmoid=True),
-        loss_bbox=dict(type='L1Loss'),
-    ),
-    train_cfg=dict(
-        assigner=dict(
-            type='MaxIoUAssigner',
-            pos_iou_thr=0.5,
-            neg_iou_thr=0.4,
-            min_pos_iou=0,
-            ignore_iof_thr=-1,
-        ),
-        sampler=dict(type='PseudoSampler'),
-        allowed_border=-1,
-        pos_weight=-1,
-        debug=False,
+        anchor_generator=dict(ratios=[0.7, 1.0, 1.4]),
     ),
 )

@@ -16,5 +16,5 @@ train_pipeline = [
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 
 train_cfg = dict(max_epochs=24)
-param_scheduler = _base_.param_scheduler
-param_scheduler[1].update(end=24, milestones=[16, 22])
+warmup, steps = _base_.param_scheduler
+param_scheduler = [warmup, {**steps, 'end': 24, 'milestones': [16, 22]}]

@@ -18,6 +18,8 @@ model = dict(
 )
 
 train_cfg = dict(max_epochs=36)
-param_scheduler = _base_.param_scheduler
-param_scheduler[0].update(start_factor=1 / 3)
-param_scheduler[1].update(end=36, milestones=[28, 33])
+warmup, steps = _base_.param_scheduler
+param_scheduler = [
+    {**warmup, 'start_factor': 1 / 3},
+    {**steps, 'end': 36, 'milestones': [28, 33]},
+]

@@ -68,7 +68,8 @@ def accelerate(model: Model) -> Model:
             _take(module, WinogradConv2d)
         elif isinstance(module, OSAModule) and _is_aggregate(module):
             _take(module.aggregate, AggregateConv2d)
-            module.concat = nn.Identity()  # an AggregateConv2d takes them all
+            # An AggregateConv2d takes the maps as they are.
+            module.concat = nn.Identity().eval()
         else:
             for name, child in module.named_children():
                 if _is_winograd(child):
