@@ -2,6 +2,7 @@ import mmvovnet
 
 project = 'mmvovnet'
 author = 'The mmvovnet developers'
+copyright = '2026, the mmvovnet developers'
 release = mmvovnet.__version__
 
 extensions = [
@@ -10,10 +11,16 @@ extensions = [
     'sphinx.ext.napoleon',
     'sphinx.ext.viewcode',
     'sphinx_copybutton',
+    'sphinx_design',
 ]
 exclude_patterns = ['_build', 'paper']  # which pages include
 html_theme = 'furo'
-html_title = 'mmvovnet'
+html_title = f'mmvovnet {release}'
+html_static_path = ['_static']
+html_css_files = ['custom.css']
+html_show_sphinx = False
+copybutton_prompt_text = r'>>> |\.\.\. |\$ '
+copybutton_prompt_is_regexp = True
 myst_enable_extensions = ['colon_fence']
 myst_heading_anchors = 3
 autodoc_typehints = 'none'

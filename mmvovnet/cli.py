@@ -1,7 +1,7 @@
 """The command ``mmvovnet``: the tools, where there is no clone."""
 
+import runpy
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 COMMANDS = {
@@ -30,8 +30,7 @@ def main() -> None:
             file=sys.stdout if command in ('-h', '--help') else sys.stderr,
         )
         sys.exit(command not in ('-h', '--help') and 2)
-    spec = spec_from_file_location('tool', tools() / COMMANDS[command])
-    tool = module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    path = str(tools() / COMMANDS[command])
+    tool = runpy.run_path(path)
     sys.argv = [f'mmvovnet {command}', *sys.argv[2:]]
-    sys.exit(tool.main())
+    sys.exit(tool['main']())

@@ -18,8 +18,10 @@ from mmengine.registry import DATASETS
 
 import mmvovnet.engine  # noqa: F401
 from mmvovnet.analysis.plots import plot_curves, plot_detections, read_scalars
+from mmvovnet.deploy.publish import publish
 
 CONFIG = 'configs/demo/fcos_vovnet27-slim_digits.py'
+VALIDATION = 'data/digits/val'
 NUM_IMAGES = 8
 MIN_SCORE = 0.2
 TARGET = 0.5
@@ -57,12 +59,19 @@ def main() -> None:
     losses, scores = read_scalars(scalars)
     plot_curves(losses, scores, work_dir / 'curves.png')
     draw_detections(work_dir)
+    published = publish(
+        CONFIG,
+        (work_dir / 'last_checkpoint').read_text().strip(),
+        work_dir / 'fcos_vovnet27-slim_digits',
+    )
     final = scores[-1, 1] if len(scores) else 0.0  # nothing was found
     print(
         f'\nCOCO mAP {final:.3f} on held-out images, '
         f'in {time.monotonic() - start:.0f} s\n'
         f'detections beside the truth: {work_dir / "detections.png"}\n'
-        f'loss and mAP over training:  {work_dir / "curves.png"}'
+        f'loss and mAP over training:  {work_dir / "curves.png"}\n'
+        f'the detector as one file:    {published}\n'
+        f'try it: python tools/detect.py {VALIDATION} --model {published}'
     )
     if final < TARGET and not args.quick:
         sys.exit(f'mAP {final:.3f} is below {TARGET}: the demo has failed.')

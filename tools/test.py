@@ -1,6 +1,7 @@
 """Test a detector or classifier: ``python tools/test.py CONFIG CHECKPOINT``.
 
-The flags are those of MMDetection's and MMPretrain's own ``tools/test.py``;
+Most flags are those of MMDetection's and MMPretrain's own ``tools/test.py``
+(without ``--tta``); ``--fuse`` and ``--accelerate`` are this package's;
 the ``default_scope`` of the config says whose models it names.
 """
 

@@ -62,9 +62,9 @@ def from_pretrained(
     source = find(weights)
     if source is None:
         raise CheckpointError(f"'{path}' holds no VoVNet")
-    names = {key: source.in_backbone(key) for key in weights}
-    weights = {key: weights[key] for key, ours in names.items() if ours}
-    told = describe({names[key]: value for key, value in weights.items()})
+    ours = {source.in_backbone(key): key for key in weights}
+    told = describe({our: weights[key] for our, key in ours.items() if our})
+    weights = {key: weights[key] for our, key in ours.items() if our}
     if told['gate'] == 'none' and not source.dialect.ungated_identity:
         told['identity'] = False
     published = row.options if row else {}
@@ -72,5 +72,5 @@ def from_pretrained(
     model.load_state_dict(weights)
     model.is_init = True  # so that init_weights() does not draw them anew
     if row:
-        model.pixels = row.pixels
+        model.pixels = (row.pixels,)
     return model

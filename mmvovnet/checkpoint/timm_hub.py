@@ -54,7 +54,9 @@ def write_hub_folder(source: str | Path, folder: str | Path) -> list[Path]:
     state = convert(checkpoint, 'timm')
     told = _describe(state)
     name = _timm_name(told)
-    dialect = find(unwrap(checkpoint)).dialect
+    source_names = find(unwrap(checkpoint))
+    assert source_names  # or convert() had found nothing
+    dialect = source_names.dialect
     if name.endswith('a') and dialect.ungated_identity:
         print_log(
             f"timm's {name} adds no identity: what was trained with one, as "
@@ -79,8 +81,9 @@ def write_hub_folder(source: str | Path, folder: str | Path) -> list[Path]:
 
 def _describe(state: dict[str, Tensor]) -> dict[str, Any]:
     source = find(state)
-    names = {key: source.in_backbone(key) for key in state}
-    return describe({names[key]: state[key] for key in state if names[key]})
+    assert source
+    ours = {source.in_backbone(key): key for key in state}
+    return describe({our: state[key] for our, key in ours.items() if our})
 
 
 def _timm_name(told: dict[str, Any]) -> str:

@@ -78,15 +78,13 @@ def public_files() -> dict[str, PublicFile]:
     text = files(__package__).joinpath('weights.csv').read_text()
     found = {}
     for row in csv.DictReader(text.splitlines()):
-        found[row['name']] = PublicFile(
-            **row
-            | dict(
-                options=yaml.safe_load(row['options']),
-                pixels=_PIXELS[row['pixels']],
-                metrics=yaml.safe_load(row['metrics'] or '{}'),
-                size=int(row['size']) if row['size'] else None,
-            )
+        fields: dict[str, Any] = row | dict(
+            options=yaml.safe_load(row['options']),
+            pixels=_PIXELS[row['pixels']],
+            metrics=yaml.safe_load(row['metrics'] or '{}'),
+            size=int(row['size']) if row['size'] else None,
         )
+        found[row['name']] = PublicFile(**fields)
     return found
 
 

@@ -3,13 +3,14 @@
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import mmcv
 import numpy as np
 import torch
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.ops import batched_nms
 
 from .runtime import Exported, load_exported
@@ -103,6 +104,7 @@ def open_detector(
     from .fuse import fuse
     from .publish import build_published
 
+    model: Any
     if checkpoint:
         model = build_model(path, checkpoint)
     else:
@@ -110,7 +112,7 @@ def open_detector(
     return _of_model(fuse(model)), list(model.dataset_meta['classes'])
 
 
-def _of_model(model: nn.Module) -> Detect:
+def _of_model(model: Any) -> Detect:
     """A detector of MMDetection as a function of a batch of images."""
     from mmcv.transforms import Compose
     from mmdet.utils import get_test_pipeline_cfg

@@ -91,7 +91,7 @@ def build_published(path: str | os.PathLike) -> nn.Module:
     """
     from mmdet.apis import init_detector
 
-    checkpoint = load(path, 'cpu')
+    checkpoint = load(Path(path), 'cpu')
     meta = checkpoint.get('meta', {})
     if _KEY not in meta:
         raise CheckpointError(

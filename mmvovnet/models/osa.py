@@ -1,6 +1,7 @@
 """One-Shot Aggregation, the idea of VoVNet."""
 
 import math
+from typing import Any
 
 import torch
 from mmcv.cnn.bricks import DropPath
@@ -87,7 +88,7 @@ class OSAModule(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        cfg = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
+        cfg: dict[str, Any] = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
         self.identity = identity
         self.with_cp = with_cp
         self.reduction = None
@@ -117,7 +118,8 @@ class OSAModule(BaseModule):
         self.aggregate = conv_unit(
             in_channels + num_layers * conv_channels, out_channels, 1, **cfg
         )
-        self.gate = GATES[gate] and GATES[gate](out_channels)
+        kind = GATES[gate]
+        self.gate = kind(out_channels) if kind else None
         self.drop_path = DropPath(drop_path) if drop_path else None
 
     def forward(self, x: Tensor) -> Tensor:

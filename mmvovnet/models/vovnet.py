@@ -1,8 +1,8 @@
 """VoVNet, the backbone."""
 
 import math
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -209,7 +209,9 @@ class VoVNet(BaseModule):
             )
         _check_layers(self.arch, bottleneck, dcn, stage_with_dcn, norm_cfg)
 
-        cfg = dict(conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg)
+        cfg: dict[str, Any] = dict(
+            conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg
+        )
         depthwise = self.arch['depthwise']
         units: list[nn.Module] = []
         channels = in_channels
@@ -330,7 +332,8 @@ class VoVNet(BaseModule):
         """
         if not torch.jit.is_tracing():
             self._check_input(x)
-        whole = part = nullcontext
+        whole: Callable[[], AbstractContextManager] = nullcontext
+        part = whole
         if (
             self.memory_efficient
             and torch.is_grad_enabled()
@@ -407,7 +410,7 @@ class VoVNet(BaseModule):
             >>> model.get_layer_depth('stages.2.blocks.1.aggregate.bn.bias')
             (4, 8)
         """
-        blocks = [len(stage.blocks) for stage in self.stages]
+        blocks = self.arch['num_modules'][: len(self.stages)]
         num_depths = sum(blocks) + 2
         if not param_name.startswith(prefix):
             return num_depths - 1, num_depths

@@ -70,7 +70,7 @@ def test_a_name_gives_model_and_weights(row, tmp_path):
         VoVNet.from_pretrained(f'{name}.pth')
     assert len(requests) == 1  # the second from the cache
     assert model.out_indices == (1, 3)
-    assert model.pixels == dialects.DETECTRON2
+    assert model.pixels == (dialects.DETECTRON2,)
     with torch.no_grad():
         expected, found = ours(IMAGES), model.eval()(IMAGES)
     assert found[0].equal(expected[1]) and found[1].equal(expected[3])
@@ -196,7 +196,7 @@ def test_hub(hub, timm_file, monkeypatch):
     with serve({where: (content, hub_file)}) as (url, _):
         connect(url)
         model = VoVNet.from_pretrained(TIMM, out_indices=(3,)).eval()
-    assert model.pixels == dialects.IMAGENET
+    assert model.pixels == (dialects.IMAGENET,)
     with torch.no_grad():
         torch.testing.assert_close(model(IMAGES)[0], last)
     monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', True)
@@ -233,7 +233,7 @@ def test_hub_by_its_environment(timm_file, tmp_path):
     where = f'/timm/{TIMM}/resolve/main/model.safetensors'
     code = (
         'from mmvovnet import VoVNet;'
-        f"print(VoVNet.from_pretrained('timm://{TIMM}').pixels)"
+        f"print(*VoVNet.from_pretrained('timm://{TIMM}').pixels)"
     )
     with serve({where: (content, hub_file)}) as (url, _):
         env = os.environ | dict(
