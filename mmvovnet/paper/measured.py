@@ -19,8 +19,8 @@ NOTE = (
     'Ratios are medians of the rounds, in which all networks take turns, ± '
     'half of the range that holds the middle half. A network has more than '
     'another if it has in three rounds of four. Multiply-adds, parameters and '
-    'memory are counted; memory is that of parameters and of the activations that '
-    'training keeps, in float32.'
+    'memory are counted; memory is that of parameters and of the activations '
+    'that training keeps, in float32.'
 )
 
 
