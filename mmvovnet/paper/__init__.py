@@ -29,6 +29,7 @@ CLAIMS = {
     'cifar': 'fewer, wider layers do as well as DenseNet-40 for less access',
     'weights': 'what layers read from the layers before them',
     'residual': 'the residual and eSE of V2 help deep networks',
+    'centermask': 'spatial attention, level rule and mask scoring help masks',
 }
 
 

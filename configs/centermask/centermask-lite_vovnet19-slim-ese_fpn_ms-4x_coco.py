@@ -1,0 +1,6 @@
+# centermask-lite-V-19-eSE-slim-FPN-ms-4x.pth loads as it is.
+_base_ = './centermask-lite_vovnet39-ese_fpn_ms-4x_coco.py'
+
+model = dict(
+    backbone=dict(arch='V-19-slim-eSE'), neck=dict(in_channels=[256, 384, 512])
+)
