@@ -15,10 +15,13 @@ library, torch, setuptools and a compiler are all that it needs.
 
 import argparse
 import contextlib
+import fcntl
+import hashlib
 import importlib.util
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import sysconfig
@@ -30,6 +33,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 VERSION = '2.1.0'
+SHA256 = 'd387bcab66b467479b6660310e23746cfc79c6e57acf04094680adb499a5cd3f'
 BUILD_GIB = 2.0
 STANDARDS = {
     201402: 'c++14',
@@ -253,8 +257,14 @@ def pip(*args: str) -> list[str]:
 
 
 def fetch_source(sdist: Path | None, folder: Path) -> Path:
-    """Unpack mmcv's source archive, downloaded with pip unless given."""
+    """Unpack mmcv's source archive, downloaded with pip unless given.
+
+    Its SHA-256 is compared before any of it is run: pip runs ``setup.py`` to
+    learn what it downloaded.
+    """
     if sdist is None:
+        wanted = folder / 'mmcv.txt'
+        wanted.write_text(f'mmcv=={VERSION} --hash=sha256:{SHA256}\n')
         done = subprocess.run(
             pip(
                 'download',
@@ -265,7 +275,9 @@ def fetch_source(sdist: Path | None, folder: Path) -> Path:
                 'mmcv',
                 '--dest',
                 str(folder),
-                f'mmcv=={VERSION}',
+                '--require-hashes',
+                '--requirement',
+                str(wanted),
             ),
             text=True,
             stdout=subprocess.PIPE,
@@ -280,6 +292,12 @@ def fetch_source(sdist: Path | None, folder: Path) -> Path:
             )
         sdist = archives[0]
     try:
+        digest = hashlib.sha256(sdist.read_bytes()).hexdigest()
+        if digest != SHA256:
+            raise InstallError(
+                f'{sdist} is not the mmcv {VERSION} that was published: its '
+                f'SHA-256 is {digest}, not {SHA256}; download it again'
+            )
         with tarfile.open(sdist) as archive:
             # Python 3.11.4 and 3.10.12 brought the filter.
             safe = hasattr(tarfile, 'data_filter')
@@ -343,7 +361,7 @@ def build_wheel(source: Path, folder: Path, env: Mapping[str, str]) -> Path:
             progress(int(step[1]), int(step[2]))
     wheels = list(folder.glob('mmcv-*.whl'))
     if process.wait() or not wheels:
-        log = Path(tempfile.gettempdir(), 'mmcv-build.log')
+        log = folder.parent / 'mmcv-build.log'  # in the cache, the user's own
         with contextlib.suppress(OSError):
             log.write_text(''.join(lines))
         text = ''.join(lines)
@@ -363,25 +381,56 @@ def build_wheel(source: Path, folder: Path, env: Mapping[str, str]) -> Path:
     return wheels[0]
 
 
+def private_folder(path: Path) -> Path:
+    """Make a folder in which none but the user may write."""
+    path = path.absolute()
+    for parent in (*reversed(path.parents), path):
+        parent.mkdir(mode=0o700, exist_ok=True)
+    status = path.stat()
+    if status.st_uid != os.geteuid():
+        raise InstallError(
+            f'{path} belongs to another user: choose a folder of your own '
+            'with --cache'
+        )
+    if status.st_mode & 0o077:
+        path.chmod(0o700)
+    return path
+
+
+def is_private(path: Path) -> bool:
+    """Whether a file is the user's, and none else may write it."""
+    status = path.lstat()
+    return (
+        stat.S_ISREG(status.st_mode)
+        and status.st_uid == os.geteuid()
+        and not status.st_mode & 0o022
+    )
+
+
 @contextlib.contextmanager
 def workspace(cache: Path) -> Iterator[Path]:
-    """A folder for one build; folders that dead builds left are removed."""
-    for old in cache.glob('build-*'):
-        pid = int(old.name.partition('-')[2] or 0)
-        if not Path('/proc', str(pid)).exists():
+    """A folder for one build; folders that dead builds left are removed.
+
+    A lock says which are dead: process ids do not, as those of other machines
+    and containers may share the cache.
+    """
+    private_folder(cache)
+    with (cache / 'lock').open('w') as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print('mmcv: waiting for another build to end', flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        for old in cache.glob('build-*'):
             shutil.rmtree(old, ignore_errors=True)
-    folder = cache / f'build-{os.getpid()}'
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder).free / 2**30
+        free = shutil.disk_usage(cache).free / 2**30
         if free < BUILD_GIB:
             raise InstallError(
                 f'{cache} has {free:.1f} GiB free and the build takes '
                 f'{BUILD_GIB:.0f}: make room, or choose another with --cache'
             )
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix='build-', dir=cache) as folder:
+            yield Path(folder)
 
 
 def is_whole(wheel: Path) -> bool:
@@ -393,21 +442,37 @@ def is_whole(wheel: Path) -> bool:
         return False
 
 
+def kept_wheel(home: Path) -> Path | None:
+    """The wheel in a folder of the cache, if it is whole and the user's."""
+    if not home.exists():
+        return None
+    private_folder(home)
+    for wheel in home.glob(f'mmcv-{VERSION}-*.whl'):
+        if is_private(wheel) and is_whole(wheel):
+            print(f'mmcv: taking {wheel}', flush=True)
+            return wheel
+        print(
+            f"mmcv: {wheel} is damaged, or not its user's alone; it is built "
+            'again',
+            flush=True,
+        )
+        wheel.unlink()
+    return None
+
+
 def cached_wheel(cache: Path, sdist: Path | None = None) -> Path:
     """The wheel for this Python and torch, built if the cache has none."""
     import torch
 
-    home = cache / cache_name(os.environ)
-    for wheel in home.glob('*.whl'):
-        if is_whole(wheel):
-            print(f'mmcv: taking {wheel}', flush=True)
-            return wheel
-        print(f'mmcv: {wheel} is damaged; it is built again', flush=True)
-        wheel.unlink()
+    home = private_folder(cache) / cache_name(os.environ)
+    if wheel := kept_wheel(home):
+        return wheel
     standard = required_standard(Path(torch.__file__).parent / 'include')
     check_toolchain(standard, os.environ)
     env = build_environ(os.environ)
     with workspace(cache) as folder:
+        if wheel := kept_wheel(home):  # by the build that was waited for
+            return wheel
         source = fetch_source(sdist, folder)
         set_standard(source / 'setup.py', standard)
         print(
@@ -418,20 +483,26 @@ def cached_wheel(cache: Path, sdist: Path | None = None) -> Path:
         wheel = build_wheel(source, folder, env)
         if not is_whole(wheel):
             raise InstallError('the new wheel is damaged; is the disk full?')
-        home.mkdir(parents=True, exist_ok=True)
+        private_folder(home)
+        wheel.chmod(0o600)
         # In one step, within one file system: the cache never holds a part.
         return wheel.replace(home / wheel.name)
 
 
+def run_code(code: str) -> subprocess.CompletedProcess:
+    """Run Python code in an empty folder, which it has on its path."""
+    with tempfile.TemporaryDirectory() as folder:
+        return subprocess.run(
+            [sys.executable, '-c', code],
+            text=True,
+            capture_output=True,
+            cwd=folder,
+        )
+
+
 def smoke_test() -> str:
     """Run ``nms`` in a process of its own; return what went wrong, if so."""
-    code = SMOKE_TEST.format(cuda=wants_cuda(os.environ))
-    done = subprocess.run(
-        [sys.executable, '-c', code],
-        text=True,
-        capture_output=True,
-        cwd=tempfile.gettempdir(),
-    )
+    done = run_code(SMOKE_TEST.format(cuda=wants_cuda(os.environ)))
     lines = done.stderr.strip().splitlines() or [f'exit {done.returncode}']
     return lines[-1] if done.returncode else ''
 
@@ -454,8 +525,7 @@ def install(wheel: Path) -> None:
         subprocess.run(pip('uninstall', '--quiet', '--yes', name), check=True)
     if subprocess.run(pip('install', '--quiet', str(wheel))).returncode:
         raise InstallError(f'pip could not install {wheel}; see its message')
-    probe = [sys.executable, '-c', 'import cv2']
-    if subprocess.run(probe, stderr=subprocess.DEVNULL).returncode:
+    if run_code('import cv2').returncode:
         # opencv-python, which mmengine asks for, needs libGL; a server often
         # has none, and the headless build is the same module.
         subprocess.run(

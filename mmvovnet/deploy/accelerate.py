@@ -1,12 +1,10 @@
 """Convs and One-Shot Aggregation by kernels of this package, on CPUs."""
 
-import hashlib
 import logging
 import os
 import subprocess
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import torch
@@ -18,6 +16,7 @@ from mmvovnet.models.layout import needs_usual_layout
 from mmvovnet.models.osa import OSAModule
 
 from .fuse import fuse
+from .library import compile_once
 from .packed import AggregateConv2d, PackedConv2d, WinogradConv2d
 
 Model = TypeVar('Model', bound=nn.Module)
@@ -89,9 +88,7 @@ def load_kernels() -> bool:
     except (OSError, subprocess.CalledProcessError) as error:
         print_log(
             'accelerate: the kernels can not be used, so the model is just '
-            'folded; they need AVX2 or AVX-512 and g++ (apt-get install g++, '
-            'or name another compiler in CXX): '
-            f'{getattr(error, "stderr", None) or error}',
+            f'folded: {getattr(error, "stderr", None) or error}',
             logger='current',
             level=logging.WARNING,
         )
@@ -117,7 +114,10 @@ def load_kernels() -> bool:
 def _compile() -> Path:
     capability = torch.backends.cpu.get_cpu_capability().lower()
     if capability not in LEVELS:
-        raise OSError(f"no kernels for the instruction set '{capability}'")
+        raise OSError(
+            'they need a CPU with AVX2 or AVX-512, and PyTorch finds '
+            f"'{capability}'"
+        )
     home = Path(torch.__file__).parent
     source = Path(__file__).with_name('kernels.cpp')
     command = [
@@ -131,22 +131,7 @@ def _compile() -> Path:
         str(source),
         *('-ltorch', '-ltorch_cpu', '-lc10'),
     ]
-    key = '\0'.join([torch.__version__, source.read_text(), *command])
-    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-    cache_home = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
-    library = Path(cache_home) / 'mmvovnet' / f'kernels-{digest}.so'
-    if not library.exists():
-        library.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=library.parent) as folder:
-            made = Path(folder, library.name)
-            subprocess.run(
-                [*command, '-o', str(made)],
-                check=True,
-                capture_output=True,
-                text=True,
-            )
-            made.replace(library)
-    return library
+    return compile_once(command, source, torch.__version__)
 
 
 def _is_for_kernels(model: nn.Module) -> bool:

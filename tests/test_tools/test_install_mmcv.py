@@ -3,6 +3,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -41,6 +43,9 @@ def python_build(monkeypatch):
         )
 
     return use
+
+
+TOOLS = str(ROOT / 'tools')
 
 
 def make_wheel(path):
@@ -169,7 +174,7 @@ def test_full_disk(cache, monkeypatch):
         install_mmcv.workspace(cache),
     ):
         pass
-    assert not list(cache.iterdir())
+    assert not list(cache.glob('build-*'))
 
 
 @pytest.mark.parametrize(
@@ -205,7 +210,7 @@ def test_failed_build_leaves_nothing(
     python_build(program)
     with pytest.raises(InstallError, match=message):
         install_mmcv.cached_wheel(cache)
-    assert not list(cache.rglob('*'))
+    assert {p.name for p in cache.rglob('*')} == {'lock', 'mmcv-build.log'}
 
 
 def test_build_shows_progress_and_is_cached(
@@ -228,7 +233,7 @@ def test_build_shows_progress_and_is_cached(
     )
     wheel = install_mmcv.cached_wheel(cache)
     assert 'compiled 2/2 files' in capsys.readouterr().out
-    assert [p for p in cache.rglob('*') if p.is_file()] == [wheel]
+    assert list(cache.rglob('*.whl')) == [wheel]
 
     python_build('raise SystemExit(1)')
     assert install_mmcv.cached_wheel(cache) == wheel
@@ -252,17 +257,84 @@ def test_damaged_wheel_is_built_again(cache, monkeypatch, capsys):
 
 
 def test_what_a_killed_build_left_is_removed(cache):
-    process = subprocess.Popen([sys.executable, '-c', ''])
-    process.wait()
-    dead = cache / f'build-{process.pid}'
-    alive = cache / f'build-{os.getppid()}'
-    for folder in (dead, alive):
-        folder.mkdir(parents=True)
+    dead = cache / 'build-4711'
+    dead.mkdir(parents=True)
     with install_mmcv.workspace(cache) as folder:
+        assert folder.exists() and not dead.exists()
+        code = (
+            f'import sys; sys.argv = ["x"]; sys.path.insert(0, {TOOLS!r});'
+            'import install_mmcv, pathlib;'
+            f'c = install_mmcv.workspace(pathlib.Path({str(cache)!r}));'
+            'c.__enter__()'
+        )
+        other = subprocess.Popen(
+            [sys.executable, '-c', code], stdout=subprocess.PIPE, text=True
+        )
+        assert 'waiting' in other.stdout.readline()
         assert folder.exists()
-        assert not dead.exists()
-        assert alive.exists()
-    assert not folder.exists()
+    assert not other.wait(timeout=30) and not folder.exists()
+
+
+def test_others_files_are_not_taken(cache, monkeypatch, capsys):
+    home = cache / install_mmcv.cache_name(os.environ)
+    wheel = make_wheel(home / 'mmcv-2.1.0-py3-none-any.whl')
+    make_wheel(home / 'another-1.0-py3-none-any.whl')
+    home.chmod(0o777)
+    wheel.chmod(0o666)
+    assert install_mmcv.kept_wheel(home) is None
+    assert "not its user's alone" in capsys.readouterr().out
+    assert home.stat().st_mode & 0o777 == 0o700
+    planted = make_wheel(cache / 'planted.whl')
+    wheel.symlink_to(planted)
+    assert install_mmcv.kept_wheel(home) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root gives files away')
+def test_a_cache_of_another_user(cache):
+    cache.mkdir()
+    os.chown(cache, 12345, 12345)
+    with pytest.raises(InstallError, match='another user'):
+        install_mmcv.cached_wheel(cache)
+
+
+def test_a_source_that_was_not_published(tmp_path):
+    sdist = tmp_path / 'mmcv-2.1.0.tar.gz'
+    with tarfile.open(sdist, 'w:gz') as archive:
+        archive.add(__file__, 'mmcv-2.1.0/setup.py')
+    with pytest.raises(InstallError, match='SHA-256.*not d387bcab'):
+        install_mmcv.fetch_source(sdist, tmp_path)
+    assert not (tmp_path / 'mmcv-2.1.0').exists()
+
+
+def test_modules_in_the_temporary_folder_do_not_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    (tmp_path / 'torch.py').write_text('')
+    code = 'import importlib.util as u; print(u.find_spec("torch").origin)'
+    assert install_mmcv.run_code(code).stdout.strip() == torch.__file__
+    ran = []
+    monkeypatch.setattr(
+        install_mmcv,
+        'run_code',
+        lambda code: (
+            ran.append(code) or subprocess.CompletedProcess([], 0, '', '')
+        ),
+    )
+    install_mmcv.smoke_test()
+    assert len(ran) == 1 and 'nms' in ran[0]
+
+
+def test_the_log_is_in_the_cache(cache, tmp_path, python_build, monkeypatch):
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    victim = tmp_path / 'victim'
+    (tmp_path / 'mmcv-build.log').symlink_to(victim)
+    python_build('print("error: no"); raise SystemExit(1)')
+    with (
+        pytest.raises(InstallError, match=f'{cache}/mmcv-build.log'),
+        install_mmcv.workspace(cache) as folder,
+    ):
+        install_mmcv.build_wheel(tmp_path, folder, os.environ)
+    assert 'error: no' in (cache / 'mmcv-build.log').read_text()
+    assert not victim.exists()
 
 
 # The command
