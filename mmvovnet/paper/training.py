@@ -1,17 +1,21 @@
 """Trainings that claims are checked with."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from scipy import stats
 
 import mmvovnet
+from mmvovnet.analysis.benchmark import Setting, describe_machine
 from mmvovnet.engine import load_config
 from mmvovnet.fileio import write
 
@@ -50,7 +54,8 @@ def train(
 ) -> Run:
     """Train a classifier, unless its folder holds the result already.
 
-    A training that was interrupted goes on.
+    A training that was interrupted goes on. One by another config, code or
+    machine is another one: see :func:`fingerprint`.
 
     Args:
         config (str): Name of a config in ``configs/paper``.
@@ -72,12 +77,12 @@ def train(
     epochs = cfg.train_cfg.max_epochs
     options = [f'{key}-{value}' for key, value in backbone.items()]
     name = '_'.join([config, *options, f'{epochs}e', f'seed{seed}'])
-    record = folder / name / 'result.json'
+    cfg.model.backbone.update(backbone)
+    cfg.randomness = dict(seed=seed)
+    record = folder / f'{name}_{fingerprint(cfg)}' / 'result.json'
     if not record.exists():
-        cfg.model.backbone.update(backbone)
         cfg.update(
             work_dir=str(record.parent),
-            randomness=dict(seed=seed),
             resume=True,
             log_level='WARNING',
         )
@@ -98,6 +103,30 @@ def train(
         initial=record.with_name('initial.pth'),
         checkpoint=record.with_name(f'epoch_{epochs}.pth'),
     )
+
+
+def fingerprint(cfg: Config) -> str:
+    """Eight digits that tell a training from all that may end otherwise.
+
+    They depend on the config, on the code of this package's models and data,
+    on the version of torch and on the machine.
+
+    Args:
+        cfg (Config): The config as it is run, but for its ``work_dir``.
+    """
+    package = Path(mmvovnet.__file__).parent
+    sources = sorted(
+        path
+        for room in ('models', 'datasets', 'paper/networks')
+        for path in (package / room).rglob('*.py')
+    )
+    settings = {k: v for k, v in cfg.to_dict().items() if k != 'work_dir'}
+    digest = hashlib.sha256(repr(sorted(settings.items())).encode())
+    digest.update(describe_machine(Setting(batch=1)).encode())
+    digest.update(torch.__version__.encode())
+    for path in sources:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:8]
 
 
 def config_folder() -> Path:

@@ -1,3 +1,5 @@
+import pytest
+
 from mmvovnet.analysis.summary import (
     Quartiles,
     markdown_table,
@@ -20,3 +22,17 @@ def test_deviation_is_that_of_a_sample():
 def test_columns_of_numbers_stand_right():
     rows = [{'a': 'V-39', 'b': 1, 'c': '-'}, {'a': '1', 'b': 2, 'c': '3%'}]
     assert markdown_table(rows).splitlines()[1] == '| --- | --: | --: |'
+
+
+@pytest.mark.parametrize(
+    ('rounds', 'is_more'),
+    [
+        ([1.1, 1.1, 1.1, 0.99], True),
+        ([1.1, 1.1, 0.9, 0.9], False),
+        ([1.1] * 6 + [0.99] * 2, True),
+        ([1.1] * 5 + [0.9] * 3, False),
+    ],
+)
+def test_more_in_three_rounds_of_four(rounds, is_more):
+    """The rule of the paper's evidence: the first quartile is above 1."""
+    assert (Quartiles.of(rounds).low > 1) == is_more

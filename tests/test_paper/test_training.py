@@ -1,4 +1,6 @@
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 from mmengine.config import Config
@@ -14,7 +16,7 @@ CONFIG = 'vovnet39-narrow_digits'
 def test_a_training_is_done_once(tmp_path, capsys):
     run = training.train(CONFIG, 1, tmp_path, epochs=1, identity=False)
     (folder,) = tmp_path.iterdir()
-    assert folder.name == f'{CONFIG}_identity-False_1e_seed1'
+    assert folder.name.startswith(f'{CONFIG}_identity-False_1e_seed1_')
     assert '1e_seed1: error ' in capsys.readouterr().out
     assert 0 <= run.error <= 100
     assert len(run.losses) == 1
@@ -25,6 +27,31 @@ def test_a_training_is_done_once(tmp_path, capsys):
     record.write_text(json.dumps(dict(error=12.5, losses=[0.5])))
     again = training.train(CONFIG, 1, tmp_path, epochs=1, identity=False)
     assert (again.error, again.losses) == (12.5, [0.5])
+
+
+def test_a_result_is_that_of_one_code_and_one_machine(monkeypatch, tmp_path):
+    cfg = Config(dict(model=dict(type='A'), work_dir='here'))
+    mine = training.fingerprint(cfg)
+    moved = Config(dict(model=dict(type='A'), work_dir='there'))
+    assert training.fingerprint(moved) == mine
+    other = Config(dict(model=dict(type='B'), work_dir='here'))
+    assert training.fingerprint(other) != mine
+    with monkeypatch.context() as patch:
+        patch.setattr(training, 'describe_machine', lambda setting: 'a GPU')
+        assert training.fingerprint(cfg) != mine
+    with monkeypatch.context() as patch:
+        patch.setattr(training.torch, '__version__', '3.0')
+        assert training.fingerprint(cfg) != mine
+    package = Path(training.mmvovnet.__file__).parent
+    copied = tmp_path / 'mmvovnet'
+    for room in ('models', 'datasets', 'paper/networks'):
+        shutil.copytree(package / room, copied / room)
+    monkeypatch.setattr(
+        training.mmvovnet, '__file__', str(copied / '__init__.py')
+    )
+    assert training.fingerprint(cfg) == mine
+    (copied / 'models' / 'osa.py').write_text('changed')
+    assert training.fingerprint(cfg) != mine
 
 
 @pytest.mark.parametrize('data', DATA)
