@@ -20,7 +20,7 @@ for the whole network:
 
 from typing import Any
 
-from .checks import check_flags
+from .checks import check_flags, check_names
 
 _SLIM = dict(
     stem_channels=(64, 64, 128),
@@ -77,10 +77,13 @@ _PER_STAGE = ('conv_channels', 'out_channels', 'num_modules')
 
 
 def _check_counts(key: str, value: Any) -> None:
-    counts = value if isinstance(value, list | tuple) else [value]
-    if not counts or any(
-        isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in counts
-    ):
+    one = key == 'num_layers'  # for the whole network
+    several = isinstance(value, list | tuple)
+    counts = [value] if one else value
+    if one == several:
+        kind = 'a positive integer' if one else 'a sequence of them'
+        raise TypeError(f'arch[{key!r}] must be {kind}, got {value!r}')
+    if not counts or any(type(n) is not int or n < 1 for n in counts):
         raise ValueError(
             f'arch[{key!r}] must hold positive integers, got {value!r}'
         )
@@ -98,10 +101,10 @@ def resolve_arch(arch: str | dict, **overrides: Any) -> dict[str, Any]:
         dict: A complete row; the caller's dict is not changed.
 
     Raises:
-        TypeError: If ``arch`` is neither a str nor a dict, or a flag is no
-            bool.
-        ValueError: If the name is unknown, or the dict is incomplete, has
-            unknown fields or sequences of unequal lengths.
+        TypeError: If ``arch`` is neither a str nor a dict, a flag is no bool,
+            or the dict has unknown fields or a number for a sequence.
+        ValueError: If the name is unknown, or the dict is incomplete or has
+            sequences of unequal lengths.
 
     Example:
         >>> resolve_arch('V-39', gate='SE')['gate']
@@ -115,13 +118,13 @@ def resolve_arch(arch: str | dict, **overrides: Any) -> dict[str, Any]:
             )
         row = dict(ARCHS[arch])
     elif isinstance(arch, dict):
+        check_names(arch, (*_REQUIRED, *DEFAULTS))
         missing = [key for key in _REQUIRED if key not in arch]
-        unknown = [k for k in arch if k not in (*_REQUIRED, *DEFAULTS)]
-        if missing or unknown:
+        if missing:
             raise ValueError(
-                f'arch dict misses {missing} and has unknown {unknown}; its '
-                f'fields are {[*_REQUIRED, *DEFAULTS]}, of which '
-                f'{list(DEFAULTS)} may be left out'
+                f'arch dict misses {missing}; its fields are '
+                f'{[*_REQUIRED, *DEFAULTS]}, of which {list(DEFAULTS)} may be '
+                'left out'
             )
         row = {**DEFAULTS, **arch}
     else:

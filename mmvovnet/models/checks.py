@@ -1,5 +1,7 @@
 """Options that would do harm, refused before memory or an op takes them."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
 
 from torch import nn
@@ -26,6 +28,35 @@ def check_flags(**flags: Any) -> None:
     for name, value in flags.items():
         if not isinstance(value, bool):
             raise TypeError(f'{name} must be True or False, got {value!r}')
+
+
+def check_names(given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse names that nothing has, with the nearest that something has.
+
+    Args:
+        given (Iterable[str]): Of options, as a config spells them.
+        known (Iterable[str]): All that there are.
+
+    Raises:
+        TypeError: If one is unknown.
+
+    Example:
+        >>> check_names(['out_indicies'], ['arch', 'out_indices'])
+        Traceback (most recent call last):
+        TypeError: there is no option 'out_indicies': is 'out_indices' meant?
+    """
+    known = list(known)
+    for name in given:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            raise TypeError(
+                f'there is no option {name!r}: '
+                + (
+                    f'is {near[0]!r} meant?'
+                    if near
+                    else f'choose of {", ".join(known)}'
+                )
+            )
 
 
 def check_size(arch: dict[str, Any], in_channels: int) -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmvovnet.registry import MODELS
 
 from .archs import ARCHS, resolve_arch
-from .checks import check_flags, check_ops, check_size
+from .checks import check_flags, check_names, check_ops, check_size
 from .layers import GATES, conv_unit
 from .osa import OSAStage, max_pool
 from .recompute import recompute_elementwise, saved_tensors_are_hooked
@@ -156,7 +157,9 @@ class VoVNet(BaseModule):
         with_cp: bool = False,
         memory_efficient: bool = False,
         init_cfg: dict | list[dict] | None = None,
+        **unknown: Any,
     ) -> None:
+        check_names(unknown, [*signature(VoVNet).parameters][:-1])
         if init_cfg is None:
             init_cfg = [
                 dict(type='Kaiming', layer='Conv2d', mode='fan_in'),
@@ -188,7 +191,9 @@ class VoVNet(BaseModule):
         if dilations is None:
             dilations = (1,) * num_stages
         _check_strides(strides, dilations, num_stages, pooled)
-        if frozen_stages not in range(-1, num_stages + 1):
+        if type(frozen_stages) is not int or frozen_stages not in range(
+            -1, num_stages + 1
+        ):
             raise ValueError(
                 f'frozen_stages must be from -1 (none) to {num_stages} (stem '
                 f'and all stages), got {frozen_stages!r}'
@@ -437,7 +442,8 @@ def _check_indices(indices: Sequence[int], num_stages: int) -> tuple[int, ...]:
             'stage write (3,)'
         )
     if not indices or any(
-        i not in range(-num_stages, num_stages) for i in indices
+        type(i) is not int or i not in range(-num_stages, num_stages)
+        for i in indices
     ):
         raise ValueError(
             f'out_indices must hold stages from {-num_stages} to '

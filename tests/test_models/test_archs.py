@@ -52,11 +52,25 @@ def test_dict_gets_defaults():
         (dict(num_modules=(1, 1)), 'differ in length'),
         (dict(stem_channels=(64, 64)), '3 values'),
         (dict(gate_place='first'), 'gate_place'),
-        (dict(num_stages=4), "unknown \\['num_stages'\\]"),
     ],
 )
 def test_wrong_dict(change, message):
     with pytest.raises(ValueError, match=message):
+        resolve_arch({**ARCHS['V-27-slim'], **change})
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(num_module=(1, 1, 1, 1)), "is 'num_modules' meant"),
+        (dict(num_layers=(5, 5, 5, 5)), "arch\\['num_layers'\\] must be a p"),
+        (dict(stem_channels=64), "arch\\['stem_channels'\\] must be a seq"),
+        (dict(num_modules=1), "arch\\['num_modules'\\] must be a seq"),
+        (dict(depthwise='False'), "must be True or False, got 'False'"),
+    ],
+)
+def test_wrong_kind(change, message):
+    with pytest.raises(TypeError, match=message):
         resolve_arch({**ARCHS['V-27-slim'], **change})
 
 

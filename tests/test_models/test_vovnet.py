@@ -488,6 +488,14 @@ def test_init_weights():
         (dict(out_indices=(4,)), r'\(4,\)'),
         (dict(out_indices=(-5,)), r'-4 to 3'),
         (dict(out_indices=()), 'out_indices'),
+        (dict(out_indices=(1.0,)), 'out_indices'),
+        (dict(out_indices=(True,)), 'out_indices'),
+        (dict(frozen_stages=True), 'got True'),
+        (dict(frozen_stages=1.0), 'got 1.0'),
+        *[
+            (dict(in_channels=n), f'in_channels must be .* got {n!r}')
+            for n in (0, -1, '3', 3.0, None, True)
+        ],
         (dict(out_indices=(3, -1)), 'twice'),
         (dict(frozen_stages=5), '-1 .*to 4.*got 5'),
         (dict(frozen_stages=-2), 'got -2'),
@@ -519,6 +527,20 @@ def test_wrong_values(kwargs, message):
 def test_wrong_types(kwargs):
     with pytest.raises(TypeError):
         VoVNet(**kwargs)
+
+
+@pytest.mark.parametrize(
+    ('name', 'meant'),
+    [('out_indicies', 'out_indices'), ('frozen_stage', 'frozen_stages')],
+)
+def test_unknown_option_names_the_nearest(name, meant):
+    with pytest.raises(TypeError, match=f"'{name}': is '{meant}' meant"):
+        VoVNet(**{name: 1})
+
+
+def test_unknown_option_far_from_all():
+    with pytest.raises(TypeError, match=r'choose of arch, .*, init_cfg$'):
+        VoVNet(depth=50)
 
 
 @pytest.mark.parametrize(
