@@ -36,6 +36,9 @@ def main() -> None:
     args = parse_args()
     # Not before: this takes seconds to import.
     from mmvovnet.analysis.workdir import load_detector, report
+    from mmvovnet.engine.known_warnings import ignore_known_warnings
+
+    ignore_known_warnings()
 
     if args.time:
         from mmengine.dataset import pseudo_collate

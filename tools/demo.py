@@ -5,6 +5,7 @@ python tools/demo.py --quick   # the same steps on 24 images, untrained
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -52,7 +53,8 @@ def main() -> None:
     command += ['--cfg-options', 'overwrite=True']
     if args.quick:
         command += QUICK
-    if subprocess.call(command):
+    env = os.environ | {'PYTHONWARNINGS': 'ignore:pkg_resources is deprecated'}
+    if subprocess.call(command, env=env):
         sys.exit('The training failed: see the first error above.')
 
     scalars = max(work_dir.glob('*/vis_data/scalars.json'))

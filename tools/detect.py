@@ -59,6 +59,9 @@ def main() -> None:
     from mmvovnet.checkpoint import CheckpointError
     from mmvovnet.deploy.detect import open_detector
     from mmvovnet.deploy.media import detect_media, find_media, write_results
+    from mmvovnet.engine.known_warnings import ignore_known_warnings
+
+    ignore_known_warnings()
 
     try:
         files = find_media(args.images)

@@ -59,6 +59,9 @@ def main() -> None:
     import mmvovnet.engine  # noqa: F401
     from mmvovnet.apis import build_model
     from mmvovnet.deploy import describe_model, export
+    from mmvovnet.engine.known_warnings import ignore_known_warnings
+
+    ignore_known_warnings()
 
     model = build_model(args.config, args.checkpoint, args.may_miss)
     metadata = describe_model(model)

@@ -41,6 +41,9 @@ def main() -> None:
     import mmvovnet.engine  # noqa: F401
     from mmvovnet.checkpoint import CheckpointError
     from mmvovnet.deploy.publish import publish
+    from mmvovnet.engine.known_warnings import ignore_known_warnings
+
+    ignore_known_warnings()
 
     try:
         path = publish(args.config, args.checkpoint, args.out)

@@ -30,6 +30,10 @@ def main() -> None:
     # Not before: these take seconds to import.
     from matplotlib.figure import Figure
 
+    from mmvovnet.engine.known_warnings import ignore_known_warnings
+
+    ignore_known_warnings()
+
     import mmvovnet.engine  # noqa: F401
     from mmvovnet.analysis.visualize import draw, explain
 

@@ -1,0 +1,18 @@
+"""Warnings of dependencies that their users can do nothing about."""
+
+import warnings
+
+# Each is OpenMMLab's call of what another library has since deprecated, or a
+# note on a colour map that no tool of ours uses.
+KNOWN = (
+    'pkg_resources is deprecated',
+    'palette does not exist, random is used',
+    'torch.meshgrid: in an upcoming release',
+    'checkpoint is None, use COCO classes',
+)
+
+
+def ignore_known_warnings() -> None:
+    """Keep the known ones, and no others, out of a tool's output."""
+    for message in KNOWN:
+        warnings.filterwarnings('ignore', message=message)
