@@ -244,7 +244,7 @@ class _Recorder(TorchDispatchMode):
         self.recipes[key] = (_layout(out), recipe)
 
 
-class frozen_statistics:
+class FrozenStatistics:
     """Batch norms normalise as in training, and their buffers stay.
 
     They write their statistics into clones, which leave with the context.
@@ -314,5 +314,5 @@ def checkpoint_module(
         forward,
         x,
         use_reentrant=False,
-        context_fn=lambda: (nullcontext(), frozen_statistics(module)),
+        context_fn=lambda: (nullcontext(), FrozenStatistics(module)),
     )

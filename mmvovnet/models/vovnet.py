@@ -1,6 +1,5 @@
 """VoVNet, the backbone."""
 
-import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from inspect import signature
@@ -16,8 +15,17 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmvovnet.registry import MODELS
 
 from .archs import ARCHS, resolve_arch
-from .checks import check_flags, check_names, check_ops, check_size
-from .layers import GATES, conv_unit
+from .checks import (
+    check_flags,
+    check_indices,
+    check_layers,
+    check_names,
+    check_ops,
+    check_size,
+    check_stem_strides,
+    check_strides,
+)
+from .layers import conv_unit
 from .osa import OSAStage, max_pool
 from .recompute import recompute_elementwise, saved_tensors_are_hooked
 
@@ -180,17 +188,17 @@ class VoVNet(BaseModule):
         check_size(self.arch, in_channels)
         num_stages = len(self.arch['num_modules'])
         self.in_channels = in_channels
-        self.out_indices = _check_indices(out_indices, num_stages)
+        self.out_indices = check_indices(out_indices, num_stages)
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
         self.memory_efficient = memory_efficient
-        stride = _check_stem_strides(stem_strides)
+        stride = check_stem_strides(stem_strides)
         pooled = stride == 2  # in front of the first stage, as in the paper
         if strides is None:
             strides = (2 if pooled else 1, *[2] * (num_stages - 1))
         if dilations is None:
             dilations = (1,) * num_stages
-        _check_strides(strides, dilations, num_stages, pooled)
+        check_strides(strides, dilations, num_stages, pooled)
         if type(frozen_stages) is not int or frozen_stages not in range(
             -1, num_stages + 1
         ):
@@ -212,7 +220,7 @@ class VoVNet(BaseModule):
                 f'drop_path_rate={drop_path_rate} needs identity=True: '
                 'without the identity add it would drop the features'
             )
-        _check_layers(self.arch, bottleneck, dcn, stage_with_dcn, norm_cfg)
+        check_layers(self.arch, bottleneck, dcn, stage_with_dcn, norm_cfg)
 
         cfg: dict[str, Any] = dict(
             conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg
@@ -433,108 +441,3 @@ def _rename_foreign_weights(
     from mmvovnet.checkpoint.adapt import translate
 
     translate(model, state_dict, prefix)
-
-
-def _check_indices(indices: Sequence[int], num_stages: int) -> tuple[int, ...]:
-    if not isinstance(indices, Sequence) or isinstance(indices, str):
-        raise TypeError(
-            f'out_indices must be a sequence of int, got {indices!r}; for one '
-            'stage write (3,)'
-        )
-    if not indices or any(
-        type(i) is not int or i not in range(-num_stages, num_stages)
-        for i in indices
-    ):
-        raise ValueError(
-            f'out_indices must hold stages from {-num_stages} to '
-            f'{num_stages - 1}, got {indices!r}'
-        )
-    result = tuple(i % num_stages for i in indices)
-    if len(set(result)) != len(result):
-        raise ValueError(f'out_indices names a stage twice: {indices!r}')
-    return result
-
-
-def _check_stem_strides(strides: Sequence[int]) -> int:
-    product = 0
-    if len(strides) == 3 and all(s in (1, 2) for s in strides):
-        product = strides[0] * strides[1] * strides[2]
-    if product not in (2, 4):
-        raise ValueError(
-            'stem_strides must be 3 values of 1 or 2 with a product of 4, or '
-            'of 2 as in the paper, whose first stage starts with a max pool; '
-            f'got {strides!r}'
-        )
-    return product
-
-
-def _check_strides(
-    strides: Sequence[int],
-    dilations: Sequence[int],
-    num_stages: int,
-    pooled: bool,
-) -> None:
-    if (
-        len(strides) != num_stages
-        or any(s not in (1, 2) for s in strides)
-        or (strides[0] == 2 and not pooled)
-    ):
-        raise ValueError(
-            f'strides must be {num_stages} values of 1 or 2, one per stage, '
-            'and the first of them 1 where the stem has a stride of 4; got '
-            f'{strides!r}'
-        )
-    if len(dilations) != num_stages or any(
-        isinstance(d, bool) or not isinstance(d, int) or d < 1
-        for d in dilations
-    ):
-        raise ValueError(
-            f'dilations must be {num_stages} positive integers, one per '
-            f'stage, got {dilations!r}'
-        )
-
-
-def _check_layers(
-    arch: dict[str, Any],
-    bottleneck: bool,
-    dcn: dict | None,
-    stage_with_dcn: Sequence[bool],
-    norm_cfg: dict,
-) -> None:
-    if arch['gate'] not in GATES:
-        raise ValueError(
-            f'gate must be one of {list(GATES)}, got {arch["gate"]!r}'
-        )
-    if arch['depthwise'] and (bottleneck or dcn):
-        option = 'bottleneck' if bottleneck else 'dcn'
-        raise ValueError(
-            f'{option} replaces dense 3x3 convs, and this arch is depthwise; '
-            'leave one of them out'
-        )
-    num_stages = len(arch['num_modules'])
-    if dcn:
-        if len(stage_with_dcn) != num_stages:
-            raise ValueError(
-                f'stage_with_dcn needs {num_stages} values, one per stage, '
-                f'got {stage_with_dcn!r}'
-            )
-        try:
-            import mmcv.ops  # noqa: F401
-        except ImportError as error:
-            raise ImportError(
-                f'dcn={dcn!r} needs mmcv with its ops, and this mmcv has none '
-                '(python tools/install_mmcv.py builds them)'
-            ) from error
-    if norm_cfg['type'] == 'GN':
-        groups = norm_cfg.get('num_groups')
-        widths = {
-            *arch['stem_channels'],
-            *arch['conv_channels'],
-            *arch['out_channels'],
-        }
-        uneven = sorted(w for w in widths if not groups or w % groups)
-        if uneven:
-            raise ValueError(
-                f'norm_cfg={norm_cfg!r}: num_groups must divide the channels '
-                f'{uneven}; {math.gcd(*widths)} divides all of them'
-            )
