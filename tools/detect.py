@@ -42,6 +42,12 @@ def parse_args() -> argparse.Namespace:
         help="COCO's JSON file, whose ids of images and categories --out-json "
         'then has',
     )
+    parser.add_argument(
+        '--max-pixels',
+        type=int,
+        default=100_000_000,
+        help='images of more are not decoded (100000000)',
+    )
     args = parser.parse_args()
     for path in filter(None, (args.model, args.checkpoint, args.ann)):
         if '://' not in path and not Path(path).is_file():
@@ -74,6 +80,7 @@ def main() -> None:
             args.score_thr,
             args.batch_size,
             args.ann,
+            args.max_pixels,
         )
     except (CheckpointError, OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .fuse import fuse
+from .metadata import decode
 from .runtime import SUFFIXES, load_exported
 
 _NEEDS = {
@@ -266,7 +267,7 @@ def _append_nms(file: Path, test_cfg: dict) -> list[str]:
     pairs = [(name.name, name.name) for name in tail.graph.input]
     merged = onnx.compose.merge_models(model, tail, pairs)
     names = [output.name for output in merged.graph.output]
-    props = {p.key: json.loads(p.value) for p in model.metadata_props}
+    props = decode({p.key: p.value for p in model.metadata_props})
     _set_metadata(merged, {**props, 'outputs': names})
     onnx.checker.check_model(merged)
     onnx.save(merged, file)

@@ -2,7 +2,9 @@
 
 import glob
 import json
+import re
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import cv2
 import mmcv
 import numpy as np
+from PIL import Image
 from rich.progress import Progress
 
 from mmvovnet.fileio import write
@@ -18,6 +21,7 @@ from mmvovnet.fileio import write
 from .detect import Detect, Found, draw, outputs
 
 IMAGES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+MAX_PIXELS = 100_000_000  # 0.3 GB, decoded
 VIDEOS = ('.avi', '.mkv', '.mov', '.mp4', '.webm')
 
 
@@ -54,6 +58,35 @@ def find_media(names: Sequence[str]) -> list[str]:
     return found
 
 
+def read_image(file: str, max_pixels: int = MAX_PIXELS) -> np.ndarray | None:
+    """Read an image, unless it is too large to be decoded.
+
+    Args:
+        file (str): The file.
+        max_pixels (int): The most pixels. Defaults to :data:`MAX_PIXELS`.
+
+    Returns:
+        np.ndarray: uint8 of shape (H, W, 3), BGR; None if it can't be read.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+            with Image.open(file) as image:
+                pixels = image.width * image.height
+    except Image.DecompressionBombError as error:
+        pixels = int(re.search(r'\((\d+) pixels', str(error))[1])
+    except OSError:  # OpenCV may know the format
+        pixels = 0
+    if pixels > max_pixels:
+        print(
+            f"'{file}' has {pixels} pixels, more than {max_pixels}: "
+            '--max-pixels sets the limit',
+            file=sys.stderr,
+        )
+        return None
+    return mmcv.imread(file)
+
+
 def detect_media(
     detect: Detect,
     classes: Sequence[str],
@@ -62,6 +95,7 @@ def detect_media(
     score_thr: float = 0.3,
     batch_size: int = 1,
     annotations: str | Path | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Detect objects in images and videos, and write their pictures.
 
@@ -74,6 +108,8 @@ def detect_media(
         batch_size (int): Images at once. Defaults to 1.
         annotations (str | Path, optional): COCO's JSON file, whose ids of
             images and categories the results then have.
+        max_pixels (int): Images of more are not decoded. Defaults to
+            :data:`MAX_PIXELS`.
 
     Returns:
         tuple: The detections in COCO's form, and the files that could not be
@@ -96,7 +132,7 @@ def detect_media(
             if Path(pair[0]).suffix.lower() not in VIDEOS
         ]
         for group in _groups(iter(stills), batch_size):
-            read = [(f, out, mmcv.imread(f)) for f, out in group]
+            read = [(f, out, read_image(f, max_pixels)) for f, out in group]
             unread += [f for f, _, image in read if image is None]
             good = [each for each in read if each[2] is not None]
             images = [image for *_, image in good]

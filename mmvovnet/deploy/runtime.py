@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .metadata import check, decode
+
 SUFFIXES = {
     'onnx': '.onnx',
     'torchscript': '.torchscript',
@@ -40,6 +42,11 @@ class Exported:
         with torch.no_grad():
             outputs = self._run(images.contiguous())
         names = self.metadata['outputs']
+        if len(outputs) != len(names):
+            raise ValueError(
+                f'the file computes {len(outputs)} outputs, and its metadata '
+                f'name {names}'
+            )
         return {
             name: torch.as_tensor(output)
             for name, output in zip(names, outputs, strict=True)
@@ -54,7 +61,8 @@ def load_exported(path: str | os.PathLike) -> Exported:
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If the suffix is unknown, or the file has no metadata.
+        ValueError: If the suffix is unknown, or the file is damaged or has
+            no metadata.
         ImportError: If the package that runs this format is missing.
     """
     path = Path(path)
@@ -65,11 +73,16 @@ def load_exported(path: str | os.PathLike) -> Exported:
             f"'{path}' is no exported model: its suffix must be one of "
             f'{", ".join(_READERS)}'
         )
-    metadata, run = _READERS[path.suffix](path)
-    if 'outputs' not in metadata:
+    try:
+        metadata, run = _READERS[path.suffix](path)
+        check(metadata)
+    except ImportError:
+        raise
+    except Exception as error:  # a damaged file can raise anything
+        said = str(error).partition('\n')[0][:300] or type(error).__name__
         raise ValueError(
-            f"'{path}' has no metadata; make it with tools/export.py"
-        )
+            f"'{path}' can't be read as an exported model: {said}"
+        ) from error
     return Exported(metadata, run)
 
 
@@ -83,7 +96,7 @@ def _read_onnx(path: Path) -> tuple[dict, Callable]:
     )
     props = session.get_modelmeta().custom_metadata_map
     return (
-        {key: json.loads(value) for key, value in props.items()},
+        decode(props),
         lambda images: session.run(None, {'images': images.numpy()}),
     )
 
@@ -108,7 +121,7 @@ def _read_openvino(path: Path) -> tuple[dict, Callable]:
     metadata = {}
     if model.has_rt_info(['mmvovnet']):
         info = model.get_rt_info(['mmvovnet']).astype(dict)
-        metadata = {k: json.loads(v.astype(str)) for k, v in info.items()}
+        metadata = decode({k: v.astype(str) for k, v in info.items()})
     # bfloat16 is its default where the CPU has it.
     config = {
         'INFERENCE_PRECISION_HINT': 'f32',

@@ -20,5 +20,5 @@ def test_unknown_suffix(tmp_path):
 def test_file_of_another_tool(tmp_path):
     path = tmp_path / 'model.torchscript'
     torch.jit.save(torch.jit.script(nn.ReLU()), path)
-    with pytest.raises(ValueError, match=r'no metadata; .* tools/export\.py'):
+    with pytest.raises(ValueError, match=r'no metadata.* tools/export\.py'):
         load_exported(path)

@@ -1,0 +1,90 @@
+"""What an exported file says about its model, as it may be read."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def _is_list_of(value: Any, kind: type | tuple[type, ...]) -> bool:
+    return isinstance(value, list) and all(isinstance(v, kind) for v in value)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e6
+
+
+def _are_numbers(value: Any) -> bool:
+    return _is_list_of(value, (int, float)) and all(map(_is_number, value))
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 < value < 10**6
+
+
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    'kind': (lambda v: v in ('raw', 'boxes', 'detections'), 'an output'),
+    'outputs': (lambda v: bool(v) and _is_list_of(v, str), 'names'),
+    'classes': (lambda v: _is_list_of(v, str), 'names'),
+    'mean': (_are_numbers, 'numbers'),
+    'std': (
+        lambda v: _are_numbers(v) and all(x > 0 for x in v),
+        'positive numbers',
+    ),
+    'order': (lambda v: v in ('RGB', 'BGR', 'grey'), 'RGB, BGR or grey'),
+    'divisor': (_is_count, 'a positive integer'),
+    'scale': (
+        lambda v: (
+            isinstance(v, list) and len(v) == 2 and all(map(_is_count, v))
+        ),
+        'a width and a height',
+    ),
+    'iou_threshold': (
+        lambda v: _is_number(v) and 0 <= v <= 1,
+        'from 0 to 1',
+    ),
+    'max_per_img': (_is_count, 'a positive integer'),
+}
+_DETECTION = ('scale', 'mean', 'std', 'order', 'divisor', 'max_per_img')
+
+
+def decode(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Decode values; what is not JSON, of other programs, stays as text.
+
+    Example:
+        >>> decode({'outputs': '["logits"]', 'author': 'John'})
+        {'outputs': ['logits'], 'author': 'John'}
+    """
+    metadata: dict[str, Any] = {}
+    for key, text in texts.items():
+        try:
+            metadata[key] = json.loads(text)
+        except (ValueError, RecursionError):
+            metadata[key] = text
+    return metadata
+
+
+def check(metadata: Any) -> None:
+    """Refuse metadata that a model can't be run by.
+
+    Args:
+        metadata (dict): What a file says.
+
+    Raises:
+        ValueError: If a value is wrong, or one that is needed is missing.
+    """
+    if not isinstance(metadata, dict):
+        raise ValueError('its metadata are no dict')
+    needed = ['outputs', 'kind']
+    if metadata.get('kind') in ('boxes', 'detections') and 'scale' in metadata:
+        needed += _DETECTION
+    missing = [key for key in needed if key not in metadata]
+    if missing:
+        raise ValueError(
+            f'it has no metadata {missing}; make it with tools/export.py'
+        )
+    for key, (holds, words) in _RULES.items():
+        if key in metadata and not holds(metadata[key]):
+            raise ValueError(
+                f'its metadata say {key}={metadata[key]!r:.60}, which must '
+                f'be {words}'
+            )

@@ -1,0 +1,117 @@
+import json
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmvovnet.deploy import runtime
+from mmvovnet.deploy.media import read_image
+from mmvovnet.deploy.metadata import check, decode
+
+GOOD = dict(
+    kind='boxes',
+    outputs=['all_boxes', 'all_scores'],
+    classes=['cell'],
+    scale=[320, 240],
+    mean=[0, 0, 0],
+    std=[1, 1, 1],
+    order='RGB',
+    divisor=32,
+    iou_threshold=0.5,
+    max_per_img=100,
+)
+
+
+def test_what_other_programs_add_stays_text():
+    texts = {key: json.dumps(value) for key, value in GOOD.items()}
+    more = {'author': 'John', 'onnx.infer': 'onnxruntime.quant', 'deep': '['}
+    assert decode({**texts, **more}) == {**GOOD, **more}
+    check(decode({**texts, **more}))
+    assert decode({'x': '[' * 100_000}) == {'x': '[' * 100_000}
+
+
+@pytest.mark.parametrize(
+    'key, value',
+    [
+        ('kind', 'faces'),
+        ('kind', []),
+        ('outputs', []),
+        ('outputs', 'all_boxes'),
+        ('classes', [1]),
+        ('mean', ['a']),
+        ('mean', [float('nan')]),
+        ('std', [0, 1, 1]),
+        ('order', 'RBG'),
+        ('divisor', 0),
+        ('divisor', True),
+        ('scale', [320]),
+        ('scale', [10**9, 10**9]),
+        ('iou_threshold', 'high'),
+        ('max_per_img', -1),
+    ],
+)
+def test_wrong_values(key, value):
+    check(GOOD)
+    with pytest.raises(ValueError, match=f'{key}='):
+        check({**GOOD, key: value})
+
+
+@pytest.mark.parametrize('key', ['outputs', 'kind', 'mean', 'max_per_img'])
+def test_missing_values(key):
+    with pytest.raises(ValueError, match=f'no metadata.*{key}'):
+        check({k: v for k, v in GOOD.items() if k != key})
+
+
+def test_no_dict():
+    with pytest.raises(ValueError, match='no dict'):
+        check([GOOD])
+
+
+@pytest.fixture(scope='module')
+def scripted(tmp_path_factory):
+    path = tmp_path_factory.mktemp('exported') / 'a.torchscript'
+    module = torch.jit.trace(torch.nn.Linear(2, 2), torch.rand(1, 2))
+    extra = {'metadata.json': json.dumps(dict(kind='raw', outputs=['y']))}
+    torch.jit.save(module, str(path), _extra_files=extra)
+    return path
+
+
+@pytest.mark.parametrize(
+    'harm',
+    [
+        lambda data: b'',
+        lambda data: data[:100],
+        lambda data: data[:-100],
+        lambda data: data[: len(data) // 2],
+        lambda data: data.replace(b'"kind": "raw"', b'"kind": "rob"'),
+        lambda data: data.replace(b'{"kind"', b'["kind"'),
+        lambda data: b'<!DOCTYPE html>',
+    ],
+)
+@pytest.mark.parametrize('suffix', ['.torchscript', '.pt2', '.onnx', '.xml'])
+def test_damaged_files(scripted, tmp_path, suffix, harm):
+    if suffix == '.onnx':
+        pytest.importorskip('onnxruntime')
+    if suffix == '.xml':
+        pytest.importorskip('openvino')
+    path = tmp_path / f'a{suffix}'
+    path.write_bytes(harm(scripted.read_bytes()))
+    with pytest.raises(ValueError, match=f"a{suffix}' can't be read") as error:
+        runtime.load_exported(path)
+    assert '\n' not in str(error.value)
+
+
+def test_images_that_are_too_large(tmp_path, capsys):
+    small, large = tmp_path / 'small.png', tmp_path / 'large.png'
+    Image.fromarray(np.zeros((20, 30, 3), 'u1')).save(small)
+    data = bytearray(small.read_bytes())
+    data[16:24] = (30_000).to_bytes(4, 'big') * 2  # IHDR, with its checksum
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, 'big')
+    large.write_bytes(data)
+    assert read_image(str(small)).shape == (20, 30, 3)
+    assert read_image(str(large)) is None
+    said = capsys.readouterr().err
+    assert 'large.png' in said and '900000000 pixels' in said
+    assert read_image(str(small), max_pixels=599) is None
