@@ -74,7 +74,8 @@ def read_image(file: str, max_pixels: int = MAX_PIXELS) -> np.ndarray | None:
             with Image.open(file) as image:
                 pixels = image.width * image.height
     except Image.DecompressionBombError as error:
-        pixels = int(re.search(r'\((\d+) pixels', str(error))[1])
+        said = re.search(r'\((\d+) pixels', str(error))
+        pixels = int(said[1]) if said else max_pixels + 1
     except OSError:  # OpenCV may know the format
         pixels = 0
     if pixels > max_pixels:
