@@ -135,7 +135,9 @@ def detect_media(
         for group in _groups(iter(stills), batch_size):
             read = [(f, out, read_image(f, max_pixels)) for f, out in group]
             unread += [f for f, _, image in read if image is None]
-            good = [each for each in read if each[2] is not None]
+            good = [
+                (f, out, image) for f, out, image in read if image is not None
+            ]
             images = [image for *_, image in good]
             for (file, out, image), found in zip(
                 good, detect(images) if images else [], strict=True
