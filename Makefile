@@ -6,6 +6,12 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 STAMPS := build/stamps$(subst /,_,$(abspath $(VENV)))
 
+# An environment holds one editable install: say whose place this one takes.
+OTHER_CLONE = import importlib.metadata as m, json; \
+  found = [d for d in m.distributions(name='mmvovnet')]; \
+  urls = [json.loads(d.read_text('direct_url.json') or '{}').get('url') for d in found]; \
+  [print('note: $(VENV) held mmvovnet of', u, 'and now holds this one') for u in urls if u and u != 'file://$(CURDIR)']
+
 .PHONY: setup setup-3d demo demo-quick test test-all bench docs lint types clean
 
 setup: $(STAMPS)/setup
@@ -23,6 +29,7 @@ $(STAMPS)/setup: $(PY) pyproject.toml constraints.txt tools/install_mmcv.py
 	$(PIP) install --quiet --upgrade pip
 	$(PIP) install --quiet -c constraints.txt torch torchvision setuptools wheel ninja
 	$(PY) tools/install_mmcv.py
+	@$(PY) -c "$(OTHER_CLONE)"
 	$(PIP) install --quiet -c constraints.txt -e '.[detection,classification,segmentation,export,analysis,mim,dev]'
 	@mkdir -p $(@D) && touch $@
 

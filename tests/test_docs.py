@@ -145,3 +145,18 @@ def test_notebook_runs(capsys):
     assert printed[0] == '(1, 256, 28, 28) 8'
     assert printed.count('True') == 2
     assert printed[-1] == '21.58 M, 7.07 GMACs'
+
+
+PAGES = [
+    *ROOT.glob('*.md'),
+    *ROOT.glob('docs/*.md'),
+    *ROOT.glob('configs/*/README.md'),
+]
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    text = re.sub(r'```.*?```', '', page.read_text(), flags=re.S)
+    for target in re.findall(r'\]\(([^)#\s]+)[^)]*\)', text):
+        if '://' not in target:
+            assert (page.parent / target).exists(), target

@@ -180,8 +180,8 @@ def _check(node: Any, path: str | os.PathLike) -> None:
 def _registered(registry: Registry) -> Iterator[str]:
     """Names in a registry and its children, with and without their scope."""
     registry.import_from_location()
-    for name in registry.module_dict:
+    for name in list(registry.module_dict):
         yield name
         yield f'{registry.scope}.{name}'
-    for child in registry.children.values():
+    for child in list(registry.children.values()):  # an import adds some
         yield from _registered(child)

@@ -10,6 +10,7 @@ def test_known_warnings_are_ignored_and_no_others(message):
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter('always')
         ignore_known_warnings()
+        warnings.simplefilter('always')  # as a later import may
         warnings.warn(f'{message} ...', UserWarning, stacklevel=1)
         assert not seen
         warnings.warn(f'another: {message}', UserWarning, stacklevel=1)

@@ -1,0 +1,5 @@
+"""``python -m mmvovnet`` is the command ``mmvovnet``."""
+
+from .cli import main
+
+main()
