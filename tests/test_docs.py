@@ -147,11 +147,7 @@ def test_notebook_runs(capsys):
     assert printed[-1] == '21.58 M, 7.07 GMACs'
 
 
-PAGES = [
-    *ROOT.glob('*.md'),
-    *ROOT.glob('docs/*.md'),
-    *ROOT.glob('configs/*/README.md'),
-]
+PAGES = sorted(ROOT.glob('*.md'))  # sphinx looks at those of docs/
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda p: str(p.relative_to(ROOT)))
