@@ -131,6 +131,9 @@ def test_wheel(tmp_path):
     names = set(zipfile.ZipFile(wheel).namelist())
     expected = [
         'mmvovnet/models/vovnet.py',
+        'mmvovnet/checkpoint/weights.csv',
+        'mmvovnet/py.typed',
+        f'mmvovnet-{mmvovnet.__version__}.dist-info/entry_points.txt',
         'mmvovnet/.mim/model-index.yml',
         'mmvovnet/.mim/tools/train.py',
         'mmvovnet/.mim/tools/test.py',
