@@ -47,8 +47,13 @@ ELSEWHERE = {
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
-    """Lay out a Markdown table."""
-    lines = [head, ['---'] * len(head), *rows]
+    """Lay out a Markdown table; columns of numbers are aligned on the right."""
+    numbers = [
+        all(re.fullmatch(r'([\d.]+( M)?)?', value) for value in column)
+        for column in zip(*rows, strict=True)
+    ]
+    rule = ['--:' if number else '---' for number in numbers]
+    lines = [head, rule, *rows]
     return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 

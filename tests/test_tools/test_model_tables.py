@@ -50,3 +50,11 @@ def test_what_a_metafile_does_not_say_stays_empty():
     meta = {'Epochs': 12, 'Training Data': 'COCO'}
     table = model_tables.zoo([{'Name': 'x', 'Metadata': meta}])
     assert table.splitlines()[-1] == '| `x` |  |  | 12 |'
+
+
+def test_numbers_are_aligned_on_the_right():
+    text = model_tables.table(
+        ['config', 'parameters', 'AP'],
+        [['`a`', '3.01 M', '37.7'], ['`b`', '21.58 M', '']],
+    )
+    assert text.splitlines()[1] == '| --- | --: | --: |'
