@@ -47,7 +47,7 @@ ELSEWHERE = {
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
-    """Lay out a Markdown table; columns of numbers are aligned on the right."""
+    """Lay out a Markdown table, numbers aligned on the right."""
     numbers = [
         all(re.fullmatch(r'([\d.]+( M)?)?', value) for value in column)
         for column in zip(*rows, strict=True)
