@@ -17,6 +17,8 @@ from torch import nn
 from mmvovnet import VoVNet
 from mmvovnet.analysis import count_cost
 
+from . import batches
+
 ROOT = Path(__file__).parents[1] / 'configs'
 # At the top of the folder stand three short names of configs below.
 DOORS = sorted(ROOT.glob('*.py'))
@@ -47,7 +49,7 @@ PUBLIC = [
 # In CI one config steps for each head, backbone and option; those named here
 # are larger or longer trained versions of others.
 LARGE = re.compile(
-    r'vovnet(57|93|99)|ms-3x|_2x|300e|rtmdet|panoptic|slim-ese|'
+    r'vovnet(57|93|99)|ms-3x|_2x|300e|rtmdet|panoptic|slim-ese|cityscapes|'
     r'lite_vovnet(39|19-ese)|'
     r'fcos_vovnet39_fpn_(gate|no|paper|layers|syncbn|fsdp)|'
     r'refinedet512|refinedet320_(vovnet39|r50|r101)'
@@ -68,6 +70,11 @@ PIXELS = {
 }
 PIXELS['ImageNet'] = PIXELS['ADE20KDataset'] = PIXELS['CocoDataset'][:1]
 PIXELS['CocoPanopticDataset'] = PIXELS['CocoDataset']
+PIXELS['CityscapesDataset'] = PIXELS['CocoDataset'][:1]
+# MMDetection3D and its descendants
+PIXELS['NuScenesDataset'] = PIXELS['KittiDataset'] = [
+    ([103.53, 116.28, 123.675], [57.375, 57.12, 58.395], False)
+]
 CLASSES = {
     'CocoDataset': {80},
     'CocoPanopticDataset': {80},
@@ -75,6 +82,9 @@ CLASSES = {
     'CIFAR10': {10},
     'ImageNet': {1000},
     'ADE20KDataset': {150},
+    'CityscapesDataset': {19},
+    'NuScenesDataset': {10},
+    'KittiDataset': {3},
 }
 
 
@@ -134,6 +144,7 @@ def epochs(cfg):
         'CocoDataset': 118287,
         'VOCDataset': 5011 + 11540,
         'ADE20KDataset': 20210,
+        'CityscapesDataset': 2975,
     }
     return round(
         loop.max_iters
@@ -235,10 +246,13 @@ def fits_together(model, cfg):
         assert list(model.neck.in_channels) == channels
     if cfg.default_scope == 'mmpretrain':
         assert [model.head.in_channels] == channels
+    if cfg.default_scope == 'mmseg':
+        fits_segmentation(model, channels, strides)
     if 'roi_head' in cfg.model:
         for key, value in leaves(cfg.model.roi_head):
             assert key != 'featmap_strides' or value == strides[-len(value) :]
-    if 'bbox_head' in cfg.model and 'dcn' not in cfg.model.backbone:
+    dense = cfg.model.get('bbox_head', {}).get('type') != 'SMOKEMono3DHead'
+    if 'bbox_head' in cfg.model and dense and 'dcn' not in cfg.model.backbone:
         of_head = [
             s[0] if isinstance(s, tuple) else s
             for s in model.bbox_head.prior_generator.strides
@@ -253,6 +267,22 @@ def fits_together(model, cfg):
         assert len(maps) == len(of_head) + first
 
 
+def fits_segmentation(model, channels, strides):
+    if model.with_neck:
+        channels = [model.neck.out_channels] * len(channels)
+        assert model.decode_head.feature_strides == strides
+    for head in (model.decode_head, getattr(model, 'auxiliary_head', None)):
+        if head is not None:
+            indices = head.in_index
+            several = isinstance(indices, list | tuple)
+            taken = (
+                [channels[i] for i in indices]
+                if several
+                else channels[indices]
+            )
+            assert head.in_channels == taken
+
+
 @pytest.mark.parametrize('entry', LISTED)
 def test_metafile(entry, scope):
     path = ROOT.parent / entry['Config']
@@ -264,7 +294,8 @@ def test_metafile(entry, scope):
     with torch.device('meta'):
         model = MODELS.build(cfg.model)
         # mmcv's deformable convs have no kernel to count with.
-        counts = 'dcn' not in cfg.model.backbone
+        neck = cfg.model.get('neck', {}).get('type')
+        counts = 'dcn' not in cfg.model.backbone and neck != 'DLANeck'
         macs = (
             count_macs(model, cfg, meta.get('Image Size')) if counts else None
         )
@@ -322,15 +353,17 @@ def batch(cfg):
     size = input_size(cfg)
     shape = (cfg.model.backbone.get('in_channels', 3), size, size)
     classes = max(v for k, v in leaves(cfg.model) if k == 'num_classes')
+    images = list(torch.randint(256, (2, *shape), dtype=torch.uint8))
     if cfg.default_scope == 'mmpretrain':
-        from mmpretrain.structures import DataSample
-
-        return dict(
-            inputs=list(torch.randint(256, (2, *shape), dtype=torch.uint8)),
-            data_samples=[
-                DataSample().set_gt_label(i % classes) for i in range(2)
-            ],
-        )
+        samples = batches.classification(images, classes)
+        return dict(inputs=images, data_samples=samples)
+    if cfg.default_scope == 'mmseg':
+        samples = batches.segmentation(images, classes)
+        return dict(inputs=images, data_samples=samples)
+    if cfg.default_scope == 'mmdet3d':
+        velocity = cfg.model.bbox_head.pred_velo
+        samples = batches.mono3d(images, classes, velocity)
+        return dict(inputs=dict(img=images), data_samples=samples)
     from mmdet.testing import demo_mm_inputs
 
     return demo_mm_inputs(
@@ -346,8 +379,6 @@ def batch(cfg):
 @pytest.mark.parametrize('path', steps())
 def test_one_step_and_inference(path, scope):
     cfg = load(path)
-    if cfg.default_scope == 'mmseg':
-        pytest.skip('MMSegmentation has no random batch to test with')
     kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
     if kind != 'OptimWrapper' and not torch.cuda.is_available():
         pytest.skip(f'{kind} needs a CUDA device')
@@ -373,6 +404,12 @@ def test_one_step_and_inference(path, scope):
             assert torch.isclose(result.pred_score.sum(), torch.ones(()))
         elif 'semantic_head' in cfg.model:
             assert result.pred_panoptic_seg.sem_seg.shape[-2:] == (64, 64)
+        elif cfg.default_scope == 'mmseg':
+            assert result.pred_sem_seg.data.shape == (1, 64, 64)
+            assert torch.isfinite(result.seg_logits.data).all()
+        elif cfg.default_scope == 'mmdet3d':
+            boxes = result.pred_instances_3d.bboxes_3d
+            assert torch.isfinite(boxes.tensor).all()
         else:
             assert torch.isfinite(result.pred_instances.bboxes).all()
 

@@ -1,5 +1,4 @@
-# Semantic FPN of MMSegmentation on VoVNetV2-39, 160k iterations on ADE20K:
-# `pip install mmsegmentation ftfy`.
+# Semantic FPN of MMSegmentation on VoVNetV2-39, 160k iterations on ADE20K.
 _base_ = [
     'mmseg::sem_fpn/fpn_r50_4xb4-160k_ade20k-512x512.py',
     '../_base_/runtime.py',
@@ -7,7 +6,12 @@ _base_ = [
 
 model = dict(
     pretrained=None,
-    backbone=dict(_delete_=True, type='mmvovnet.VoVNet', arch='V-39-eSE'),
+    backbone=dict(
+        _delete_=True,
+        type='mmvovnet.VoVNet',
+        arch='V-39-eSE',
+        norm_cfg=dict(type='SyncBN'),
+    ),
     neck=dict(in_channels=[256, 512, 768, 1024]),
 )
 

@@ -1,0 +1,24 @@
+# PSPNet of MMSegmentation on VoVNetV2-39, at stride 8, 80k iterations on Cityscapes.
+_base_ = [
+    'mmseg::pspnet/pspnet_r50-d8_4xb2-80k_cityscapes-512x1024.py',
+    '../_base_/runtime.py',
+]
+
+model = dict(
+    pretrained=None,
+    backbone=dict(
+        _delete_=True,
+        type='mmvovnet.VoVNet',
+        arch='V-39-eSE',
+        strides=(1, 2, 1, 1),
+        dilations=(1, 1, 2, 4),
+        norm_cfg=dict(type='SyncBN'),
+    ),
+    decode_head=dict(in_channels=1024),
+    auxiliary_head=dict(in_channels=768),
+)
+
+train_dataloader = _base_.repeatable
+
+# 4 GPUs x 2 images
+auto_scale_lr = dict(enable=False, base_batch_size=8)

@@ -1,0 +1,21 @@
+# Semantic FPN of MMSegmentation on VoVNetV2-39, 80k iterations on Cityscapes.
+_base_ = [
+    'mmseg::sem_fpn/fpn_r50_4xb2-80k_cityscapes-512x1024.py',
+    '../_base_/runtime.py',
+]
+
+model = dict(
+    pretrained=None,
+    backbone=dict(
+        _delete_=True,
+        type='mmvovnet.VoVNet',
+        arch='V-39-eSE',
+        norm_cfg=dict(type='SyncBN'),
+    ),
+    neck=dict(in_channels=[256, 512, 768, 1024]),
+)
+
+train_dataloader = _base_.repeatable
+
+# 4 GPUs x 2 images
+auto_scale_lr = dict(enable=False, base_batch_size=8)

@@ -1,0 +1,26 @@
+# SMOKE of MMDetection3D on VoVNetV2-39, 72 epochs on KITTI.
+_base_ = [
+    'mmdet3d::smoke/smoke_dla34_dlaneck_gn-all_4xb8-6x_kitti-mono3d.py',
+    '../_base_/runtime.py',
+]
+
+model = dict(
+    # MMDetection3D's, which the published V-99-eSE weights expect.
+    data_preprocessor=dict(
+        mean=[103.53, 116.28, 123.675],
+        std=[57.375, 57.12, 58.395],
+        bgr_to_rgb=False,
+    ),
+    backbone=dict(
+        _delete_=True,
+        type='mmvovnet.VoVNet',
+        arch='V-39-eSE',
+    ),
+    neck=dict(in_channels=[256, 512, 768, 1024], start_level=0, end_level=3),
+    bbox_head=dict(in_channels=256),
+)
+
+train_dataloader = _base_.repeatable
+
+# 4 GPUs x 8 images
+auto_scale_lr = dict(enable=False, base_batch_size=32)

@@ -1,0 +1,22 @@
+# UPerNet of MMSegmentation on VoVNetV2-39, 160k iterations on ADE20K.
+_base_ = [
+    'mmseg::upernet/upernet_r50_4xb4-160k_ade20k-512x512.py',
+    '../_base_/runtime.py',
+]
+
+model = dict(
+    pretrained=None,
+    backbone=dict(
+        _delete_=True,
+        type='mmvovnet.VoVNet',
+        arch='V-39-eSE',
+        norm_cfg=dict(type='SyncBN'),
+    ),
+    decode_head=dict(in_channels=[256, 512, 768, 1024]),
+    auxiliary_head=dict(in_channels=768),
+)
+
+train_dataloader = _base_.repeatable
+
+# 4 GPUs x 4 images
+auto_scale_lr = dict(enable=False, base_batch_size=16)
