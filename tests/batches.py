@@ -62,7 +62,7 @@ def mono3d(images, classes, velocity):
                 img_shape=(height, width),
                 ori_shape=(height, width),
                 pad_shape=(height, width),
-                scale_factor=1.0,
+                scale_factor=(1.0, 1.0),
                 cam2img=camera.tolist(),
                 box_type_3d=CameraInstance3DBoxes,
                 trans_mat=np.diag([0.25, 0.25, 1.0]).astype(np.float32),

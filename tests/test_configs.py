@@ -253,17 +253,19 @@ def fits_together(model, cfg):
             assert key != 'featmap_strides' or value == strides[-len(value) :]
     dense = cfg.model.get('bbox_head', {}).get('type') != 'SMOKEMono3DHead'
     if 'bbox_head' in cfg.model and dense and 'dcn' not in cfg.model.backbone:
-        of_head = [
-            s[0] if isinstance(s, tuple) else s
-            for s in model.bbox_head.prior_generator.strides
-        ]
+        head = model.bbox_head
+        points = getattr(head, 'prior_generator', head)
+        of_head = [s[0] if isinstance(s, tuple) else s for s in points.strides]
         # Panoptic-CenterMask's semantic head takes a level more.
         first = strides.index(of_head[0])
         assert of_head[: len(strides) - first] == strides[first:]
         with torch.device('meta'):
             size = input_size(cfg)
             images = torch.rand(1, 3, size, size + 32)
-            maps = model.eval().extract_feat(images)
+            given = (
+                dict(imgs=images) if cfg.default_scope == 'mmdet3d' else images
+            )
+            maps = model.eval().extract_feat(given)
         assert len(maps) == len(of_head) + first
 
 
@@ -386,6 +388,8 @@ def test_one_step_and_inference(path, scope):
     torch.manual_seed(0)
     if 'data_preprocessor' in cfg:
         cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    if cfg.default_scope == 'mmseg':  # it pads to the size of its crops
+        cfg.model.data_preprocessor.size = (64, 64)
     model = revert_sync_batchnorm(MODELS.build(cfg.model))
     model.init_weights()
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)

@@ -17,7 +17,7 @@ model = dict(
         arch='V-39-eSE',
     ),
     neck=dict(in_channels=[256, 512, 768, 1024], start_level=0, end_level=3),
-    bbox_head=dict(in_channels=256),
+    bbox_head=dict(in_channels=256, feat_channels=256),
 )
 
 train_dataloader = _base_.repeatable
