@@ -27,7 +27,7 @@ class PixelStatisticsHook(Hook):
         """Compare mean, standard deviation and the order of channels."""
         model = runner.model
         model = model.module if is_model_wrapper(model) else model
-        given = _given(model)
+        given = given_pixels(model)
         for module in model.modules():
             if not isinstance(module, VoVNet) or not module.pixels:
                 continue
@@ -48,7 +48,7 @@ class PixelStatisticsHook(Hook):
     before_val = before_test = before_train
 
 
-def _given(model: nn.Module) -> Pixels:
+def given_pixels(model: nn.Module) -> Pixels:
     """What the model's data preprocessor makes of an image file."""
     preprocessor = model.data_preprocessor
     # mmcv reads BGR; mmengine and mmpretrain differ in what they call this.

@@ -8,8 +8,8 @@ from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from .checkpointing import checkpoint_module
 from .layers import GATES, conv_unit
-from .recompute import checkpoint_module
 
 
 class Concat(nn.Module):
@@ -56,6 +56,8 @@ class OSAModule(BaseModule):
             sample, in training. Defaults to 0.
         with_cp (bool): Keep the input only and recompute the rest in the
             backward pass. Defaults to False.
+        memory_efficient (bool): In that, keep the outputs of convs only.
+            Defaults to False.
         conv_cfg (dict, optional): Conv of the 3x3 layers. Defaults to None,
             ``Conv2d``.
         norm_cfg (dict, optional): Norm. Defaults to ``dict(type='BN')``.
@@ -82,6 +84,7 @@ class OSAModule(BaseModule):
         identity: bool = False,
         drop_path: float = 0.0,
         with_cp: bool = False,
+        memory_efficient: bool = False,
         conv_cfg: dict | None = None,
         norm_cfg: dict | None = dict(type='BN'),  # noqa: B006
         act_cfg: dict | None = dict(type='ReLU'),  # noqa: B006
@@ -91,6 +94,7 @@ class OSAModule(BaseModule):
         cfg: dict[str, Any] = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
         self.identity = identity
         self.with_cp = with_cp
+        self.memory_efficient = memory_efficient
         self.reduction = None
         width = in_channels
         if depthwise and in_channels != conv_channels:
@@ -125,7 +129,9 @@ class OSAModule(BaseModule):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, in_channels, H, W)`` to ``(N, out_channels, H, W)``."""
         if self.with_cp and torch.is_grad_enabled():
-            return checkpoint_module(self, self._forward, x)
+            return checkpoint_module(
+                self, self._forward, x, self.memory_efficient
+            )
         return self._forward(x)
 
     def _forward(self, x: Tensor) -> Tensor:

@@ -5,22 +5,22 @@ Two ways, both with the plain mode's outputs, gradients and statistics:
 - :func:`recompute_elementwise` keeps what convs put out and, in the backward
   pass, repeats what is cheap: norm, activation, concatenation, gate. It more
   than halves the memory and costs next to no time.
-- :func:`checkpoint_module` keeps a module's input only and repeats all of
-  it, convs too: less memory still, for about a third more time.
+- :func:`.checkpointing.checkpoint_module` keeps a module's input only and
+  repeats all of it, convs too: less memory still, for about a third more
+  time. Both together keep least.
 """
 
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.checkpoint import checkpoint
 
 aten = torch.ops.aten
 
@@ -40,6 +40,9 @@ _CHEAP = {
     aten.cat.default,
     aten._to_copy.default,  # autocast
 }
+
+
+_PAUSED: ContextVar[bool] = ContextVar('paused', default=False)
 
 
 @contextmanager
@@ -69,6 +72,16 @@ def recompute_elementwise() -> Iterator[None]:
             yield
     finally:
         recorder.recipes.clear()
+
+
+@contextmanager
+def paused() -> Iterator[None]:
+    """Let :func:`recompute_elementwise` around it record nothing."""
+    token = _PAUSED.set(True)
+    try:
+        yield
+    finally:
+        _PAUSED.reset(token)
 
 
 class _Kept:
@@ -211,7 +224,11 @@ class _Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         inplace = func._schema.is_mutable
         sources = None
-        if _is_cheap(func) and any(t.requires_grad for t in _tensors(args)):
+        if (
+            not _PAUSED.get()
+            and _is_cheap(func)
+            and any(t.requires_grad for t in _tensors(args))
+        ):
             sources = [self._source(arg) for arg in args]
         if inplace:  # what is written to is no longer what was recorded
             for tensor in _tensors(args):
@@ -244,34 +261,6 @@ class _Recorder(TorchDispatchMode):
         self.recipes[key] = (_layout(out), recipe)
 
 
-class FrozenStatistics:
-    """Batch norms normalise as in training, and their buffers stay.
-
-    They write their statistics into clones, which leave with the context.
-
-    Args:
-        module (nn.Module): The batch norms in it are meant.
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-
-    def __enter__(self) -> None:
-        self.kept = [
-            (m, dict(m._buffers))
-            for m in self.module.modules()
-            if isinstance(m, _BatchNorm) and m.training
-        ]
-        for norm, buffers in self.kept:
-            for name, buffer in buffers.items():
-                if buffer is not None:
-                    norm._buffers[name] = buffer.clone()
-
-    def __exit__(self, *exc) -> None:
-        for norm, buffers in self.kept:
-            norm._buffers.update(buffers)
-
-
 def saved_tensors_are_hooked() -> bool:
     """Whether what autograd saves now goes to somebody's hooks.
 
@@ -280,39 +269,3 @@ def saved_tensors_are_hooked() -> bool:
     """
     top = getattr(torch._C._autograd, '_top_saved_tensors_default_hooks', None)
     return top is not None and top(False) is not None
-
-
-def checkpoint_module(
-    module: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor
-) -> Tensor:
-    """Run a module's ``forward(x)``; keep ``x`` and recompute the rest.
-
-    Plain checkpointing runs the forward twice, so batch norms count a batch
-    twice. Here the second run leaves the running statistics alone.
-
-    Args:
-        module (nn.Module): Any module of one input.
-        forward (Callable): What it does. Hooks of the module itself are not
-            in it, and so run once.
-        x (Tensor): Its input.
-
-    Returns:
-        Tensor: Its output, equal in value and gradients to ``module(x)``.
-
-    Example:
-        >>> bn = nn.BatchNorm2d(4)
-        >>> x = torch.rand(2, 4, 3, 3, requires_grad=True)
-        >>> checkpoint_module(bn, bn.forward, x).sum().backward()
-        >>> int(bn.num_batches_tracked)
-        1
-    """
-    if torch.compiler.is_compiling():
-        # The compiler derives the second run from the first one's graph,
-        # which holds no update, and it takes no foreign contexts.
-        return checkpoint(forward, x, use_reentrant=False)
-    return checkpoint(
-        forward,
-        x,
-        use_reentrant=False,
-        context_fn=lambda: (nullcontext(), FrozenStatistics(module)),
-    )

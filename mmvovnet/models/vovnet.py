@@ -109,7 +109,8 @@ class VoVNet(BaseModule):
         memory_efficient (bool): Keep the outputs of convs only and recompute
             norms, activations, concatenations and gates in the backward pass:
             0.43 times the memory of V-39 for 4% more time. Where the model is
-            compiled, the compiler does so by itself. Defaults to False.
+            compiled, the compiler does so by itself. With ``with_cp`` as well
+            it keeps least. Defaults to False.
         init_cfg (dict | list[dict], optional): Initialisation. Defaults to
             None: He initialisation by fan-in, as the authors do, and norms
             of weight 1.
@@ -206,11 +207,6 @@ class VoVNet(BaseModule):
                 f'frozen_stages must be from -1 (none) to {num_stages} (stem '
                 f'and all stages), got {frozen_stages!r}'
             )
-        if with_cp and memory_efficient:
-            raise ValueError(
-                'with_cp and memory_efficient exclude each other: the first '
-                'recomputes whole modules, convs too, the second all but convs'
-            )
         if not 0 <= drop_path_rate < 1:
             raise ValueError(
                 f'drop_path_rate must be in [0, 1), got {drop_path_rate!r}'
@@ -268,6 +264,7 @@ class VoVNet(BaseModule):
                     depthwise=depthwise,
                     bottleneck=bottleneck,
                     with_cp=with_cp,
+                    memory_efficient=memory_efficient,
                     **(
                         cfg | dict(conv_cfg=dcn)
                         if dcn and stage_with_dcn[i]

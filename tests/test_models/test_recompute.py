@@ -69,6 +69,9 @@ SITUATIONS = {
     'ReLU6': dict(act_cfg=dict(type='ReLU6', inplace=True)),
     'SiLU': dict(act_cfg=dict(type='SiLU', inplace=True)),
     'LeakyReLU': dict(act_cfg=dict(type='LeakyReLU')),
+    'with_cp': dict(with_cp=True, gate='eSE'),
+    'with_cp, drop path': dict(with_cp=True, drop_path_rate=0.5),
+    'with_cp, norm_eval': dict(with_cp=True, norm_eval=True),
 }
 
 
@@ -311,9 +314,60 @@ def test_compiled_model_leaves_it_to_the_compiler():
     )
 
 
-def test_excludes_checkpointing():
-    with pytest.raises(ValueError, match='exclude each other'):
-        tiny(with_cp=True)
+def test_with_cp_as_well_keeps_least():
+    kept = {
+        (cp, efficient): saved_bytes(
+            tiny(memory_efficient=efficient, with_cp=cp, gate='eSE'), images()
+        )
+        for cp in (False, True)
+        for efficient in (False, True)
+    }
+    both = kept[True, True]
+    assert both < 0.8 * kept[True, False]
+    assert both < kept[False, True]
+
+
+def test_with_cp_as_well_behind_a_frozen_stem():
+    x = torch.rand(2, 3, 64, 64)
+    grads = []
+    for efficient in (False, True):
+        model = tiny(efficient, with_cp=True, frozen_stages=1)
+        backward(model(x))
+        grads.append({n: p.grad for n, p in model.named_parameters()})
+    assert grads[0]['stem.0.conv.weight'] is None
+    torch.testing.assert_close(*grads)
+
+
+def test_with_cp_as_well_in_half_precision():
+    x = images()
+    results = [
+        train(tiny(efficient, with_cp=True), x, torch.bfloat16)
+        for efficient in (False, True)
+    ]
+    for plain, ours in zip(*[r[0] for r in results], strict=True):
+        assert plain.dtype == ours.dtype == torch.bfloat16
+        assert torch.equal(plain, ours)
+    for name, grad in results[0][2].items():
+        torch.testing.assert_close(results[1][2][name], grad)
+
+
+def test_with_cp_as_well_inside_an_outer_checkpoint_and_twice_backward():
+    model = tiny(with_cp=True)
+    outs = checkpoint(model, images(), use_reentrant=False)
+    loss = sum(out.square().mean() for out in outs)
+    loss.backward(retain_graph=True)
+    grads = [p.grad.clone() for p in model.parameters()]
+    plain = tiny(False)
+    backward(plain(images()))
+    for grad, p in zip(grads, plain.parameters(), strict=True):
+        torch.testing.assert_close(grad, p.grad)
+    with pytest.raises(RuntimeError, match='double backward'):
+        (x,) = torch.autograd.grad(
+            sum(o.square().mean() for o in model(images())),
+            [model.stages[0].blocks[0].aggregate.conv.weight],
+            create_graph=True,
+        )
+        x.sum().backward()
 
 
 # The context by itself

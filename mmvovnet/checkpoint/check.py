@@ -1,0 +1,193 @@
+"""What a checkpoint does in a model: the answer to a mAP of 0."""
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmvovnet.models import VoVNet
+
+from .adapt import to_openmmlab
+from .convert import summary
+from .loading import CheckpointError, load
+from .pixels import given_pixels
+
+# How often the deviation of what comes in may be the one that a norm has
+# learned, or the reverse. Wrong pixels (57 times) are far outside.
+_USUAL = 10.0
+
+
+@dataclass
+class Report:
+    """What was found.
+
+    Attributes:
+        lines (list[str]): The report.
+        problems (list[str]): What of it is wrong.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        wrong = [f'wrong: {problem}' for problem in self.problems]
+        return '\n'.join(self.lines + (wrong or ['nothing is wrong']))
+
+
+def check(cfg: Config, file: str, image: str | None = None) -> Report:
+    """Load a checkpoint into a config's model, and look at it.
+
+    Args:
+        cfg (Config): A config, with a ``model`` that has a VoVNet.
+        file (str): A checkpoint, as in ``load_from``.
+        image (str, optional): An image file to look at the activations with.
+            Defaults to None, smooth noise.
+
+    Returns:
+        Report: What was used, left out and missing, which images the weights
+        expect and get, and how large the activations are.
+
+    Raises:
+        ValueError: If the model has no VoVNet.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    if 'data_preprocessor' in cfg:
+        cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    model = MODELS.build(cfg.model)
+    backbones = [m for m in model.modules() if isinstance(m, VoVNet)]
+    if not backbones:
+        raise ValueError('the model of this config has no VoVNet')
+    report = Report()
+    if _load(report, model, file):
+        _compare_pixels(report, model, backbones[0])
+        x = _smooth_noise() if image is None else _read(image)
+        _look_at_activations(report, model, backbones[0], x)
+    return report
+
+
+def _load(report: Report, model: nn.Module, file: str) -> bool:
+    weights = [n for n in model.state_dict() if 'num_batches' not in n]
+    checkpoint = to_openmmlab(load(file, 'cpu'))
+    state = checkpoint.get('state_dict', checkpoint)
+    try:
+        missing, unused = model.load_state_dict(state, strict=False)
+    except (CheckpointError, RuntimeError) as error:
+        report.problems.append(str(error))
+        return False
+    used = set(weights) - set(missing)
+    report.lines += [
+        f'used: {len(used)} of the {len(weights)} weights of the model',
+        f'missing: {summary(missing) or "nothing"}',
+        f'left out: {summary(unused) or "nothing"}',
+    ]
+    if not used:
+        report.problems.append(
+            f'nothing of the file fits: it has {summary(list(state)[:8])}, '
+            f'and the model {summary(weights[:8])}'
+        )
+        return False
+    stages = [n for n in missing if '.stages.' in n or '.stem.' in n]
+    if stages:
+        report.problems.append(f'the backbone misses {summary(stages)}')
+    return True
+
+
+def _compare_pixels(
+    report: Report, model: nn.Module, backbone: VoVNet
+) -> None:
+    given = given_pixels(model)
+    report.lines.append(f'images given: {given}')
+    if not backbone.pixels:
+        report.lines.append(
+            'images expected: not told by weights in our own names'
+        )
+        return
+    expected = ', or else '.join(map(str, backbone.pixels))
+    report.lines.append(f'images expected: {expected}')
+    if given not in backbone.pixels:
+        report.problems.append(
+            'the weights expect other images than the model gets: see '
+            'data_preprocessor'
+        )
+
+
+@torch.no_grad()
+def _look_at_activations(
+    report: Report, model: nn.Module, backbone: VoVNet, x: Tensor
+) -> None:
+    """By part: the size of its output, and of what its norms get.
+
+    Where a norm's input deviates as it did in training, the ratio is 1.
+    """
+    pixels = given_pixels(model)
+    if pixels.order == 'RGB':
+        x = x.flip(1)
+    mean, std = (
+        torch.tensor(v).view(1, 3, 1, 1) for v in (pixels.mean, pixels.std)
+    )
+    ratios: list[float] = []
+
+    def note(norm: _BatchNorm, inputs: tuple[Tensor]) -> None:
+        variance = inputs[0].var((0, 2, 3))
+        ratio = (variance / norm.running_var.clamp(min=1e-12)).sqrt()
+        ratios.append(float(ratio.median()))
+
+    handles = [
+        m.register_forward_pre_hook(note)
+        for m in backbone.modules()
+        if isinstance(m, _BatchNorm) and m.running_var is not None
+    ]
+    backbone.eval()
+    x = (x - mean) / std
+    names = ['stem', *(f'stage {i}' for i in range(len(backbone.stages)))]
+    try:
+        for name, part in zip(
+            names, [backbone.stem, *backbone.stages], strict=True
+        ):
+            ratios.clear()
+            x = part(x)
+            _judge(report, name, x, ratios)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _judge(report: Report, name: str, x: Tensor, ratios: list[float]) -> None:
+    values = dict(mean=x.mean(), deviation=x.std(), largest=x.abs().max())
+    line = f'{name}: ' + ', '.join(f'{k} {v:.3g}' for k, v in values.items())
+    if ratios:
+        ratio = sorted(ratios)[len(ratios) // 2]
+        line += (
+            f'; norms get {ratio:.2g} times the deviation they have learned'
+        )
+        if not 1 / _USUAL < ratio < _USUAL:
+            report.problems.append(
+                f'{name} gets values {ratio:.2g} times as large as in '
+                'training: other pixels, or other weights before it'
+            )
+    report.lines.append(line)
+    if not x.isfinite().all():
+        report.problems.append(f'{name} puts out NaN or infinite values')
+    elif not x.any():
+        report.problems.append(f'{name} puts out zeros alone')
+
+
+def _smooth_noise(size: int = 256) -> Tensor:
+    """An image as (1, 3, size, size) of 0 to 255, BGR."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.zeros(1, 3, size, size)
+    for cells in (4, 16, 64):
+        noise = torch.randn(1, 3, cells, cells, generator=generator)
+        image += F.interpolate(noise, (size, size), mode='bilinear') / cells
+    return (118 + 240 * image).clamp(0, 255)
+
+
+def _read(path: str) -> Tensor:
+    import mmcv
+
+    image = mmcv.imread(path)
+    return torch.from_numpy(image).permute(2, 0, 1)[None].float()

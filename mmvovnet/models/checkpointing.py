@@ -1,0 +1,144 @@
+"""Checkpointing of modules: their input is kept, and all else made again."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import (
+    checkpoint,
+    get_device_states,
+    set_device_states,
+)
+
+from .recompute import paused, recompute_elementwise
+
+
+class FrozenStatistics:
+    """Batch norms normalise as in training, and their buffers stay.
+
+    They write their statistics into clones, which leave with the context.
+
+    Args:
+        module (nn.Module): The batch norms in it are meant.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+
+    def __enter__(self) -> None:
+        self.kept = [
+            (m, dict(m._buffers))
+            for m in self.module.modules()
+            if isinstance(m, _BatchNorm) and m.training
+        ]
+        for norm, buffers in self.kept:
+            for name, buffer in buffers.items():
+                if buffer is not None:
+                    norm._buffers[name] = buffer.clone()
+
+    def __exit__(self, *exc) -> None:
+        for norm, buffers in self.kept:
+            norm._buffers.update(buffers)
+
+
+class _Twice(torch.autograd.Function):
+    """Run a module, and once more in the backward pass.
+
+    PyTorch's checkpoint keeps what its second run saves by hooks of its own,
+    which those of ``recompute_elementwise`` would replace. Here the second
+    run has a graph for itself. The parameters are inputs, so that DDP sees
+    them used and their gradients come out of the outer graph.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        module: nn.Module,
+        forward: Callable[[Tensor], Tensor],
+        x: Tensor,
+        *parameters: Tensor,
+    ) -> Tensor:
+        ctx.module, ctx.run, ctx.parameters = module, forward, parameters
+        ctx.save_for_backward(x)
+        ctx.autocast = nullcontext()
+        device = x.device.type
+        if torch.amp.is_autocast_available(device):
+            ctx.autocast = torch.autocast(
+                device,
+                torch.get_autocast_dtype(device),
+                torch.is_autocast_enabled(device),
+                torch.is_autocast_cache_enabled(),
+            )
+        ctx.random = torch.get_rng_state(), *get_device_states(x)
+        with paused():
+            return forward(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x = ctx.saved_tensors[0].detach()
+        x.requires_grad_(ctx.needs_input_grad[2])
+        state, devices, states = ctx.random
+        with (
+            torch.random.fork_rng(devices),
+            torch.enable_grad(),
+            ctx.autocast,
+            FrozenStatistics(ctx.module),
+            recompute_elementwise(),
+        ):
+            torch.set_rng_state(state)
+            set_device_states(devices, states)
+            out = ctx.run(x)
+        inputs = [t for t in (x, *ctx.parameters) if t.requires_grad]
+        grads = torch.autograd.grad(out, inputs, grad)
+        none = (None,) * (2 if x.requires_grad else 3)
+        return *none, *grads
+
+
+def checkpoint_module(
+    module: nn.Module,
+    forward: Callable[[Tensor], Tensor],
+    x: Tensor,
+    memory_efficient: bool = False,
+) -> Tensor:
+    """Run a module's ``forward(x)``; keep ``x`` and recompute the rest.
+
+    Plain checkpointing runs the forward twice, so batch norms count a batch
+    twice. Here the second run leaves the running statistics alone.
+
+    Args:
+        module (nn.Module): Any module of one input.
+        forward (Callable): What it does. Hooks of the module itself are not
+            in it, and so run once.
+        x (Tensor): Its input.
+        memory_efficient (bool): Let the second run keep the outputs of convs
+            only, as :func:`recompute_elementwise` does, so that the peak is
+            lower too. Defaults to False.
+
+    Returns:
+        Tensor: Its output, equal in value and gradients to ``module(x)``.
+
+    Example:
+        >>> bn = nn.BatchNorm2d(4)
+        >>> x = torch.rand(2, 4, 3, 3, requires_grad=True)
+        >>> checkpoint_module(bn, bn.forward, x).sum().backward()
+        >>> int(bn.num_batches_tracked)
+        1
+    """
+    if torch.compiler.is_compiling():
+        # The compiler derives the second run from the first one's graph,
+        # which holds no update, and it takes no foreign contexts.
+        return checkpoint(forward, x, use_reentrant=False)
+    if memory_efficient:
+        parameters = [p for p in module.parameters() if p.requires_grad]
+        return _Twice.apply(module, forward, x, *parameters)
+    return checkpoint(
+        forward,
+        x,
+        use_reentrant=False,
+        context_fn=lambda: (nullcontext(), FrozenStatistics(module)),
+    )
