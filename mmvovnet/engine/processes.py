@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+import time
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -52,7 +54,7 @@ def meeting() -> dict[str, Any]:
     torchrun serves one store for all attempts, and its processes meet there
     by the same keys each time, so that those of a restarted group find the
     addresses of dead ones ("Gloo connectFullMesh failed ... Connection
-    refused"). Here each attempt has keys of its own.
+    refused"). Here each group has keys of its own.
 
     Returns:
         dict: Arguments of :func:`torch.distributed.init_process_group`, by
@@ -72,14 +74,45 @@ def meeting() -> dict[str, Any]:
             is_master=rank == 0 and not served,
             timeout=timedelta(seconds=JOIN_TIMEOUT),
         )
-        attempt = env.get('TORCHELASTIC_RESTART_COUNT', '0')
-        store = distributed.PrefixStore(f'mmvovnet attempt {attempt}', server)
-        store.set(f'rank {rank}', 'started')
-        store.wait([f'rank {other}' for other in range(size)])
-    except distributed.DistError as error:
+        store = distributed.PrefixStore(
+            f'mmvovnet {_agree(server, rank, size)}', server
+        )
+    except (distributed.DistError, TimeoutError) as error:
         raise RuntimeError(
             f'process {rank} of {size} waited {JOIN_TIMEOUT} s for the others '
             f'at {env["MASTER_ADDR"]}:{env["MASTER_PORT"]}: one of them has '
             'not started, or has ended; its own log says why'
         ) from error
     return dict(store=store, rank=rank, world_size=size)
+
+
+def _agree(store: distributed.Store, rank: int, size: int) -> str:
+    """Give the processes that live a name in common.
+
+    torchrun counts restarts on each node by itself, so that its count is no
+    such name. Rank 0 answers each greeting, those of the dead as well, until
+    one who lives has heard it.
+
+    Raises:
+        TimeoutError: If not all have within JOIN_TIMEOUT.
+    """
+    own = uuid.uuid4().hex
+    if rank:
+        store.set(f'hello/{rank}', own)
+        store.wait([f'answer/{own}'], timedelta(seconds=JOIN_TIMEOUT))
+        name = store.get(f'answer/{own}').decode()
+        store.set(f'heard/{name}/{rank}', '')
+        return name
+    deadline = time.monotonic() + JOIN_TIMEOUT
+    waiting = set(range(1, size))
+    while waiting:
+        for other in sorted(waiting):
+            if store.check([f'hello/{other}']):
+                greeting = store.get(f'hello/{other}').decode()
+                store.set(f'answer/{greeting}', own)
+            if store.check([f'heard/{own}/{other}']):
+                waiting.remove(other)
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(0.02)
+    return own

@@ -32,5 +32,7 @@ def shield_children() -> Iterator[None]:
 
 def end_children() -> None:
     """End the processes that :func:`shield_children` made deaf to signals."""
+    if hasattr(signal, 'SIGCHLD'):  # PyTorch's would raise for each of them
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for child in multiprocessing.active_children():
         child.kill()

@@ -178,6 +178,6 @@ def test_accelerators_are_left_to_mmengine(build):
         build(env_cfg=dict(dist_cfg=dict(backend='nccl')))
     assert init_dist.call_args.args == ('pytorch',)
     given = init_dist.call_args.kwargs
-    assert given.pop('store').get('rank 0') == b'started'
+    assert given.pop('store').num_keys()
     assert given == dict(backend='nccl', rank=0, world_size=1)
     assert wrap_model.call_args.args[0] is None
