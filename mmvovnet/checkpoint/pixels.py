@@ -51,10 +51,9 @@ class PixelStatisticsHook(Hook):
 def given_pixels(model: nn.Module) -> Pixels:
     """What the model's data preprocessor makes of an image file."""
     preprocessor = model.data_preprocessor
-    # mmcv reads BGR; mmengine and mmpretrain differ in what they call this.
-    to_rgb = getattr(preprocessor, '_channel_conversion', False) or getattr(
-        preprocessor, 'to_rgb', False
-    )
+    # mmcv reads BGR; mmengine, mmseg and mmpretrain each have a name for this.
+    names = ('_channel_conversion', 'channel_conversion', 'to_rgb')
+    to_rgb = any(getattr(preprocessor, name, False) for name in names)
     mean, std = (
         tuple(
             round(x, 4) for x in getattr(preprocessor, name).flatten().tolist()

@@ -149,3 +149,9 @@ def test_mmpretrain(messages):
     del given['bgr_to_rgb']
     compare(mmpretrain.ClsDataPreprocessor(**given), '')
     assert not [m for m in messages if m[0] == 'WARNING']
+
+
+def test_mmsegmentation(messages):
+    mmseg = pytest.importorskip('mmseg.models')
+    compare(mmseg.SegDataPreProcessor(**IMAGENET), '')
+    assert not [m for m in messages if m[0] == 'WARNING']
