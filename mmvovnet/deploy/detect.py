@@ -1,5 +1,6 @@
 """Detectors as functions of images, and pictures of what they find."""
 
+import colorsys
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +16,8 @@ from torchvision.ops import batched_nms
 
 from .runtime import Exported, load_exported
 
-Found = tuple[Tensor, Tensor, Tensor]  # boxes, scores, labels of an image
+# Boxes, scores and labels of an image, and masks if the model has them.
+Found = tuple[Tensor, ...]
 Detect = Callable[[list[np.ndarray]], list[Found]]
 
 
@@ -92,7 +94,8 @@ def open_detector(
 
     Returns:
         tuple: A function from images, uint8 of shape (H, W, 3) in BGR, to
-        boxes, scores and labels of each; and the names of the classes.
+        boxes, scores and labels of each, and masks, bool of shape (K, H, W),
+        if it has them; and the names of the classes.
     """
     if Path(path).suffix not in ('.py', '.pth'):
         exported = load_exported(path)
@@ -129,7 +132,8 @@ def _of_model(model: Any) -> Detect:
         with torch.no_grad():
             samples = model.test_step(batch)
         found = [sample.pred_instances for sample in samples]
-        return [(f.bboxes, f.scores, f.labels) for f in found]
+        parts = ('bboxes', 'scores', 'labels', 'masks')
+        return [tuple(f[part] for part in parts if part in f) for f in found]
 
     return detect
 
@@ -173,6 +177,7 @@ def draw(
     scores: Tensor,
     labels: Tensor,
     classes: Sequence[str],
+    masks: Tensor | None = None,
 ) -> np.ndarray:
     """Draw detections, with lines and labels that grow with the image.
 
@@ -182,6 +187,7 @@ def draw(
         scores (Tensor): Shape (K,).
         labels (Tensor): Indices into ``classes``, shape (K,).
         classes (Sequence[str]): Names.
+        masks (Tensor, optional): Bool of shape (K, H, W).
 
     Returns:
         np.ndarray: A picture of the image's shape, BGR.
@@ -189,6 +195,10 @@ def draw(
     painter = Visualizer(image=mmcv.bgr2rgb(image))
     size = max(1.0, max(image.shape[:2]) / 640)
     if len(boxes):
+        if masks is not None:
+            painter.draw_binary_masks(
+                masks.cpu().numpy(), _colours(len(masks)), alphas=0.5
+            )
         painter.draw_bboxes(boxes, edge_colors='lime', line_widths=2 * size)
         painter.draw_texts(
             [
@@ -203,3 +213,12 @@ def draw(
             bboxes=dict(facecolor='lime', alpha=0.7, pad=size, linewidth=0),
         )
     return mmcv.rgb2bgr(painter.get_image())
+
+
+def _colours(count: int) -> list[tuple[int, int, int]]:
+    """Colours that tell neighbours apart, by the golden angle."""
+    hues = [(0.618 * i) % 1 for i in range(count)]
+    return [
+        tuple(round(255 * x) for x in colorsys.hsv_to_rgb(hue, 0.9, 1))
+        for hue in hues
+    ]

@@ -15,6 +15,7 @@ import mmcv
 import numpy as np
 from PIL import Image
 from rich.progress import Progress
+from torch import Tensor
 
 from mmvovnet.fileio import write
 
@@ -143,7 +144,9 @@ def detect_media(
                 good, detect(images) if images else [], strict=True
             ):
                 kept = _above(found, score_thr)
-                mmcv.imwrite(draw(image, *kept, classes), str(out))
+                mmcv.imwrite(
+                    draw(image, *kept[:3], classes, *kept[3:]), str(out)
+                )
                 results += ids.coco(file, kept)
                 progress.console.print(
                     f'{out}: {len(kept[0])} objects', highlight=False
@@ -156,7 +159,7 @@ def detect_media(
             for kept, frame, writer in _video(
                 detect, file, out, score_thr, batch_size
             ):
-                writer.write(draw(frame, *kept, classes))
+                writer.write(draw(frame, *kept[:3], classes, *kept[3:]))
                 results += ids.coco(f'{file}#{frames}', kept)
                 frames += 1
             if not frames:
@@ -202,7 +205,7 @@ class _Ids:
             if name not in self.images:
                 raise ValueError(f"the annotations have no image '{name}'")
             image = self.images[name]
-        return [
+        results = [
             dict(
                 image_id=image,
                 category_id=self.categories[label],
@@ -210,9 +213,13 @@ class _Ids:
                 score=score,
             )
             for (x1, y1, x2, y2), score, label in zip(
-                *(part.tolist() for part in found), strict=True
+                *(part.tolist() for part in found[:3]), strict=True
             )
         ]
+        for masks in found[3:]:
+            for result, mask in zip(results, masks, strict=True):
+                result['segmentation'] = _runs(mask)
+        return results
 
 
 def _groups(items: Iterator, size: int) -> Iterator[list]:
@@ -221,9 +228,16 @@ def _groups(items: Iterator, size: int) -> Iterator[list]:
 
 
 def _above(found: Found, score_thr: float) -> Found:
-    boxes, scores, labels = found
-    keep = scores >= score_thr
-    return boxes[keep], scores[keep], labels[keep]
+    keep = found[1] >= score_thr
+    return tuple(part[keep] for part in found)
+
+
+def _runs(mask: Tensor) -> dict[str, Any]:
+    """A mask as COCO's run lengths."""
+    from pycocotools import mask as coco_mask
+
+    runs = coco_mask.encode(np.asfortranarray(mask.numpy(), np.uint8))
+    return {'size': runs['size'], 'counts': runs['counts'].decode()}
 
 
 def _video(

@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from pycocotools import mask as coco_mask
 
 from mmvovnet.deploy.detect import draw
 from mmvovnet.deploy.media import detect_media, find_media, write_results
@@ -75,6 +76,23 @@ def test_all_kinds(folder, batch_size, capsys):
         score=pytest.approx(0.9),
     )
     assert 'out/a/1.png: 1 objects' in capsys.readouterr().out
+
+
+def test_masks_are_drawn_and_written(folder):
+    mask = torch.zeros(2, 40, 60, dtype=torch.bool)
+    mask[0, 20:38, 30:50] = True  # beside the box
+    before = cv2.imread('a/1.png')
+    results, _ = detect_media(
+        lambda images: [(*found, mask) for found in detect(images)],
+        CLASSES,
+        ['a/1.png'],
+        'out',
+    )
+    (found,) = results
+    assert coco_mask.decode(found['segmentation']).sum() == 18 * 20
+    changed = (cv2.imread('out/1.png') != before).any(-1)
+    assert changed[26:36, 32:48].all()
+    assert not changed[26:36, 52:].any()
 
 
 def test_ids_of_coco(folder):
