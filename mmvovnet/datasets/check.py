@@ -186,7 +186,8 @@ def _tell_sizes(
     report.tables.append(
         table(text, ('1 %', '25 %', '50 %', '75 %', '99 %'), [marks.tolist()])
     )
-    ranges = (cfg.model.get('bbox_head') or {}).get('regress_ranges')
+    head = (cfg.get('model') or {}).get('bbox_head') or {}
+    ranges = head.get('regress_ranges')
     if ranges:  # FCOS: by the longest distance from a box's centre to a side
         reach = np.maximum(w, h) / 2
         rows = [

@@ -252,6 +252,12 @@ def test_too_many_classes_only_warn():
     assert warning.level == 'warning' and '78 are never tr' in warning.what
 
 
+def test_config_of_data_alone():
+    cfg = config()
+    del cfg['model']
+    assert not found(coco(), cfg).findings
+
+
 def test_training_images_in_validation():
     (warning,) = found(coco(8)).findings
     assert 'validates on images of the training' in warning.what
