@@ -41,16 +41,16 @@ class Detector:
             )
         self.exported = exported
 
-    def __call__(self, image: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+    def __call__(self, image: np.ndarray) -> Found:
         """Detect objects as MMDetection does: resize, normalise, pad, run.
 
         Args:
             image (np.ndarray): uint8 of shape (H, W, 3), BGR.
 
         Returns:
-            tuple[Tensor, Tensor, Tensor]: Boxes (x1, y1, x2, y2) in pixels,
-            shape (K, 4), scores, shape (K,), and labels, int64 of shape
-            (K,), best first.
+            tuple[Tensor, ...]: Boxes (x1, y1, x2, y2) in pixels, shape (K, 4),
+            scores, shape (K,), and labels, int64 of shape (K,), best first;
+            and masks, bool of shape (K, H, W), if the file has them.
         """
         info = self.exported.metadata
         resized = mmcv.imrescale(image, tuple(info['scale']))
@@ -79,7 +79,13 @@ class Detector:
         boxes *= boxes.new_tensor(
             [image.shape[1] / width, image.shape[0] / height]
         )
-        return boxes.flatten(1), scores[: len(best)], labels[best]
+        boxes = boxes.flatten(1)
+        found = boxes, scores[: len(best)], labels[best]
+        if 'masks' not in out:
+            return found
+        from .masks import paste
+
+        return *found, paste(out['masks'][best], boxes, *image.shape[:2])
 
 
 def open_detector(

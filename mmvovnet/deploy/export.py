@@ -69,7 +69,8 @@ def export(
         outputs (str, optional): 'raw' are feature maps, logits or a
             detection head's outputs; 'boxes' are a one-stage detector's
             decoded boxes and scores; 'detections' are what non-maximum
-            suppression leaves of these, in ONNX alone. Defaults to the last
+            suppression leaves of these, in ONNX alone, with CenterMask's
+            masks and their scores. Defaults to the last
             of them that model and format have.
         metadata (dict, optional): Stored in the file: what
             :func:`describe_model` returns. Values are anything
@@ -106,7 +107,9 @@ def export(
     kinds = {'raw': RawOutputs, 'boxes': Boxes, 'detections': Boxes}
     if outputs not in kinds:
         raise ValueError(f'outputs must be one of {[*kinds]}, got {outputs!r}')
-    module = kinds[outputs](fuse(model)).eval()
+    masks = outputs == 'detections' and hasattr(model, 'roi_head')
+    kind = BoxesAndMaps if masks else kinds[outputs]
+    module = kind(fuse(model)).eval()
     channels = getattr(getattr(model, 'backbone', model), 'in_channels', 3)
     images = torch.rand(2, channels, *size)
     with torch.no_grad():
@@ -121,6 +124,10 @@ def export(
         _compare(module, file, images)
         if outputs == 'detections':
             metadata['outputs'] = _append_nms(file, model.bbox_head.test_cfg)
+        if masks:
+            from .masks import append_masks
+
+            metadata['outputs'] = append_masks(file, module.model.roi_head)
         for part in sorted(Path(folder).iterdir()):  # .bin before .xml
             os.replace(part, path.parent / part.name)
     return metadata
@@ -371,6 +378,11 @@ class Boxes(nn.Module):
                 'does not score each class of each prior by a sigmoid, so its '
                 "boxes can't be decoded here; export it with outputs='raw'"
             )
+        if hasattr(model, 'semantic_head'):
+            raise ValueError(
+                f'a {type(model).__name__} segments stuff too, which has no '
+                "boxes; export it with outputs='raw'"
+            )
         self.model = model
         self.least = head.test_cfg.get('min_bbox_size', -1)
 
@@ -382,13 +394,20 @@ class Boxes(nn.Module):
             image, shape (N, B, 4), and scores, shape (N, classes, B), with 0
             for what the head's ``test_cfg`` drops before suppression.
         """
+        return self.decode(images, self.model(images, mode='tensor'))
+
+    def decode(
+        self, images: Tensor, levels: tuple[list[Tensor], ...]
+    ) -> tuple[Tensor, Tensor]:
+        """As :meth:`forward`, from what the head put out."""
         head = self.model.bbox_head
-        levels = self.model(images, mode='tensor')
         batch = images.size(0)
         scores = _merge(levels[0], head.cls_out_channels).sigmoid()
         keep = scores > head.test_cfg['score_thr']
         if len(levels) == 3:
             scores = scores * _merge(levels[2], 1).sigmoid()
+        if hasattr(self.model, 'roi_head'):  # as CenterMask has it
+            scores = scores.sqrt()
         deltas = _merge(levels[1], head.bbox_coder.encode_size)
         priors = torch.cat(
             head.prior_generator.grid_priors(
@@ -413,6 +432,21 @@ class Boxes(nn.Module):
     def names(self, outputs: tuple[Tensor, ...]) -> list[str]:
         """Name the outputs."""
         return ['all_boxes', 'all_scores']
+
+
+class BoxesAndMaps(Boxes):
+    """CenterMask up to suppression, and the maps that its masks need."""
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """As :class:`Boxes`; then maps of shape (N, C, H_i, W_i)."""
+        x = self.model.extract_feat(images)
+        maps = x[: self.model.roi_head.mask_roi_extractor.num_inputs]
+        return *self.decode(images, self.model.bbox_head(x)), *maps
+
+    def names(self, outputs: tuple[Tensor, ...]) -> list[str]:
+        """Name the outputs."""
+        maps = [f'map{i}' for i in range(len(outputs) - 2)]
+        return [*super().names(outputs), *maps]
 
 
 def _merge(maps: list[Tensor], channels: int) -> Tensor:

@@ -1,0 +1,103 @@
+"""CenterMask in ONNX against MMDetection."""
+
+import numpy as np
+import pytest
+import torch
+from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask
+
+from mmvovnet.deploy import load_exported
+from mmvovnet.deploy.detect import Detector
+from mmvovnet.deploy.export import export
+from mmvovnet.deploy.masks import MaskBranch, paste
+from tests.test_models.test_centermask import small, test_panoptic
+
+
+def test_paste_is_mmdets():
+    boxes = torch.tensor(
+        [[3.5, 4, 30, 25.25], [-9, 0, 70, 48], [40, 9, 41, 60]]
+    )
+    masks = torch.rand(3, 28, 28)
+    expected, _ = _do_paste_mask(masks[:, None], boxes, 48, 64, False)
+    assert paste(masks, boxes, 48, 64).equal(expected >= 0.5)
+
+
+def test_branch_is_the_roi_heads():
+    """Its RoI align is torchvision's, and takes each box from its level."""
+    model = small.trained()
+    inputs, samples = small.batch(model, shape=(3, 64, 96)).values()
+    with torch.no_grad():
+        maps = model.extract_feat(inputs)
+        results = model.predict(inputs, samples, rescale=False)
+        found = [sample.pred_instances for sample in results]
+        ids = torch.arange(2).repeat_interleave(50)
+        parts = [
+            torch.cat([f[key] for f in found])
+            for key in ('bboxes', 'scores', 'labels')
+        ]
+        masks, scores = MaskBranch(model.roi_head)(maps[:3], *parts, ids)
+    expected = torch.cat([f.mask_scores for f in found])
+    torch.testing.assert_close(scores, expected)
+    size = found[0].masks.shape[1:]
+    pasted = paste(masks, parts[0], *size)
+    wanted = torch.cat([f.masks for f in found])
+    assert (pasted != wanted).float().mean() < 1e-4
+
+
+@pytest.fixture(scope='module')
+def exported(tmp_path_factory):
+    pytest.importorskip('onnxruntime')
+    model = small.trained()
+    path = tmp_path_factory.mktemp('onnx') / 'centermask.onnx'
+    info = dict(
+        mean=[110.0, 120.0, 130.0],
+        std=[50.0, 60.0, 70.0],
+        order='BGR',
+        scale=[256, 192],
+        divisor=32,
+        max_per_img=50,
+        iou_threshold=0.6,
+        classes=['a', 'b', 'c'],
+    )
+    export(model, path, metadata=info)
+    return model, load_exported(path)
+
+
+@pytest.mark.slow
+def test_onnx_equals_mmdetection(exported):
+    model, file = exported
+    assert file.metadata['outputs'] == [
+        'boxes', 'scores', 'labels', 'image_ids', 'masks', 'mask_scores',
+    ]  # fmt: skip
+    image = np.random.default_rng(0).integers(256, size=(192, 256, 3))
+    image = image.astype(np.uint8)
+    boxes, scores, labels, masks = Detector(file)(image)
+    data = dict(
+        inputs=[torch.from_numpy(image.transpose(2, 0, 1).copy())],
+        data_samples=[small.batch(model)['data_samples'][0]],
+    )
+    data['data_samples'][0].set_metainfo(
+        dict(
+            ori_shape=(192, 256), img_shape=(192, 256), scale_factor=(1.0, 1.0)
+        )
+    )
+    with torch.no_grad():
+        (sample,) = model.test_step(data)
+    wanted = sample.pred_instances
+    torch.testing.assert_close(scores, wanted.scores, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(boxes, wanted.bboxes, atol=1e-2, rtol=1e-3)
+    assert labels.equal(wanted.labels)
+    assert masks.shape == wanted.masks.shape
+    assert (masks != wanted.masks).float().mean() < 1e-3
+
+
+@pytest.mark.slow
+def test_no_detections_in_onnx(exported):
+    _, file = exported
+    out = file(torch.full((1, 3, 64, 64), -1e4))
+    assert len(out['masks']) == len(out['mask_scores']) == len(out['boxes'])
+
+
+def test_panoptic_has_no_boxes_alone(tmp_path):
+    model = test_panoptic.build(trained=True)
+    with pytest.raises(ValueError, match="segments stuff .*outputs='raw'"):
+        export(model, tmp_path / 'a.onnx')
