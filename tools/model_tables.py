@@ -16,6 +16,7 @@ import yaml
 
 from mmvovnet import VoVNet
 from mmvovnet.analysis import count_cost
+from mmvovnet.analysis.summary import markdown_table
 from mmvovnet.checkpoint import hub, public_files
 from mmvovnet.checkpoint.dialects import IMAGENET_BGR
 from mmvovnet.checkpoint.weights import PublicFile
@@ -46,15 +47,9 @@ ELSEWHERE = {
 }
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """Lay out a Markdown table, numbers aligned on the right."""
-    numbers = [
-        all(re.fullmatch(r'([\d.]+( M)?)?', value) for value in column)
-        for column in zip(*rows, strict=True)
-    ]
-    rule = ['--:' if number else '---' for number in numbers]
-    lines = [head, rule, *rows]
-    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+def table_of(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table of rows without names."""
+    return markdown_table([dict(zip(head, row, strict=True)) for row in rows])
 
 
 def family() -> str:
@@ -71,7 +66,8 @@ def family() -> str:
                 ELSEWHERE[arch],
             ]
         )
-    return table(['arch', 'parameters', 'GMACs at 224', 'elsewhere'], rows)
+    head = ['arch', 'parameters', 'GMACs at 224', 'elsewhere']
+    return table_of(head, rows)
 
 
 def models(metafile: Path) -> list[dict]:
@@ -104,7 +100,7 @@ def zoo(models: list[dict]) -> str:
             row.append(source and f'[{source.split("/", 3)[3]}]({source})')
         rows.append(row)
     head = ['config', 'parameters', 'GMACs', 'epochs', *metrics]
-    return table(head + ['source'] * cited, rows)
+    return table_of(head + ['source'] * cited, rows)
 
 
 def scaled(value: int | None, form: str, unit: float) -> str:
@@ -131,7 +127,7 @@ def weights(files: list[PublicFile]) -> str:
             ]
         )
     head = ['name', 'from', 'dialect', 'options', 'published, %', 'loads into']
-    return table(head, rows)
+    return table_of(head, rows)
 
 
 def public_weights() -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Summaries of repeated measurements, and tables of them."""
 
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,11 +74,14 @@ def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
     if not rows:
         return ''
     lines = [[str(value) for value in row.values()] for row in rows]
-    words = [any(map(_has_word, cells)) for cells in zip(*lines, strict=True)]
-    rule = ['---' if word else '--:' for word in words]
+    numbers = [
+        all(map(_is_number, cells)) for cells in zip(*lines, strict=True)
+    ]
+    rule = ['--:' if number else '---' for number in numbers]
     lines = [list(rows[0]), rule, *lines]
     return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 
-def _has_word(cell: str) -> bool:
-    return any(map(str.isalpha, cell))
+def _is_number(cell: str) -> bool:
+    """Whether it has no letters but those of a unit, as in '21.58 M'."""
+    return re.fullmatch(r'[^a-zA-Z]*( [kMG])?', cell) is not None

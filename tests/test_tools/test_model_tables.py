@@ -53,7 +53,7 @@ def test_what_a_metafile_does_not_say_stays_empty():
 
 
 def test_numbers_are_aligned_on_the_right():
-    text = model_tables.table(
+    text = model_tables.table_of(
         ['config', 'parameters', 'AP'],
         [['`a`', '3.01 M', '37.7'], ['`b`', '21.58 M', '']],
     )
