@@ -50,8 +50,9 @@ demo: setup
 demo-quick: setup
 	$(PY) tools/demo.py --quick
 
+# Two processes of one thread each: most of the time goes into building models.
 test: setup
-	$(PY) -m pytest -m 'not slow'
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow'
 
 test-all: setup
 	$(PY) -m pytest

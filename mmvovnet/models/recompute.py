@@ -61,6 +61,8 @@ def recompute_elementwise() -> Iterator[None]:
     There is no double backward.
 
     Example:
+        >>> import torch
+        >>> from torch import nn
         >>> net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU())
         >>> with recompute_elementwise():
         ...     out = net(torch.rand(1, 3, 2, 2))

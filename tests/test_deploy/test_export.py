@@ -97,13 +97,12 @@ def test_boxes(tmp_path, photographs):
     assert_detects_as_mmdet(model, path, photographs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'name',
     [
         'fcos_vovnet27-slim_digits.py',
-        pytest.param(
-            'retinanet_vovnet27-slim_digits.py', marks=pytest.mark.slow
-        ),
+        'retinanet_vovnet27-slim_digits.py',
     ],
 )
 def test_detections(name, tmp_path, photographs):

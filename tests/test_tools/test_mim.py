@@ -65,6 +65,7 @@ def test_train_resume_test(folder):
     assert re.search(r'coco/bbox_mAP: \d\.\d+', output)
 
 
+@pytest.mark.slow  # tests/test_engine/test_runner.py has two processes too
 def test_train_on_two_processes(folder):
     work_dir = folder / 'two'
     mim(

@@ -6,6 +6,7 @@ from mmvovnet.analysis.benchmark import Setting
 from mmvovnet.analysis.benchmark.memory import peak_memory
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not Path('/proc/self/status').exists(), reason='needs /proc'
 )
