@@ -52,7 +52,7 @@ demo-quick: setup
 
 # Two processes of one thread each: most of the time goes into building models.
 test: setup
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal -m 'not slow'
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile -m 'not slow'
 
 test-all: setup
 	$(PY) -m pytest
