@@ -15,7 +15,15 @@ from torch import Tensor, nn
 
 from mmvovnet.models import VoVNet
 
-from .convert import NAMES, Translation, as_tensor, find, summary, unwrap
+from .convert import (
+    NAMES,
+    Translation,
+    as_tensor,
+    find,
+    not_finite,
+    summary,
+    unwrap,
+)
 from .describe import describe, difference
 from .dialects import DIALECTS, STEM_STRIDES, Pixels
 from .errors import CheckpointError
@@ -246,14 +254,7 @@ def _stage(name: str) -> int:
 
 
 def _warn_of_nan(state: dict[str, Any]) -> None:
-    broken = [
-        name
-        for name, value in state.items()
-        if isinstance(value, Tensor)
-        and value.is_floating_point()
-        and not value.isfinite().all()
-    ]
-    if broken:
+    if broken := not_finite(state):
         _log(f'NaN or infinite weights: {summary(broken)}', logging.WARNING)
 
 

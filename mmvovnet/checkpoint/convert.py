@@ -333,6 +333,17 @@ def as_tensor(name: str, value: Any) -> Tensor:
     return value
 
 
+def not_finite(weights: Mapping[str, Any]) -> list[str]:
+    """Name the weights that hold NaN or infinity."""
+    return [
+        name
+        for name, value in weights.items()
+        if isinstance(value, Tensor)
+        and value.is_floating_point()
+        and not value.isfinite().all()
+    ]
+
+
 def summary(names: Iterable[str]) -> str:
     """Names for people: many of one module become one."""
     words = []

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mmvovnet.models import VoVNet
 
-from .convert import summary
+from .convert import not_finite, summary
 from .describe import describe
 from .loading import CheckpointError
 
@@ -30,14 +30,7 @@ def check_sound(weights: Mapping[str, Any], prefix: str = '') -> None:
     Example:
         >>> check_sound(VoVNet('V-27-slim').state_dict())
     """
-    broken = [
-        name
-        for name, value in weights.items()
-        if isinstance(value, Tensor)
-        and value.is_floating_point()
-        and not value.isfinite().all()
-    ]
-    if broken:
+    if broken := not_finite(weights):
         raise CheckpointError(f'NaN or infinite weights: {summary(broken)}')
     given = {
         name.removeprefix(prefix): tuple(value.shape)
