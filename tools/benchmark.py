@@ -4,18 +4,31 @@
     python tools/benchmark.py V-39 V-39+memory_efficient timm:vovnet39a
     python tools/benchmark.py --device cuda --precision amp --channels-last
     python tools/benchmark.py V-39 mmpretrain:ResNet-50 --scaling
+    python tools/benchmark.py --memory V-39+fcos --batch 2 --size 640
+    python tools/benchmark.py --memory V-99-eSE --batch 6 --size 320x800
 
-Writes benchmark.md, benchmark.csv and benchmark.png.
+Writes benchmark.md, benchmark.csv and benchmark.png. Ratios are to the first
+row; a tilde marks one that is within the spread of the rounds.
 """
 
 import argparse
 import csv
+import os
 from pathlib import Path
+
+# Before OpenMP starts: its threads would spin after a row, and take the cores
+# from the next row's runtime.
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
 import torch
 
 from mmvovnet.analysis import benchmark
 from mmvovnet.analysis.summary import markdown_table
+
+
+def _size(text: str) -> int | tuple[int, int]:
+    height, *width = map(int, text.split('x', 1))
+    return (height, *width) if width else height
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,7 +47,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--quick', action='store_true', help='three minutes')
     parser.add_argument('--batch', type=int, help='default: 8, with --quick 4')
-    parser.add_argument('--size', type=int, default=224)
+    parser.add_argument(
+        '--size', type=_size, default=224, metavar='SIZE|HEIGHTxWIDTH'
+    )
     parser.add_argument(
         '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
     )
@@ -46,6 +61,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument(
         '--inference', action='store_true', help='leave training out'
+    )
+    parser.add_argument(
+        '--memory',
+        action='store_true',
+        help='training alone, and its peak memory with stock malloc as well',
     )
     parser.add_argument(
         '--scaling',
@@ -75,15 +95,15 @@ def main() -> None:
     rounds = 3 if args.quick else args.rounds
     results = []
     for each in settings:
-        results += benchmark.measure(rows, each, rounds, training)
+        results += benchmark.measure(rows, each, rounds, training, args.memory)
 
     args.out.mkdir(parents=True, exist_ok=True)
     text = f'{benchmark.describe_machine(setting)}\n\n'
-    text += markdown_table([result.columns() for result in results])
+    table = benchmark.table(results)
+    text += markdown_table(table)
     print(text)
     (args.out / 'benchmark.md').write_text(text)
     with open(args.out / 'benchmark.csv', 'w', newline='') as file:
-        table = [result.columns() for result in results]
         writer = csv.DictWriter(file, table[0])
         writer.writeheader()
         writer.writerows(table)

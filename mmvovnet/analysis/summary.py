@@ -48,6 +48,32 @@ class Quartiles:
         return format(self)
 
 
+def over(mine: Sequence[float], other: Sequence[float]) -> Quartiles:
+    """Divide round by round: two rows that took turns met the same machine.
+
+    Args:
+        mine (Sequence[float]): The measurements of one row.
+        other (Sequence[float]): Those of another, in the same rounds.
+
+    Example:
+        >>> print(over([2.0, 4.0, 6.0], [1.0, 2.0, 3.0]))
+        2.00
+    """
+    return Quartiles.of([a / b for a, b in zip(mine, other, strict=True)])
+
+
+def is_within_spread(ratio: Quartiles) -> bool:
+    """Whether a ratio is nearer to 1 than its middle half is wide.
+
+    Example:
+        >>> is_within_spread(Quartiles(1.00, 1.02, 1.03))
+        True
+        >>> is_within_spread(Quartiles(1.19, 1.20, 1.21))
+        False
+    """
+    return abs(ratio.median - 1) < ratio.high - ratio.low
+
+
 def mean_and_deviation(values: Sequence[float], digits: int = 2) -> str:
     """Write the mean and the sample standard deviation.
 

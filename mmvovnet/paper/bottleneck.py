@@ -3,9 +3,9 @@
 from matplotlib.figure import Figure
 
 from mmvovnet.analysis.benchmark import Setting
-from mmvovnet.analysis.summary import Quartiles
+from mmvovnet.analysis.summary import Quartiles, over
 
-from .measured import DEVICE, NOTE, draw_ratios, inference, over, rates
+from .measured import DEVICE, NOTE, draw_ratios, inference, rates
 from .published import PUBLISHED, label
 from .report import Finding, Result
 

@@ -5,9 +5,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from mmvovnet.analysis.benchmark import Measurement, Setting
-from mmvovnet.analysis.summary import Quartiles
+from mmvovnet.analysis.summary import Quartiles, over
 
-from .measured import DEVICE, NOTE, draw_ratios, inference, over, rates
+from .measured import DEVICE, NOTE, draw_ratios, inference, rates
 from .published import PAIRS, PUBLISHED, label
 from .report import Finding, Result
 

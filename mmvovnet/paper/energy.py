@@ -9,10 +9,10 @@ import torch
 from matplotlib.figure import Figure
 
 from mmvovnet.analysis.benchmark import Setting, Subject
-from mmvovnet.analysis.summary import Quartiles
+from mmvovnet.analysis.summary import Quartiles, over
 
 from . import efficiency
-from .measured import DEVICE, draw_ratios, over
+from .measured import DEVICE, draw_ratios
 from .power import mean_power, power_meter
 from .published import PAIRS, PUBLISHED, label
 from .report import Finding, Result

@@ -52,16 +52,6 @@ def rates(result: Measurement) -> list[float]:
     return [gmacs / ms * 1e3 for ms in result.forward_ms]
 
 
-def over(mine: Sequence[float], other: Sequence[float]) -> Quartiles:
-    """Divide round by round: two rows that took turns met the same machine.
-
-    Args:
-        mine (Sequence[float]): The measurements of one row.
-        other (Sequence[float]): Those of another, in the same rounds.
-    """
-    return Quartiles.of([a / b for a, b in zip(mine, other, strict=True)])
-
-
 def draw_ratios(
     axes: Axes,
     labels: Sequence[str],

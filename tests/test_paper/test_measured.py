@@ -3,11 +3,10 @@ from matplotlib.figure import Figure
 
 from mmvovnet.analysis.benchmark import Measurement, Setting
 from mmvovnet.analysis.cost import Cost
-from mmvovnet.analysis.summary import Quartiles
+from mmvovnet.analysis.summary import Quartiles, over
 from mmvovnet.paper.measured import (
     draw_ratios,
     inference,
-    over,
     rates,
 )
 

@@ -13,7 +13,7 @@ def test_table_and_plot(tmp_path, monkeypatch, capsys):
         sys, 'argv', [str(TOOL), *rows, *options.split(), str(tmp_path)]
     )
     runpy.run_path(str(TOOL), run_name='__main__')
-    assert '| V-27-slim | 1 | 32 |' in capsys.readouterr().out
+    assert '| V-27-slim | 1 | 32x32 |' in capsys.readouterr().out
     with open(tmp_path / 'benchmark.csv', newline='') as file:
         assert [row['model'] for row in csv.DictReader(file)] == rows
     assert (tmp_path / 'benchmark.png').stat().st_size > 1000

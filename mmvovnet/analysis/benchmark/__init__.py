@@ -7,6 +7,7 @@ A row names a model and the modes that it runs in, as ``SOURCE:MODEL+MODE``::
     timm:vovnet39a+checkpoint       timm's, with its gradient checkpointing
     mmvovnet:PeleeNet               another backbone of ours
     torchvision:densenet121+compile
+    V-39+fcos                       with FPN, FCOS's head and its losses
     V-39+fuse                       for inference: mmvovnet.deploy.fuse
     V-39+accelerate                 and mmvovnet.deploy.accelerate
     V-39+fuse+freeze                compiled as well, with frozen weights
@@ -16,7 +17,7 @@ All rows take turns, so that a change of the machine's speed meets them all.
 """
 
 from .comparison import measure
-from .report import plot
+from .report import plot, table
 from .rows import INFERENCE_MODES, MODES, QUICK_ROWS, ROWS, SOURCES, build_row
 from .setting import Setting, describe_machine, scaling
 from .subject import Measurement, Subject
@@ -35,4 +36,5 @@ __all__ = [
     'measure',
     'plot',
     'scaling',
+    'table',
 ]

@@ -4,6 +4,7 @@ import ctypes
 import gc
 import re
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -18,45 +19,56 @@ def _status_mb(key: str) -> float:
     return int(re.search(rf'{key}:\s+(\d+) kB', text)[1]) / 1e3
 
 
-def _process_peak(row: str, setting: Setting) -> float | None:
+def _process_peak(row: str, setting: Setting, stock: bool) -> float | None:
     if not Path('/proc/self/status').exists():
         return None
-    # Freed tensors go back to the system at once. glibc would keep them, and
-    # measured would be how well it fills the gaps. -3 is M_MMAP_THRESHOLD.
-    ctypes.CDLL(None).mallopt(-3, 1_000_000)
+    if not stock:  # -3 is M_MMAP_THRESHOLD
+        ctypes.CDLL(None).mallopt(-3, 1_000_000)
     if setting.threads:
         torch.set_num_threads(setting.threads)
     subject = Subject(row, setting)
     # What is imported and set up on first use is not counted.
     images, subject.x = subject.x, subject.x[:1, :, :64, :64]
     subject.step()
-    subject.model.zero_grad()
+    subject.optimizer.zero_grad()
     subject.x = images
     gc.collect()
     before = _status_mb('VmRSS')
+    with suppress(OSError):  # VmHWM starts anew
+        Path('/proc/self/clear_refs').write_text('5')
     subject.step()
     return _status_mb('VmHWM') - before
 
 
-def peak_memory(row: str, setting: Setting) -> float | None:
+def peak_memory(
+    row: str, setting: Setting, stock: bool = False
+) -> float | None:
     """Measure the most memory that a training step takes, in MB.
 
-    The model and the batch are not counted, gradients of the parameters are.
-    On CUDA the allocator knows; on CPU the resident set of a fresh process is
-    read, for one that has run before has memory to give out already.
+    The model, its optimizer's state and the batch are not counted, gradients
+    of the parameters are. On CUDA the allocator knows; on CPU the resident
+    set of a fresh process is read, for one that has run before has memory to
+    give out already.
 
     Args:
         row (str): The row.
         setting (Setting): What all rows share.
+        stock (bool): Leave glibc's malloc as it is: freed tensors go to its
+            heap, and how well it fills the gaps is measured as well.
+            Otherwise they go back to the system at once, as they do with
+            ``MALLOC_MMAP_THRESHOLD_=1000000`` in the environment. Defaults
+            to False.
 
     Returns:
         float | None: MB; None on a CPU of a system without ``/proc``.
     """
     if setting.device.startswith('cuda'):
         subject = Subject(row, setting)
+        subject.step()
+        subject.optimizer.zero_grad()
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
         subject.step()
         return (torch.cuda.max_memory_allocated() - before) / 1e6
     with ProcessPoolExecutor(1, get_context('spawn')) as pool:
-        return pool.submit(_process_peak, row, setting).result()
+        return pool.submit(_process_peak, row, setting, stock).result()

@@ -7,9 +7,11 @@ from torch import nn
 from mmvovnet.models import VoVNet
 from mmvovnet.registry import MODELS
 
+from .detector import FCOS
+
 # Options of VoVNet that a row may set to True.
 OPTIONS = ('memory_efficient', 'with_cp', 'bottleneck')
-MODES = (*OPTIONS, 'checkpoint', 'compile')
+MODES = (*OPTIONS, 'checkpoint', 'compile', 'fcos')
 INFERENCE_MODES = ('fuse', 'accelerate', 'freeze', 'onnx', 'openvino')
 
 
@@ -114,6 +116,8 @@ def build_row(row: str) -> nn.Module:
     model = SOURCES[source](name, **options)
     if 'checkpoint' in modes:
         model.set_grad_checkpointing()
+    if 'fcos' in modes:
+        model = FCOS(model)
     if 'compile' in modes:
         model.compile()
     model.train()  # mmpretrain's returns nothing

@@ -19,7 +19,8 @@ class Setting:
 
     Attributes:
         batch (int): Images per batch.
-        size (int): Height and width of an image.
+        size (int | tuple[int, int]): Height and width of an image; one number
+            for both.
         device (str): Device.
         precision (str): 'fp32', 'amp' (autocast: fp16 on CUDA, bf16 on CPU)
             or 'bf16' (autocast).
@@ -28,17 +29,23 @@ class Setting:
     """
 
     batch: int = 8
-    size: int = 224
+    size: int | tuple[int, int] = 224
     device: str = 'cpu'
     precision: str = 'fp32'
     channels_last: bool = False
     threads: int = 0
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        size = self.size
+        return (3, *(size if isinstance(size, tuple) else (size, size)))
+
     def images(self) -> Tensor:
         """Make a batch, the same every time."""
         generator = torch.Generator().manual_seed(0)
-        shape = (self.batch, 3, self.size, self.size)
-        x = torch.rand(shape, generator=generator).to(self.device)
+        x = torch.rand((self.batch, *self.shape), generator=generator)
+        x = x.to(self.device)
         if self.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
         return x

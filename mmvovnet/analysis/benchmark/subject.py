@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -27,27 +28,31 @@ class Measurement:
     step_ms: list[float] = field(default_factory=list)
     saved_mb: float | None = None
     peak_mb: float | None = None
+    stock_peak_mb: float | None = None
     joules: float | None = None
 
     def columns(self) -> dict[str, str]:
         """Give the row of the table, by column."""
-        seconds = statistics.median(self.forward_ms) / 1e3
-        images = self.setting.batch / seconds
+        images = None
+        if self.forward_ms:
+            seconds = statistics.median(self.forward_ms) / 1e3
+            images = self.setting.batch / seconds
         return {
             'model': self.row,
             'batch': str(self.setting.batch),
-            'size': str(self.setting.size),
+            'size': 'x'.join(map(str, self.setting.shape[1:])),
             'threads': str(self.setting.threads),
             'params M': f'{self.cost.parameters / 1e6:.2f}',
             'GMACs': f'{self.cost.macs / 1e9:.2f}',
             'activations M': f'{self.cost.activations / 1e6:.2f}',
             'memory access M': f'{self.cost.memory_access / 1e6:.2f}',
             'forward ms': _quartiles(self.forward_ms),
-            'images/s': f'{images:.1f}',
-            'GMAC/s': f'{images * self.cost.macs / 1e9:.0f}',
+            'images/s': _number(images, 1),
+            'GMAC/s': _number(images and images * self.cost.macs / 1e9, 0),
             'step ms': _quartiles(self.step_ms),
             'saved MB': _number(self.saved_mb, 1),
             'peak MB': _number(self.peak_mb, 0),
+            'peak MB, stock malloc': _number(self.stock_peak_mb, 0),
             'J/image': _number(self.joules, 3),
         }
 
@@ -74,9 +79,14 @@ class Subject:
         if setting.channels_last:
             model.to(memory_format=torch.channels_last)
         self.x = setting.images()
-        cost = count_cost(model, (3, setting.size, setting.size))
+        cost = count_cost(model, setting.shape)
         self.model = prepare(model, row)
         self.result = Measurement(row, setting, cost)
+
+    @cached_property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """The one that most detectors are trained by."""
+        return torch.optim.SGD(self.model.parameters(), lr=1e-6, momentum=0.9)
 
     @torch.no_grad()
     def forward(self) -> None:
@@ -94,9 +104,10 @@ class Subject:
         return torch.stack([out.float().mean() for out in outs]).sum()
 
     def step(self) -> None:
-        """Run a training step, without the optimizer."""
-        self.model.zero_grad()
+        """Run a training step: forward, backward and the optimizer's."""
+        self.optimizer.zero_grad()
         self.loss().backward()
+        self.optimizer.step()
 
 
 def milliseconds(function: Callable[[], None], device: str) -> float:

@@ -14,5 +14,5 @@ def small(monkeypatch):
 
     monkeypatch.setitem(benchmark.SOURCES, 'test', net)
     # A child process does not know this source.
-    monkeypatch.setattr(comparison, 'peak_memory', lambda row, setting: 1.0)
+    monkeypatch.setattr(comparison, 'peak_memory', lambda *args: 1.0)
     return ['test:4', 'test:8']

@@ -1,6 +1,15 @@
 import pytest
 
-from mmvovnet.analysis.benchmark import Setting, Subject, energy, measure
+from mmvovnet.analysis.benchmark import (
+    Measurement,
+    Setting,
+    Subject,
+    comparison,
+    energy,
+    measure,
+    table,
+)
+from mmvovnet.analysis.cost import Cost
 
 
 def test_inference_modes_do_not_train():
@@ -32,3 +41,44 @@ def test_what_cannot_be_measured_is_a_dash(small, monkeypatch):
     columns = result.columns()
     for column in ('step ms', 'saved MB', 'peak MB', 'J/image'):
         assert columns[column] == '-'
+
+
+def test_ratios_are_to_the_first_row_of_a_setting():
+    def result(row, size, times, saved):
+        setting = Setting(1, size)
+        return Measurement(row, setting, Cost(1), times, saved_mb=float(saved))
+
+    rows = table(
+        [
+            result('a', 32, [10.0, 20.0, 30.0], 100),
+            result('b', 32, [11.9, 24.0, 36.0], 40),
+            result('c', 32, [12.0, 19.0, 30.0], 90),
+            result('d', 64, [50.0, 60.0, 70.0], 300),
+        ]
+    )
+    assert [row['forward ms, ratio'] for row in rows] == [
+        '1.00',
+        '1.20',
+        '~1.00',
+        '1.00',
+    ]
+    assert [row['saved MB, ratio'] for row in rows] == [
+        '1.00', '0.40', '0.90', '1.00'
+    ]  # fmt: skip
+    assert 'step ms' not in rows[0]  # nothing was trained
+
+
+def test_memory_is_measured_in_training_alone(small, monkeypatch):
+    monkeypatch.setattr(Subject, 'forward', None)
+    results = measure(small, Setting(2, 16), 2, memory=True)
+    assert all(r.stock_peak_mb == 1.0 and len(r.step_ms) == 2 for r in results)
+
+
+def test_a_row_is_warmed_in_its_turn(small, monkeypatch):
+    order = []
+    monkeypatch.setattr(
+        Subject, 'forward', lambda self: order.append(self.result.row)
+    )
+    monkeypatch.setattr(comparison, 'joules', lambda subject: None)
+    measure(small, Setting(2, 16), 2, False)
+    assert order == [row for row in small for _ in range(2)] * 2

@@ -15,3 +15,4 @@ def test_peak_memory_in_a_process_of_its_own():
     plain = peak_memory('V-27-slim', setting)
     saving = peak_memory('V-27-slim+memory_efficient', setting)
     assert 0 < saving < plain
+    assert peak_memory('V-27-slim', setting, stock=True) > 0

@@ -15,6 +15,16 @@ def test_every_row_builds(row):
     assert model.training
 
 
+def test_fcos_trains_on_a_backbone():
+    pytest.importorskip('mmdet', reason='mmdet is not installed')
+    model = build_row('V-27-slim+fcos')
+    x = torch.rand(2, 3, 64, 64)
+    sum(model(x)).backward()
+    assert all(p.grad is not None for p in model.backbone.parameters())
+    assert all(p.grad is not None for p in model.bbox_head.parameters())
+    assert len(model.eval()(x)) == 3 * 5  # classes, boxes and centerness
+
+
 @pytest.mark.parametrize(
     ('row', 'match'),
     [

@@ -12,6 +12,11 @@ def test_scaling_varies_one_thing_at_a_time():
         assert len(changed) <= 1
 
 
+def test_images_need_not_be_square():
+    assert Setting(2, (32, 64)).images().shape == (2, 3, 32, 64)
+    assert Setting(2, 32).images().shape == (2, 3, 32, 32)
+
+
 def test_precision():
     with Setting(precision='bf16').autocast():
         out = torch.ones(2, 2) @ torch.ones(2, 2)
