@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 
 import pytest
 
-from .test_configs import ROOT, load
+from .test_configs.files import ROOT, load
 
 CONFIGS = sorted(
     str(path.relative_to(ROOT))

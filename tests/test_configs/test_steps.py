@@ -1,0 +1,102 @@
+"""Every config makes a step of training and one of inference."""
+
+import re
+
+import pytest
+import torch
+from mmengine.model import revert_sync_batchnorm
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS
+
+from tests import batches
+
+from .files import CONFIGS, input_size, leaves, load, name
+
+# In CI one config steps for each head, backbone and option; those named here
+# are larger or longer trained versions of others.
+LARGE = re.compile(
+    r'vovnet(57|93|99)|ms-3x|_2x|300e|rtmdet|panoptic|slim-ese|cityscapes|'
+    r'lite_vovnet(39|19-ese)|'
+    r'fcos_vovnet39_fpn_(gate|no|paper|layers|syncbn|fsdp)|'
+    r'refinedet512|refinedet320_(vovnet39|r50|r101)'
+)
+
+
+def steps():
+    """Every config, the large ones marked as slow."""
+    return [
+        pytest.param(
+            path,
+            id=name(path),
+            marks=[pytest.mark.slow] if LARGE.search(path.stem) else [],
+        )
+        for path in CONFIGS
+    ]
+
+
+def batch(cfg):
+    """Two small random images with labels of the right kind."""
+    size = input_size(cfg)
+    shape = (cfg.model.backbone.get('in_channels', 3), size, size)
+    classes = max(v for k, v in leaves(cfg.model) if k == 'num_classes')
+    images = list(torch.randint(256, (2, *shape), dtype=torch.uint8))
+    if cfg.default_scope == 'mmpretrain':
+        samples = batches.classification(images, classes)
+        return dict(inputs=images, data_samples=samples)
+    if cfg.default_scope == 'mmseg':
+        samples = batches.segmentation(images, classes)
+        return dict(inputs=images, data_samples=samples)
+    if cfg.default_scope == 'mmdet3d':
+        velocity = cfg.model.bbox_head.pred_velo
+        samples = batches.mono3d(images, classes, velocity)
+        return dict(inputs=dict(img=images), data_samples=samples)
+    from mmdet.testing import demo_mm_inputs
+
+    return demo_mm_inputs(
+        2,
+        image_shapes=[shape] * 2,
+        num_items=[2, 2],
+        num_classes=min(classes, 80),
+        with_mask='mask_head' in cfg.model.get('roi_head', {}),
+        with_semantic='semantic_head' in cfg.model,
+    )
+
+
+@pytest.mark.parametrize('path', steps())
+def test_one_step_and_inference(path, scope):
+    cfg = load(path)
+    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if kind != 'OptimWrapper' and not torch.cuda.is_available():
+        pytest.skip(f'{kind} needs a CUDA device')
+    scope(cfg.default_scope)
+    torch.manual_seed(0)
+    if 'data_preprocessor' in cfg:
+        cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    if cfg.default_scope == 'mmseg':  # it pads to the size of its crops
+        cfg.model.data_preprocessor.size = (64, 64)
+    model = revert_sync_batchnorm(MODELS.build(cfg.model))
+    model.init_weights()
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
+    weight = [p for p in model.backbone.parameters() if p.dim() > 1][-1]
+    before = weight.detach().clone()
+
+    logs = model.train().train_step(batch(cfg), optimizer)
+    assert torch.isfinite(logs['loss'])
+    assert not weight.equal(before)
+
+    with torch.no_grad():
+        results = model.eval().test_step(batch(cfg))
+    assert len(results) == 2
+    for result in results:
+        if cfg.default_scope == 'mmpretrain':
+            assert torch.isclose(result.pred_score.sum(), torch.ones(()))
+        elif 'semantic_head' in cfg.model:
+            assert result.pred_panoptic_seg.sem_seg.shape[-2:] == (64, 64)
+        elif cfg.default_scope == 'mmseg':
+            assert result.pred_sem_seg.data.shape == (1, 64, 64)
+            assert torch.isfinite(result.seg_logits.data).all()
+        elif cfg.default_scope == 'mmdet3d':
+            boxes = result.pred_instances_3d.bboxes_3d
+            assert torch.isfinite(boxes.tensor).all()
+        else:
+            assert torch.isfinite(result.pred_instances.bboxes).all()
