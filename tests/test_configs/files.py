@@ -12,12 +12,6 @@ CONFIGS = sorted(p for p in ROOT.glob('*/*.py') if p.parent.name != '_base_')
 METAFILES = sorted(ROOT.rglob('metafile.yml'))
 # What checks the papers' claims; it is run by tools/paper.py.
 PAPER = ROOT / 'paper'
-# They have a backbone of their own.
-PEERS = [
-    path
-    for path in CONFIGS
-    if path.parent == PAPER or 'vovnet' not in path.stem
-]
 
 
 def name(path):
