@@ -11,6 +11,8 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from PIL import Image
 
+from mmvovnet.paper.report import VERDICTS
+
 ROOT = Path(__file__).parents[1]
 XML = """<annotation><size><width>80</width><height>60</height></size>
 <object><name>cell</name><bndbox><xmin>10</xmin><ymin>12</ymin>
@@ -145,6 +147,23 @@ def test_notebook_runs(capsys):
     assert printed[0] == '(1, 256, 28, 28) 8'
     assert printed.count('True') == 2
     assert printed[-1] == '21.58 M, 7.07 GMACs'
+
+
+@pytest.mark.parametrize(
+    'path',
+    sorted((ROOT / 'docs' / 'paper').glob('*.md')),
+    ids=lambda path: path.stem,
+)
+def test_verdicts_are_of_three_words(path):
+    """The last column of the first table, and the claim's in front of it."""
+    verdicts = VERDICTS.values()
+    lines = path.read_text().splitlines()
+    (claim,) = [line for line in lines if line.startswith('**')]
+    assert re.search(rf': ({"|".join(verdicts)})\.\*\*', claim)
+    start = next(i for i, line in enumerate(lines) if line[:7] == '| claim')
+    end = lines.index('', start)
+    parts = [line.split(' | ')[-1][:-2] for line in lines[start + 2 : end]]
+    assert parts and set(parts) <= set(verdicts)
 
 
 PAGES = sorted(ROOT.glob('*.md'))  # sphinx looks at those of docs/

@@ -13,7 +13,14 @@ from mmvovnet.analysis.summary import mean_and_deviation
 
 from .networks import CifarNet
 from .report import Finding, Result
-from .training import Run, at_most, difference, train
+from .training import (
+    SEVERAL_LOOKS,
+    Run,
+    at_most,
+    confidence,
+    difference,
+    train,
+)
 
 # By the name of the config: what the network is called, the arguments of
 # CifarNet, and the paper's error on CIFAR-10 in % and Eq. 1 in millions.
@@ -76,6 +83,7 @@ def check(
     data: str = 'digits',
     seeds: int = 5,
     epochs: int | None = None,
+    looks: int = 1,
 ) -> Result:
     """Train DenseNet-40 and both networks of One-Shot Aggregation.
 
@@ -84,6 +92,8 @@ def check(
         data (str): 'digits' or 'cifar10'. Defaults to 'digits'.
         seeds (int): Seeds, from 0. Defaults to 5.
         epochs (int, optional): Epochs. Defaults to None, the configs' own.
+        looks (int): Times that results were looked at, seeds being added in
+            between. Defaults to 1.
     """
     runs = trained(out_dir, data, seeds, epochs)
     errors = {name: [r.error for r in found] for name, found in runs.items()}
@@ -109,7 +119,7 @@ def check(
         ]
     return Result(
         f'Fewer, wider layers, on {data}',
-        _findings(errors),
+        _findings(errors, looks),
         rows,
         lambda figure: _draw(figure, data, errors, runs),
         Setting(batch=64, size=DATA[data]),
@@ -119,12 +129,13 @@ def check(
             'is counted over blocks and transitions. The paper leaves the '
             "OSA networks' transitions open: here they keep all channels."
         ]
+        + [SEVERAL_LOOKS] * (looks > 1)
         + [NOT_CIFAR] * (data == 'digits'),
         details,
     )
 
 
-def _findings(errors: dict[str, list[float]]) -> list[Finding]:
+def _findings(errors: dict[str, list[float]], looks: int) -> list[Finding]:
     findings = []
     for name in ('densenet40', 'osa5x43'):
         label, _, _, paper = NETWORKS[name]
@@ -142,13 +153,14 @@ def _findings(errors: dict[str, list[float]]) -> list[Finding]:
         ('osa5x43', 'osa12x20', 'fewer errors than', 0),
         ('osa5x43', 'densenet40', 'at most a point more errors than', 1),
     ):
-        low, high = difference(errors[left], errors[right])
+        low, high = difference(errors[left], errors[right], looks)
         paper = NETWORKS[left][2] - NETWORKS[right][2]
         findings.append(
             Finding(
                 f'{NETWORKS[left][0]} makes {text} {NETWORKS[right][0]}',
                 f'{paper:+.1f} points of error',
-                f'{low:+.1f} to {high:+.1f} points of error (95 %)',
+                f'{low:+.1f} to {high:+.1f} points of error '
+                f'({100 * confidence(looks):g} %)',
                 at_most(low, high, limit),
             )
         )

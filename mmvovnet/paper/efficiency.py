@@ -7,7 +7,14 @@ from matplotlib.figure import Figure
 from mmvovnet.analysis.benchmark import Measurement, Setting
 from mmvovnet.analysis.summary import Quartiles, over
 
-from .measured import DEVICE, NOTE, draw_ratios, inference, rates
+from .measured import (
+    DEVICE,
+    NOTE,
+    above_one,
+    draw_ratios,
+    inference,
+    rates,
+)
 from .published import PAIRS, PUBLISHED, label
 from .report import Finding, Result
 
@@ -76,13 +83,13 @@ def _findings(
             f'more GMAC/s, {names}',
             f'{paper.rate / theirs.rate:.2f}',
             str(rate),
-            rate.low > 1,
+            above_one(rate),
         ),
         Finding(
             f'more images/s, {names}',
             f'{paper.fps / theirs.fps:.2f}',
             str(speed),
-            speed.low > 1,
+            above_one(speed),
         ),
         Finding(
             f'less memory, {names}',

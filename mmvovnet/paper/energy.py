@@ -12,7 +12,7 @@ from mmvovnet.analysis.benchmark import Setting, Subject
 from mmvovnet.analysis.summary import Quartiles, over
 
 from . import efficiency
-from .measured import DEVICE, draw_ratios
+from .measured import DEVICE, below_one, draw_ratios
 from .power import mean_power, power_meter
 from .published import PAIRS, PUBLISHED, label
 from .report import Finding, Result
@@ -30,8 +30,7 @@ NOTES = (
     'too: it is measured before every round and subtracted, and what is '
     'compared is without it. The paper does not say whether it did so. It '
     'measured detectors on a TITAN X (Pascal).',
-    'Ratios are medians of the rounds ± half of the range that holds the '
-    'middle half.',
+    'Ratios are medians of the rounds ± half of the range of the middle half.',
 )
 
 
@@ -128,7 +127,7 @@ def check(
             f'less energy of an image, {name}'.replace('\n', ' '),
             f'{paper[i]:.2f}',
             str(here[i]) if here else f'needs {METERS[kind]}',
-            here[i].high < 1 if here else None,
+            below_one(here[i]) if here else None,
         )
         for i, name in enumerate(labels)
     ]

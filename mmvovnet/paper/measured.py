@@ -17,10 +17,11 @@ from mmvovnet.analysis.summary import Quartiles
 DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
 NOTE = (
     'Ratios are medians of the rounds, in which all networks take turns, ± '
-    'half of the range that holds the middle half. A network has more than '
-    'another if it has in three rounds of four. Multiply-adds, parameters and '
-    'memory are counted; memory is that of parameters and of the activations '
-    'that training keeps, in float32.'
+    'half of the range of the middle half. A claim holds where three rounds '
+    'of four agree with it, fails where three of four contradict it, and is '
+    'inconclusive in between. Multiply-adds, parameters and memory are '
+    'counted; memory is that of parameters and of the activations that '
+    'training keeps, in float32.'
 )
 
 
@@ -50,6 +51,31 @@ def rates(result: Measurement) -> list[float]:
     """Give the GMAC/s of a row's rounds."""
     gmacs = result.cost.macs * result.setting.batch / 1e9
     return [gmacs / ms * 1e3 for ms in result.forward_ms]
+
+
+def above_one(ratio: Quartiles) -> bool | None:
+    """Whether a ratio is above 1; None where its middle half spans 1.
+
+    Args:
+        ratio (Quartiles): The ratio by round.
+
+    Example:
+        >>> [above_one(Quartiles(x, x + 0.1, x + 0.2)) for x in (0.7, 0.9, 2)]
+        [False, None, True]
+    """
+    if ratio.low > 1:
+        return True
+    return False if ratio.high < 1 else None
+
+
+def below_one(ratio: Quartiles) -> bool | None:
+    """Whether a ratio is below 1; None where its middle half spans 1.
+
+    Args:
+        ratio (Quartiles): The ratio by round.
+    """
+    above = above_one(ratio)
+    return None if above is None else not above
 
 
 def draw_ratios(

@@ -14,11 +14,7 @@ from mmvovnet.analysis.benchmark import Setting, describe_machine
 from mmvovnet.analysis.summary import markdown_table
 from mmvovnet.fileio import write
 
-VERDICTS = {
-    True: 'holds here',
-    False: 'does not hold here',
-    None: 'could not be tested here',
-}
+VERDICTS = {True: 'holds', False: 'fails', None: 'inconclusive'}
 PACKAGES = ('mmvovnet', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
 
 
@@ -30,8 +26,8 @@ class Finding:
         claim (str): What is claimed.
         paper (str): The paper's figure.
         here (str): Ours, or what would be needed to get one.
-        holds (bool | None): Whether the claim holds here; None if it could
-            not be tested.
+        holds (bool | None): Whether the claim holds here; None where the
+            figures do not tell, or there are none.
     """
 
     claim: str
@@ -58,7 +54,7 @@ class Result:
         >>> parts = [Finding('more', '> 1', '2', True),
         ...          Finding('less', '< 1', '2', False)]
         >>> Result('Two', parts, [], lambda figure: None).verdict
-        'does not hold here'
+        'fails'
     """
 
     title: str
@@ -72,7 +68,7 @@ class Result:
 
     @property
     def verdict(self) -> str:
-        """The verdict on all findings: as good as the worst of them."""
+        """'holds', 'fails' or 'inconclusive': that of the worst finding."""
         parts = {finding.holds for finding in self.findings}
         worst = next(part for part in (False, None, True) if part in parts)
         return VERDICTS[worst]

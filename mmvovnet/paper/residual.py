@@ -11,7 +11,14 @@ from mmvovnet.analysis.benchmark import Setting
 from mmvovnet.analysis.summary import mean_and_deviation
 
 from .report import Finding, Result
-from .training import Run, at_most, difference, train
+from .training import (
+    SEVERAL_LOOKS,
+    Run,
+    at_most,
+    confidence,
+    difference,
+    train,
+)
 
 # Options of VoVNet by the table's names.
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -29,13 +36,20 @@ CONFIGS = {arch: f'vovnet{arch[2:]}-narrow_digits' for arch in PAPER}
 Errors = dict[str, dict[str, list[float]]]
 
 
-def check(out_dir: Path, seeds: int = 5, epochs: int | None = None) -> Result:
+def check(
+    out_dir: Path,
+    seeds: int = 5,
+    epochs: int | None = None,
+    looks: int = 1,
+) -> Result:
     """Train V-39 and V-99, narrowed, with and without what V2 adds.
 
     Args:
         out_dir (Path): Folder for the trainings.
         seeds (int): Seeds, from 0. Defaults to 5.
         epochs (int, optional): Epochs. Defaults to None, the configs' own.
+        looks (int): Times that results were looked at, seeds being added in
+            between. Defaults to 1.
 
     Raises:
         ValueError: If one seed is to have a spread.
@@ -81,7 +95,7 @@ def check(out_dir: Path, seeds: int = 5, epochs: int | None = None) -> Result:
     ]
     return Result(
         'Residual and eSE, from V1 to V2',
-        _findings(errors),
+        _findings(errors, looks),
         rows,
         lambda figure: _draw(figure, runs),
         Setting(batch=64, size=32),
@@ -94,12 +108,13 @@ def check(out_dir: Path, seeds: int = 5, epochs: int | None = None) -> Result:
             'weights of ImageNet, which takes a GPU for days; what is tested '
             'here is whether depth hurts and what helps, not by how much '
             'on COCO.'
-        ],
+        ]
+        + [SEVERAL_LOOKS] * (looks > 1),
         details,
     )
 
 
-def _findings(errors: Errors) -> list[Finding]:
+def _findings(errors: Errors, looks: int) -> list[Finding]:
     findings = []
     for arch, old, new, needs in (
         ('V-99', 'V1', '+ residual', 'the residual helps'),
@@ -108,12 +123,13 @@ def _findings(errors: Errors) -> list[Finding]:
         ('V-39', '+ residual', '+ residual + eSE', 'eSE helps'),
     ):
         ap = dict(zip(VARIANTS, PAPER[arch], strict=True))
-        low, high = difference(errors[arch][new], errors[arch][old])
+        low, high = difference(errors[arch][new], errors[arch][old], looks)
         findings.append(
             Finding(
                 f'{arch}: {needs}',
                 f'{ap[new] - ap[old]:+.1f} AP',
-                f'{low:+.1f} to {high:+.1f} points of error (95 %)',
+                f'{low:+.1f} to {high:+.1f} points of error '
+                f'({100 * confidence(looks):g} %)',
                 at_most(low, high, 0),
             )
         )
@@ -121,7 +137,7 @@ def _findings(errors: Errors) -> list[Finding]:
         np.subtract(errors[arch]['V1'], errors[arch]['+ residual'])
         for arch in ('V-99', 'V-39')
     ]
-    low, high = difference(gains[1], gains[0])
+    low, high = difference(gains[1], gains[0], looks)
     findings.append(
         Finding(
             'the residual helps V-99 more than V-39',

@@ -42,6 +42,21 @@ def test_verdicts_come_from_the_errors(
     assert all(path.stat().st_size for path in paths)
 
 
+def test_seeds_added_after_a_look_widen_the_intervals(errors, tmp_path):
+    """The five seeds of docs/paper/cifar.csv, and what each look costs."""
+    errors.update(
+        densenet40=[2.5, 2.222, 2.5, 3.056, 0.833],
+        osa12x20=[6.389, 5.0, 2.778, 7.778, 2.5],
+        osa5x43=[1.667, 1.944, 2.222, 1.944, 1.667],
+    )
+    for looks, verdict, level in ((1, True, '(95 %)'), (2, None, '(97.5 %)')):
+        result = cifar.check(tmp_path, looks=looks)
+        assert verdicts(result)[3] is verdict
+        assert result.findings[3].here.endswith(level)
+        text = result.markdown('x', 'x.png')
+        assert ('optional stopping' in text) == (looks > 1)
+
+
 def test_on_cifar_itself(errors, tmp_path):
     errors.update({name: [1.0, 2.0] for name in cifar.NETWORKS})
     text = cifar.check(tmp_path, 'cifar10', 2).markdown('x', 'x.png')

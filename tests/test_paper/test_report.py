@@ -17,9 +17,9 @@ def result(*holds, **kwargs):
 @pytest.mark.parametrize(
     ('holds', 'verdict'),
     [
-        ([True, True], 'holds here'),
-        ([True, None], 'could not be tested here'),
-        ([True, None, False], 'does not hold here'),
+        ([True, True], 'holds'),
+        ([True, None], 'inconclusive'),
+        ([True, None, False], 'fails'),
     ],
 )
 def test_a_verdict_is_that_of_the_worst_part(holds, verdict):
@@ -28,7 +28,7 @@ def test_a_verdict_is_that_of_the_worst_part(holds, verdict):
 
 def test_parts_that_hold_are_counted_where_some_do_not():
     text = result(True, False, True).markdown('x', 'x.png')
-    assert 'Title: does not hold here.** Of its 3 parts, 2 hold.' in text
+    assert 'Title: fails.** Of its 3 parts, 2 hold.' in text
     assert 'Of its' not in result(True, True).markdown('x', 'x.png')
 
 
