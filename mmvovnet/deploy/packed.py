@@ -57,27 +57,30 @@ class PackedConv2d(nn.Conv2d):
         Without the kernels, or in another precision or place than theirs,
         there is nothing to pack, and PyTorch's conv runs.
         """
-        self.packed = self.offset = None
-        self.version = self._version()
+        version = self._version()
+        self.packed, self.offset = self._packed()
+        self.version = version  # last: other threads pack too, or see it all
+
+    def _packed(self) -> tuple[Tensor, Tensor] | tuple[None, None]:
         weight = self.weight
         if weight.device.type != 'cpu' or weight.dtype != torch.float32:
-            return
+            return None, None
         if not hasattr(torch.ops.mmvovnet, 'panel'):
             from .accelerate import load_kernels  # it imports this module
 
             if not load_kernels():
-                return
+                return None, None
         panel = torch.ops.mmvovnet.panel()
         weight = F.pad(self.transform(), (0, -self.out_channels % panel))
         weight = weight.unflatten(-1, (-1, panel)).movedim(-2, -3)
-        # Three dimensions: a model's `to(memory_format=channels_last)`
-        # rearranges what has four.
-        self.packed = weight.flatten(0, 1).contiguous()
-        self.offset = (
+        offset = (
             weight.new_zeros(self.out_channels)
             if self.bias is None
             else self.bias.detach().clone()
         )
+        # Three dimensions: a model's `to(memory_format=channels_last)`
+        # rearranges what has four.
+        return weight.flatten(0, 1).contiguous(), offset
 
     def _version(self) -> tuple[int, ...]:
         return tuple(
