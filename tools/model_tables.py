@@ -7,6 +7,7 @@ table of public files. A table stands between the comments
 ``<!-- table: NAME -->`` and ``<!-- end -->``.
 """
 
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -89,9 +90,9 @@ def zoo(models: list[dict]) -> str:
         results = model.get('Results', [])
         values = {k: v for r in results for k, v in r['Metrics'].items()}
         row = [
-            f'`{model["Name"]}`',
-            scaled(meta.get('Parameters'), '{:.2f} M', 1e6),
-            scaled(meta.get('FLOPs'), '{:.1f}', 1e9),
+            f'[`{model["Name"]}`]({model["Config"]})',
+            millions(meta.get('Parameters')),
+            gmacs(meta.get('FLOPs')),
             str(meta['Epochs']),
             *(str(values.get(name, '')) for name in metrics),
         ]
@@ -103,9 +104,16 @@ def zoo(models: list[dict]) -> str:
     return table_of(head + ['source'] * cited, rows)
 
 
-def scaled(value: int | None, form: str, unit: float) -> str:
-    """A count in a unit, or nothing."""
-    return '' if value is None else form.format(value / unit)
+def millions(count: int | None) -> str:
+    """A number of parameters, or nothing."""
+    return '' if count is None else f'{count / 1e6:.2f} M'
+
+
+def gmacs(count: int | None) -> str:
+    """A number of multiply-adds in 1e9, or nothing."""
+    if count is None:
+        return ''
+    return f'{count / 1e9:.{1 if count >= 1e9 else 2}f}'
 
 
 def weights(files: list[PublicFile]) -> str:
@@ -153,12 +161,25 @@ def tables() -> dict[str, str]:
     }
 
 
-def render(page: str, tables: dict[str, str]) -> str:
+def render(page: str, tables: dict[str, str], folder: Path = ROOT) -> str:
     """Replace the tables of a page.
+
+    Args:
+        page (str): Its text.
+        tables (dict[str, str]): The tables by name.
+        folder (Path): Where the page is; the links to configs start there.
 
     Raises:
         KeyError: If the page has a table that is not among ``tables``.
     """
+
+    def relative(link: re.Match) -> str:
+        return f']({os.path.relpath(ROOT / link[1], folder)})'
+
+    tables = {
+        name: re.sub(r'\]\((configs/[^)]*)\)', relative, table)
+        for name, table in tables.items()
+    }
     return re.sub(
         r'<!-- table: (\S+) -->.*?<!-- end -->',
         lambda m: f'<!-- table: {m[1]} -->\n\n{tables[m[1]]}\n\n<!-- end -->',
@@ -171,7 +192,7 @@ def main() -> None:
     """Rewrite the pages."""
     found = tables()
     for page in PAGES:
-        page.write_text(render(page.read_text(), found))
+        page.write_text(render(page.read_text(), found, page.parent))
         print(page.relative_to(ROOT))
 
 

@@ -1,4 +1,5 @@
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ spec.loader.exec_module(model_tables)
 @pytest.mark.parametrize('page', model_tables.PAGES, ids=str)
 def test_the_pages_have_the_tables_of_today(page):
     text = page.read_text()
-    assert model_tables.render(text, model_tables.tables()) == text, (
+    tables = model_tables.tables()
+    assert model_tables.render(text, tables, page.parent) == text, (
         f'run python tools/model_tables.py: {page.name} has old tables'
     )
 
@@ -30,6 +32,13 @@ def test_render_replaces_a_table_alone():
     new = model_tables.render(page, {'x': '| new |'})
     assert new == page.replace('old', '| new |')
     assert model_tables.render(new, {'x': '| new |'}) == new
+
+
+@pytest.mark.parametrize('page', ['docs/zoo.md', 'configs/fcos/README.md'])
+def test_configs_are_linked_from_where_the_page_is(page):
+    links = re.findall(r'\]\((\S+\.py)\)', (ROOT / page).read_text())
+    assert len(links) >= 7
+    assert all((ROOT / page).parent.joinpath(link).exists() for link in links)
 
 
 def test_a_cited_result_is_marked_and_has_its_source():
@@ -48,8 +57,9 @@ def test_a_cited_result_is_marked_and_has_its_source():
 
 def test_what_a_metafile_does_not_say_stays_empty():
     meta = {'Epochs': 12, 'Training Data': 'COCO'}
-    table = model_tables.zoo([{'Name': 'x', 'Metadata': meta}])
-    assert table.splitlines()[-1] == '| `x` |  |  | 12 |'
+    model = {'Name': 'x', 'Config': 'configs/x/x.py', 'Metadata': meta}
+    table = model_tables.zoo([model])
+    assert table.splitlines()[-1] == '| [`x`](configs/x/x.py) |  |  | 12 |'
 
 
 def test_numbers_are_aligned_on_the_right():
