@@ -25,6 +25,7 @@ from .report import Finding, Result
 from .training import at_most, config_folder, difference
 
 CONFIG = 'centermask_vovnet27-slim_digits-sizes'
+MASK_EPOCHS = 3
 WHOLE = 'CenterMask'
 # mmdet's parts in place of CenterMask's, by what is left out.
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -70,6 +71,7 @@ def check(out_dir: Path, seeds: int = 3) -> Result:
     """
     if seeds < 2:
         raise ValueError(f'a spread needs at least 2 seeds, got {seeds!r}')
+    epochs = load_config(config_folder() / f'{CONFIG}.py').train_cfg.max_epochs
     scores: Scores = {variant: [] for variant in VARIANTS}
     for seed, variant in product(range(seeds), VARIANTS):
         scores[variant].append(train(variant, seed, out_dir / 'trained'))
@@ -95,11 +97,12 @@ def check(out_dir: Path, seeds: int = 3) -> Result:
             'AP is the mean ± standard deviation over the seeds, in %, of 100 '
             'images of digits with sides of 16 to 112 pixels. One detector, '
             f'with a box AP of {scores[WHOLE][0]["box"]:.1f} %, is trained '
-            'for 375 steps from scratch; on its frozen features the mask '
-            'branch of each variant is trained anew for 150 steps, so that '
-            'all have the same boxes. Mask scoring is compared within each '
-            'training: same weights, masks ranked by the one or the other '
-            'score. The paper trains whole models on COCO; what is tested '
+            f'for {epochs} epochs from scratch; on its frozen features the '
+            f'mask branch of each variant is trained anew for {MASK_EPOCHS} '
+            'epochs, so that all have the same boxes. Mask scoring is '
+            'compared within each training: same weights, masks ranked by '
+            'the one or the other score. The paper trains whole models on '
+            'COCO; what is tested '
             'here is the direction of each gain.'
         ],
         [
@@ -127,7 +130,7 @@ def train(variant: str, seed: int, folder: Path) -> dict[str, float]:
         cfg = _config(record.parent, seed)
         cfg.merge_from_dict(VARIANTS[variant])
         cfg.load_from = str(_detector(folder))
-        cfg.train_cfg.update(max_epochs=2, val_interval=2)
+        cfg.train_cfg.update(max_epochs=MASK_EPOCHS, val_interval=MASK_EPOCHS)
         runner = RUNNERS.build(cfg)
         runner.register_hook(_MasksAlone())
         runner.train()
