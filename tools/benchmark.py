@@ -63,6 +63,11 @@ def parse_args() -> argparse.Namespace:
         '--inference', action='store_true', help='leave training out'
     )
     parser.add_argument(
+        '--forms',
+        action='store_true',
+        help='each row in all forms for inference on a CPU',
+    )
+    parser.add_argument(
         '--memory',
         action='store_true',
         help='training alone, and its peak memory with stock malloc as well',
@@ -82,6 +87,8 @@ def main() -> None:
     rows = args.rows or (
         benchmark.QUICK_ROWS if args.quick else benchmark.ROWS
     )
+    if args.forms:
+        rows = [f'{row}{form}' for row in rows for form in benchmark.FORMS]
     setting = benchmark.Setting(
         args.batch or (4 if args.quick else 8),
         args.size,
@@ -91,7 +98,7 @@ def main() -> None:
         args.threads,
     )
     settings = benchmark.scaling(setting) if args.scaling else [setting]
-    training = not (args.inference or args.scaling)
+    training = not (args.inference or args.forms or args.scaling)
     rounds = 3 if args.quick else args.rounds
     results = []
     for each in settings:

@@ -2,7 +2,8 @@
 
 The file runs without OpenMMLab, with images of any number and size, and holds
 what its user must know: the classes, and the images' mean, std and channel
-order. It is compared with the model before it is written.
+order. It is compared with the model before it is written. With ``--int8`` its
+convs are quantized; ``tools/test.py CONFIG FILE`` says what that costs.
 """
 
 import argparse
@@ -41,14 +42,39 @@ def parse_args() -> argparse.Namespace:
         metavar='PART',
         help='parts that the checkpoint need not hold, e.g. bbox_head',
     )
+    parser.add_argument(
+        '--int8',
+        action='store_true',
+        help='quantize (ONNX and OpenVINO), by images of a training set',
+    )
+    parser.add_argument(
+        '--calibration',
+        metavar='CONFIG',
+        help="with --int8: whose training set; the config's own by default",
+    )
+    parser.add_argument(
+        '--calibration-images',
+        type=int,
+        default=128,
+        metavar='N',
+        help='with --int8: how many of its images (128)',
+    )
     args = parser.parse_args()
-    for path in filter(None, (args.config, args.checkpoint)):
+    for path in filter(None, (args.config, args.checkpoint, args.calibration)):
         if '://' not in path and not Path(path).is_file():
             parser.error(f"there is no file '{path}'")
     suffix = SUFFIXES[args.format]
     args.out = args.out or Path(args.config).with_suffix(suffix).name
     if Path(args.out).suffix != suffix:
         parser.error(f"--out ends in '{suffix}' for {args.format}")
+    if args.int8 and args.format not in ('onnx', 'openvino'):
+        parser.error(f'--int8 is for onnx and openvino, not {args.format}')
+    if args.calibration and not args.int8:
+        parser.error('--calibration is for --int8')
+    if args.calibration_images < 1:
+        parser.error(
+            f'--calibration-images is 1 or more, not {args.calibration_images}'
+        )
     return args
 
 
@@ -65,9 +91,25 @@ def main() -> None:
 
     model = build_model(args.config, args.checkpoint, args.may_miss)
     metadata = describe_model(model)
+    images = None
+    if args.int8:
+        from mmvovnet.deploy.quantize import calibration_images
+
+        config = args.calibration or args.config
+        try:
+            images = calibration_images(model, config, args.calibration_images)
+        except (FileNotFoundError, ValueError) as error:
+            raise SystemExit(f"error: images of '{config}': {error}") from None
     if args.backbone:
         model = model.backbone
-    metadata = export(model, args.out, args.format, args.outputs, metadata)
+    metadata = export(
+        model,
+        args.out,
+        args.format,
+        args.outputs,
+        metadata,
+        calibration=images,
+    )
     print(f'{args.out}: images -> {", ".join(metadata["outputs"])}')
 
 

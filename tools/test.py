@@ -2,19 +2,24 @@
 
 Most flags are those of MMDetection's and MMPretrain's own ``tools/test.py``
 (without ``--tta``); ``--fuse`` and ``--accelerate`` are this package's;
-the ``default_scope`` of the config says whose models it names.
+the ``default_scope`` of the config says whose models it names. A detector by
+``tools/export.py`` may come in the place of the checkpoint.
 """
 
 import argparse
 import os
 from pathlib import Path
 
+SUFFIXES = ('.onnx', '.xml', '.pt2', '.torchscript')
+
 
 def parse_args() -> argparse.Namespace:
     """Read the command line, and refuse a mistyped path at once."""
     parser = argparse.ArgumentParser(description='Test a model')
     parser.add_argument('config', help='path of the config')
-    parser.add_argument('checkpoint', help='path or URL of the checkpoint')
+    parser.add_argument(
+        'checkpoint', help='path or URL of the checkpoint, or exported file'
+    )
     parser.add_argument('--work-dir', help='folder for logs and metrics')
     parser.add_argument('--out', help='.pkl file for the predictions')
     forms = parser.add_mutually_exclusive_group()
@@ -56,6 +61,11 @@ def parse_args() -> argparse.Namespace:
             parser.error(f"there is no file '{path}'")
     if args.out and Path(args.out).suffix not in ('.pkl', '.pickle'):
         parser.error(f"--out is a .pkl file, not '{args.out}'")
+    args.exported = Path(args.checkpoint).suffix in SUFFIXES
+    if args.exported and (args.fuse or args.accelerate):
+        parser.error(
+            'an exported file runs as it is: leave --fuse and --accelerate out'
+        )
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
 
@@ -71,8 +81,14 @@ def main() -> None:
     cfg = load_config(
         args.config, args.cfg_options, args.work_dir, args.launcher
     )
-    cfg.load_from = args.checkpoint
     detector = cfg.get('default_scope') == 'mmdet'
+    if not args.exported:
+        cfg.load_from = args.checkpoint
+    elif not detector:
+        raise ValueError(
+            f"'{args.checkpoint}' is an exported file, of which detectors "
+            'can be tested'
+        )
     if args.show or args.show_dir:
         hook = cfg.get('default_hooks', {}).get('visualization')
         if hook is None:
@@ -88,7 +104,13 @@ def main() -> None:
     runner = RUNNERS.build(cfg)
     if args.out:
         dump_predictions(runner, args.out)
-    if args.fuse or args.accelerate:
+    if args.exported:
+        from mmvovnet.deploy import FuseHook, load_exported
+        from mmvovnet.deploy.detect import Detector, FileDetector
+
+        file = FileDetector(Detector(load_exported(args.checkpoint)))
+        runner.register_hook(FuseHook(lambda model: file))
+    elif args.fuse or args.accelerate:
         from mmvovnet.deploy import FuseHook, accelerate, fuse
 
         runner.register_hook(FuseHook(accelerate if args.accelerate else fuse))

@@ -10,8 +10,9 @@ import mmcv
 import numpy as np
 import torch
 from mmengine.registry import DefaultScope
+from mmengine.structures import InstanceData
 from mmengine.visualization import Visualizer
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
 from .runtime import Exported, load_exported
@@ -19,6 +20,7 @@ from .runtime import Exported, load_exported
 # Boxes, scores and labels of an image, and masks if the model has them.
 Found = tuple[Tensor, ...]
 Detect = Callable[[list[np.ndarray]], list[Found]]
+PARTS = ('bboxes', 'scores', 'labels', 'masks')
 
 
 class Detector:
@@ -88,6 +90,27 @@ class Detector:
         return *found, paste(out['masks'][best], boxes, *image.shape[:2])
 
 
+class FileDetector(nn.Module):
+    """An exported detector in the place of the model that a runner tests.
+
+    Args:
+        detector (Detector): It reads the images as ``tools/detect.py`` does.
+    """
+
+    def __init__(self, detector: Detector) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def test_step(self, data: dict[str, Any]) -> list[Any]:
+        """Detect objects in a batch of MMDetection's."""
+        for sample in data['data_samples']:
+            found = self.detector(mmcv.imread(sample.img_path))
+            sample.pred_instances = InstanceData(
+                **dict(zip(PARTS, found, strict=False))
+            )
+        return data['data_samples']
+
+
 def open_detector(
     path: str, checkpoint: str | None = None
 ) -> tuple[Detect, list[str]]:
@@ -138,8 +161,7 @@ def _of_model(model: Any) -> Detect:
         with torch.no_grad():
             samples = model.test_step(batch)
         found = [sample.pred_instances for sample in samples]
-        parts = ('bboxes', 'scores', 'labels', 'masks')
-        return [tuple(f[part] for part in parts if part in f) for f in found]
+        return [tuple(f[part] for part in PARTS if part in f) for f in found]
 
     return detect
 

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from .fuse import fuse
 from .metadata import decode
+from .quantize import check_quantizer, quantize
 from .runtime import SUFFIXES, load_exported
 
 _NEEDS = {
@@ -51,6 +52,7 @@ def export(
     outputs: str | None = None,
     metadata: dict[str, Any] | None = None,
     size: tuple[int, int] = (256, 320),
+    calibration: Sequence[Tensor] | None = None,
 ) -> dict[str, Any]:
     """Write a model to a file that runs without OpenMMLab.
 
@@ -76,6 +78,9 @@ def export(
             :func:`describe_model` returns. Values are anything
             that JSON knows.
         size (tuple[int, int]): Height and width to trace with.
+        calibration (Sequence[Tensor], optional): Images by which the file is
+            turned to int8, as :func:`.quantize.calibration_images` gives
+            them; in ONNX and OpenVINO's format alone.
 
     Returns:
         dict: The metadata in the file.
@@ -88,6 +93,8 @@ def export(
     """
     path = Path(path)
     _check(path, format)
+    if calibration is not None:
+        check_quantizer(format, calibration)
     detector = hasattr(model, 'bbox_head')
     if outputs is None:
         last = 'detections' if format == 'onnx' else 'boxes'
@@ -115,6 +122,8 @@ def export(
     with torch.no_grad():
         names = module.names(module(images))
     metadata = {**(metadata or {}), 'kind': outputs, 'outputs': names}
+    if calibration is not None:
+        metadata['precision'] = 'int8'
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder, _quiet():
@@ -122,6 +131,8 @@ def export(
         with torch.no_grad():
             _WRITERS[format](module, images, file, metadata)
         _compare(module, file, images)
+        if calibration is not None:
+            quantize(file, calibration)
         if outputs == 'detections':
             metadata['outputs'] = _append_nms(file, model.bbox_head.test_cfg)
         if masks:
@@ -343,6 +354,8 @@ class RawOutputs(nn.Module):
     def names(self, outputs: tuple[Tensor, ...]) -> list[str]:
         """Name the outputs."""
         if not self.whole:
+            if not hasattr(self.model, 'out_indices'):
+                return [f'output{i}' for i in range(len(outputs))]
             return [f'stage{i}' for i in self.model.out_indices]
         if not hasattr(self.model, 'bbox_head'):
             return ['logits']

@@ -53,16 +53,18 @@ class Exported:
         }
 
 
-def load_exported(path: str | os.PathLike) -> Exported:
+def load_exported(path: str | os.PathLike, bfloat16: bool = False) -> Exported:
     """Read an exported model; its suffix says of which format it is.
 
     Args:
         path (str | PathLike): The file.
+        bfloat16 (bool): Whether OpenVINO may compute in bfloat16, which it
+            does where the CPU can. Defaults to False.
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If the suffix is unknown, or the file is damaged or has
-            no metadata.
+        ValueError: If the suffix is unknown, the file is damaged or has no
+            metadata, or bfloat16 is asked of another runtime.
         ImportError: If the package that runs this format is missing.
     """
     path = Path(path)
@@ -73,8 +75,15 @@ def load_exported(path: str | os.PathLike) -> Exported:
             f"'{path}' is no exported model: its suffix must be one of "
             f'{", ".join(_READERS)}'
         )
+    options = {}
+    if bfloat16:
+        if path.suffix != SUFFIXES['openvino']:
+            raise ValueError(
+                f"bfloat16 is for OpenVINO's files ('.xml'), not '{path}'"
+            )
+        options['precision'] = 'bf16'
     try:
-        metadata, run = _READERS[path.suffix](path)
+        metadata, run = _READERS[path.suffix](path, **options)
         check(metadata)
     except ImportError:
         raise
@@ -113,7 +122,9 @@ def _read_torch_export(path: Path) -> tuple[dict, Callable]:
     return json.loads(extra['metadata.json'] or '{}'), program.module()
 
 
-def _read_openvino(path: Path) -> tuple[dict, Callable]:
+def _read_openvino(
+    path: Path, precision: str = 'f32'
+) -> tuple[dict, Callable]:
     import openvino
 
     core = openvino.Core()
@@ -124,7 +135,7 @@ def _read_openvino(path: Path) -> tuple[dict, Callable]:
         metadata = decode({k: v.astype(str) for k, v in info.items()})
     # bfloat16 is its default where the CPU has it.
     config = {
-        'INFERENCE_PRECISION_HINT': 'f32',
+        'INFERENCE_PRECISION_HINT': precision,
         'INFERENCE_NUM_THREADS': torch.get_num_threads(),
     }
     compiled = core.compile_model(model, 'CPU', config)

@@ -11,18 +11,30 @@ A row names a model and the modes that it runs in, as ``SOURCE:MODEL+MODE``::
     V-39+fuse                       for inference: mmvovnet.deploy.fuse
     V-39+accelerate                 and mmvovnet.deploy.accelerate
     V-39+fuse+freeze                compiled as well, with frozen weights
+    V-39+fuse+autotune              by max-autotune, with frozen weights
     V-39+onnx, V-39+openvino        for inference: exported files
+    V-39+onnx+int8                  quantized
+    V-39+fuse+bf16                  in bfloat16: PyTorch's forms, OpenVINO
 
 All rows take turns, so that a change of the machine's speed meets them all.
 """
 
 from .comparison import measure
 from .report import plot, table
-from .rows import INFERENCE_MODES, MODES, QUICK_ROWS, ROWS, SOURCES, build_row
+from .rows import (
+    FORMS,
+    INFERENCE_MODES,
+    MODES,
+    QUICK_ROWS,
+    ROWS,
+    SOURCES,
+    build_row,
+)
 from .setting import Setting, describe_machine, scaling
 from .subject import Measurement, Subject
 
 __all__ = [
+    'FORMS',
     'INFERENCE_MODES',
     'MODES',
     'QUICK_ROWS',

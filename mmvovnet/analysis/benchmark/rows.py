@@ -12,7 +12,32 @@ from .detector import FCOS
 # Options of VoVNet that a row may set to True.
 OPTIONS = ('memory_efficient', 'with_cp', 'bottleneck')
 MODES = (*OPTIONS, 'checkpoint', 'compile', 'fcos')
-INFERENCE_MODES = ('fuse', 'accelerate', 'freeze', 'onnx', 'openvino')
+INFERENCE_MODES = (
+    'fuse',
+    'accelerate',
+    'freeze',
+    'autotune',
+    'onnx',
+    'openvino',
+    'int8',
+    'bf16',
+)
+# A model in all forms for inference, of a CPU.
+FORMS = (
+    '',
+    '+fuse',
+    '+accelerate',
+    '+fuse+autotune',
+    '+onnx',
+    '+openvino',
+    '+bf16',
+    '+fuse+bf16',
+    '+fuse+autotune+bf16',
+    '+openvino+bf16',
+    '+onnx+int8',
+    '+openvino+int8',
+    '+openvino+int8+bf16',
+)
 
 
 def _mmpretrain(name: str) -> nn.Module:

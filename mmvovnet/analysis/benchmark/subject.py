@@ -80,7 +80,7 @@ class Subject:
             model.to(memory_format=torch.channels_last)
         self.x = setting.images()
         cost = count_cost(model, setting.shape)
-        self.model = prepare(model, row)
+        self.model = prepare(model, row, self.x)
         self.result = Measurement(row, setting, cost)
 
     @cached_property

@@ -14,9 +14,9 @@ def test_inference_modes_compute_the_same(mode):
     row = f'V-19-slim-eSE+{mode}'
     torch.manual_seed(0)
     model = build_row('V-19-slim-eSE').eval()
-    deployed = prepare(copy.deepcopy(model), row)
-    assert deployed is not model
     x = torch.rand(1, 3, 64, 96)
+    deployed = prepare(copy.deepcopy(model), row, x)
+    assert deployed is not model
     with torch.no_grad():
         for out, expected in zip(deployed(x), model(x), strict=True):
             scale = expected.abs().max()
@@ -28,8 +28,8 @@ def test_freeze_makes_constants_of_weights():
     """Weights that are zeroed afterwards make zeros only where not frozen."""
     torch.manual_seed(0)
     model = build_row('V-19-slim-eSE')
-    frozen = prepare(copy.deepcopy(model), 'V-19-slim-eSE+freeze')
     x = torch.rand(1, 3, 64, 64)
+    frozen = prepare(copy.deepcopy(model), 'V-19-slim-eSE+freeze', x)
     with torch.no_grad():
         expected = model.eval()(x)[-1]
         torch.testing.assert_close(frozen(x)[-1], expected)
@@ -38,3 +38,23 @@ def test_freeze_makes_constants_of_weights():
                 parameter.zero_()
         assert not model(x)[-1].any()
         assert frozen(x)[-1].any()
+
+
+@pytest.mark.parametrize('form', ['+fuse+bf16', '+onnx+int8'])
+def test_lower_precision_is_near_and_not_the_same(form):
+    if 'onnx' in form:
+        pytest.importorskip('onnxruntime')
+    torch.manual_seed(0)
+    model = build_row('V-19-slim-eSE').eval()
+    x = torch.rand(1, 3, 64, 64)
+    deployed = prepare(copy.deepcopy(model), f'V-19-slim-eSE{form}', x)
+    with torch.no_grad():
+        actual, expected = deployed(x)[-1].float(), model(x)[-1]
+    error = (actual - expected).norm() / expected.norm()
+    assert 1e-4 < error < 0.2
+
+
+def test_int8_is_for_files():
+    model = build_row('V-19-slim-eSE')
+    with pytest.raises(ValueError, match='int8 is for the modes onnx'):
+        prepare(model, 'V-19-slim-eSE+fuse+int8', torch.rand(1, 3, 64, 64))
