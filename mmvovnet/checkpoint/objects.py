@@ -142,6 +142,15 @@ def _tensor_v3(
     )
 
 
+def _bare_tensor(
+    reader: PickleReader, build: Any, kind: Any, args: Any, attributes: Any
+) -> Tensor:
+    """A tensor without the Python attributes that FSDP has put on it."""
+    if kind is not _TENSOR or getattr(build, 'build', None) is not _tensor:
+        raise refused(f'_rebuild_from_type_v2 of {show(kind)}, {show(build)}')
+    return reader.call(build, args)
+
+
 def _parameter(
     reader: PickleReader, data: Tensor, requires_grad: bool, hooks: Any
 ) -> nn.Parameter:
@@ -246,6 +255,10 @@ def _set_history(
 
 def _no_ndarray(reader: PickleReader, *args: Any) -> None:
     raise refused('a call of numpy.ndarray')
+
+
+def _no_tensor(reader: PickleReader, *args: Any) -> None:
+    raise refused('a call of torch.Tensor')
 
 
 def _array(
@@ -355,6 +368,7 @@ def _names() -> dict[str, Any]:
         'numpy.dtype': _dtype,
         'torch.Size': _size,
         'torch.device': _device,
+        'torch._tensor._rebuild_from_type_v2': _bare_tensor,
         'torch._utils._rebuild_parameter': _parameter,
         'torch._utils._rebuild_tensor': _tensor,
         'torch._utils._rebuild_tensor_v2': _tensor,
@@ -373,10 +387,12 @@ def _names() -> dict[str, Any]:
             for name in _STATISTICS
         },
         _NDARRAY.name: _NDARRAY,
+        _TENSOR.name: _TENSOR,
         **{name: Global(name, build) for name, build in calls.items()},
     }
 
 
 _HISTORY = Global('mmengine.logging.history_buffer.HistoryBuffer', _history)
 _NDARRAY = Global('numpy.ndarray', _no_ndarray)
+_TENSOR = Global('torch.Tensor', _no_tensor)
 NAMES = _names()

@@ -20,6 +20,7 @@ from .images import LoadImageFromFile
 from .interrupt import InterruptHook
 from .loops import EpochBasedTrainLoop
 from .runner import CPUDistributedDataParallel, Runner, dump_predictions
+from .strategies import FSDPStrategy
 
 __all__ = [
     'CPUDistributedDataParallel',
@@ -27,6 +28,7 @@ __all__ = [
     'CheckpointHook',
     'DistSamplerSeedHook',
     'EpochBasedTrainLoop',
+    'FSDPStrategy',
     'FiniteLossHook',
     'InterruptHook',
     'LoadImageFromFile',

@@ -19,6 +19,8 @@ from mmvovnet.checkpoint import (
     load,
 )
 
+REBUILD = torch._tensor._rebuild_from_type_v2
+
 
 def save(obj, path, pickled=None, **kwargs):
     """torch.save, with the pickle inside replaced by ``pickled``."""
@@ -69,11 +71,13 @@ def test_everything_that_is_data(tmp_path, protocol):
         plain={'a': [1, 2.5, None, True, 'x', b'y', {3}, 1j]},
         history=history,
     )
+    saved['state_dict']['weight']._is_sharded = True
     saved['state_dict']._metadata = {'': {'version': 1}}
     path = save(saved, tmp_path / 'a.pth', pickle_protocol=protocol)
     loaded = load(path)
     assert loaded.keys() == saved.keys()
     torch.testing.assert_close(loaded['state_dict'], saved['state_dict'])
+    assert not vars(loaded['state_dict']['weight'])
     assert loaded['state_dict']._metadata == {'': {'version': 1}}
     assert loaded['half'].equal(saved['half'])
     for name in ('arrays', 'scalars'):
@@ -128,7 +132,7 @@ def test_arrays_of_numpy_1_and_2(tmp_path, ours):
             lambda mark: Asks(getattr, HistoryBuffer.mean, '__globals__'),
         ),
         (
-            'torch.Tensor',
+            "getattr(Tensor, 'numpy')",
             lambda mark: Asks(getattr, torch.Tensor, 'numpy'),
         ),
         # nor can what it returns be called or changed
@@ -139,6 +143,19 @@ def test_arrays_of_numpy_1_and_2(tmp_path, ours):
         (
             'system',
             lambda mark: Asks(HistoryBuffer.mean, Asks(os.system, mark)),
+        ),
+        # tensors with attributes, as FSDP's, are rebuilt by nothing else
+        (
+            '_rebuild_from_type_v2 of Tensor, getattr',
+            lambda mark: Asks(REBUILD, getattr, torch.Tensor, (mark,), {}),
+        ),
+        (
+            'system',
+            lambda mark: Asks(REBUILD, os.system, torch.Tensor, (mark,), {}),
+        ),
+        (
+            'a call of torch.Tensor',
+            lambda mark: Asks(torch.Tensor, 2),
         ),
         # arrays of pointers
         ("dtype('O')", lambda mark: Asks(np.dtype, 'O')),
