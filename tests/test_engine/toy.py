@@ -4,7 +4,7 @@
 killed in mid-epoch and resumed, and told to stop there and resumed.
 ``torchrun toy.py FOLDER`` trains the model without any randomness, by
 mmvovnet's Runner, which nothing here imports; with RANK and PLACE a process
-is killed on the way.
+is killed on the way, and with STRATEGY mmengine's FlexibleRunner has it.
 """
 
 import os
@@ -12,6 +12,7 @@ import random
 import signal
 import sys
 import traceback
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -91,14 +92,20 @@ class KillOnce(Hook):
     def __init__(self, rank: int, place: str) -> None:
         self.rank = rank
         self.place = place
+        self.times = 2 if place == 'twice' else 1
 
     def kill(self, runner, place: str, when: bool = True) -> None:
-        first = os.environ['TORCHELASTIC_RESTART_COUNT'] == '0'
-        if first and when and (runner.rank, place) == (self.rank, self.place):
+        # torchrun's own count of lives is one of each node.
+        deaths = list(Path(runner.work_dir).glob('death-*'))
+        here = (runner.rank, place) == (self.rank, self.place)
+        if when and here and len(deaths) < self.times:
+            Path(runner.work_dir, f'death-{len(deaths)}').touch()
             os.kill(os.getpid(), signal.SIGKILL)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        self.kill(runner, 'start')
         self.kill(runner, 'train', runner.iter == ITERS + 2)
+        self.kill(runner, 'twice', runner.iter >= ITERS + 2)
 
     def before_val_iter(self, runner, batch_idx, data_batch=None) -> None:
         self.kill(runner, 'val', runner.epoch == 2)
@@ -157,12 +164,14 @@ def forked(cfg: dict) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def main(folder: Path, rank: int = 0, place: str | None = None) -> None:
+def main(
+    folder: Path, rank: int = 0, place: str = '', strategy: str = ''
+) -> None:
     torch.set_num_threads(1)
     if 'RANK' in os.environ:
         cfg = config(folder / 'distributed', batch=2, drop=0.0)
         cfg |= dict(launcher='pytorch')
-        if place is not None:
+        if place:
             val_loader = cfg['train_dataloader'] | dict(
                 sampler=dict(type='DefaultSampler', shuffle=False)
             )
@@ -172,6 +181,17 @@ def main(folder: Path, rank: int = 0, place: str | None = None) -> None:
                 val_dataloader=val_loader,
                 val_cfg=dict(),
                 val_evaluator=[],
+            )
+        if strategy:
+            import_module('mmvovnet.engine')
+            cfg |= dict(
+                runner_type='FlexibleRunner',
+                env_cfg=dict(dist_cfg=dict(backend='gloo')),
+                strategy=dict(
+                    type=strategy,
+                    model_wrapper=dict(use_orig_params=True),
+                    state_dict_cfg='full',
+                ),
             )
         runner = RUNNERS.build(cfg)
         torch.save(runner.train().state_dict(), folder / f'{runner.rank}.pth')
