@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, DefaultScope
 
-from .check_boxes import check_boxes
+from .check_boxes import check_boxes, check_masks
 from .check_images import check_images
 from .check_model import check_classes, check_settings, check_shapes
 from .check_records import Records, read_coco, read_voc
@@ -112,6 +112,8 @@ def _read(
     if records is None:
         return None
     used = check_boxes(records, classes, report, 'XMLDataset' in bases)
+    if any(step.get('with_mask') for step in cfg.get('pipeline') or ()):
+        check_masks(records, used, report)
     return records.only(used), classes
 
 

@@ -115,6 +115,27 @@ def check_boxes(
     return used
 
 
+def check_masks(records: Records, used: np.ndarray, report: Report) -> None:
+    """See that boxes have the masks that a pipeline loads.
+
+    Args:
+        records (Records): The boxes.
+        used (np.ndarray): Which are trained on, bool of shape (M,).
+        report (Report): Gets what is found.
+    """
+    outlined = False if records.outlined is None else records.outlined
+    bare = np.flatnonzero(used & ~np.broadcast_to(outlined, used.shape))
+    report.add(
+        ERROR,
+        records.source,
+        'a box has no segmentation, and the pipeline loads masks '
+        '(LoadAnnotations, with_mask=True): add its polygons, remove it, or '
+        'train without masks',
+        [records.ids[i] for i in bare[:4]],
+        count=len(bare),
+    )
+
+
 def _check_classes(
     records: Records,
     of: np.ndarray,

@@ -145,17 +145,18 @@ def check_shapes(
     if maps is None:
         return []
     strides = [side / m.shape[-1] for m in maps]
-    _check_strides(model.get('bbox_head') or {}, strides, report)
+    for name in ('bbox_head', 'rpn_head'):
+        _check_strides(name, model.get(name) or {}, strides, report)
     return strides
 
 
 def _check_strides(
-    head: Mapping[str, Any], strides: list[float], report: Report
+    name: str, head: Mapping[str, Any], strides: list[float], report: Report
 ) -> None:
     generator = head.get('anchor_generator') or {}
     for key, given in (
-        ('bbox_head.strides', head.get('strides')),
-        ('bbox_head.anchor_generator.strides', generator.get('strides')),
+        ('strides', head.get('strides')),
+        ('anchor_generator.strides', generator.get('strides')),
     ):
         if given is None:
             continue
@@ -167,7 +168,7 @@ def _check_strides(
             whole = [round(stride) for stride in strides]
             report.add(
                 ERROR,
-                f'model.{key}',
+                f'model.{name}.{key}',
                 f'are {flat}, and the neck puts out {len(strides)} maps of '
                 f'strides {whole}: set {whole}',
             )

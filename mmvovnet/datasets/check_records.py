@@ -29,6 +29,8 @@ class Records:
         boxes (np.ndarray): x, y, width, height, float of shape (M, 4).
         ignored (np.ndarray): Crowds and difficult ones, bool of shape (M,).
         ids (list): What the data calls each box.
+        outlined (np.ndarray, optional): Boxes with a segmentation, bool of
+            shape (M,). None if the data's form has none.
     """
 
     source: str
@@ -40,6 +42,7 @@ class Records:
     boxes: np.ndarray
     ignored: np.ndarray
     ids: list = field(default_factory=list)
+    outlined: np.ndarray | None = None
 
     def only(self, mask: np.ndarray) -> 'Records':
         """All images, and the boxes that a mask of shape (M,) is true for."""
@@ -135,6 +138,7 @@ def read_coco(path: str, folder: str, report: Report) -> Records | None:
             [bool(a.get('iscrowd') or a.get('ignore')) for a in used], bool
         ),
         ids=[a['id'] for a in used],
+        outlined=np.array([bool(a.get('segmentation')) for a in used], bool),
     )
 
 

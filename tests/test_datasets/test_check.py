@@ -212,6 +212,7 @@ SETTINGS = {
     'model.bbox_head.num_classes=-1': 'must be a number above 0',
     'model.bbox_head.strides=few': 'puts out 3 maps of strides [16, 32, 64]',
     'model.bbox_head.strides=wrong': 'set [16, 32, 64]',
+    'model.rpn_head=wrong': 'model.rpn_head.anchor_generator.strides are',
     'model.neck.in_channels=wrong': 'puts out 2 maps of [384, 512] channels',
     'model.neck.in_channels=few': 'puts out 2 maps of [384, 512] channels',
     'model.backbone.arch=V-1': 'cannot be built',
@@ -235,12 +236,35 @@ VALUES = {
 }
 
 
+def masked(**annotation):
+    data = coco()
+    for item in data['annotations']:
+        item['segmentation'] = [[30, 30, 60, 30, 60, 50]]
+    data['annotations'][3] |= annotation
+    cfg = config()
+    cfg['train_dataloader']['dataset']['pipeline'] = [
+        dict(type='LoadAnnotations', with_bbox=True, with_mask=True)
+    ]
+    return found(data, cfg)
+
+
+def test_masks_that_are_not_there():
+    assert not masked().findings
+    for value in ([], None):
+        (error,) = masked(segmentation=value).errors
+        assert 'no segmentation, and the pipeline loads masks' in error.what
+        assert error.examples == ('4',)
+
+
 @pytest.mark.parametrize('setting', SETTINGS)
 def test_errors_of_settings(setting):
     key, _, value = setting.partition('=')
     cfg = config()
     number = int(value) if value.lstrip('-').isdigit() else value
-    put(cfg, key, VALUES.get(value, number))
+    value = VALUES.get(value, number)
+    if key == 'model.rpn_head':
+        value = dict(anchor_generator=dict(strides=value))
+    put(cfg, key, value)
     said = [f'{f.where} {f.what}' for f in found(coco(), cfg).errors]
     assert any(SETTINGS[setting] in text for text in said), said
 
