@@ -48,6 +48,13 @@ def parse_args() -> argparse.Namespace:
         default=100_000_000,
         help='images of more are not decoded (100000000)',
     )
+    parser.add_argument(
+        '--may-miss',
+        nargs='+',
+        default=[],
+        metavar='PART',
+        help='parts that the checkpoint need not hold, e.g. bbox_head',
+    )
     args = parser.parse_args()
     for path in filter(None, (args.model, args.checkpoint, args.ann)):
         if '://' not in path and not Path(path).is_file():
@@ -71,7 +78,9 @@ def main() -> None:
 
     try:
         files = find_media(args.images)
-        detect, classes = open_detector(args.model, args.checkpoint)
+        detect, classes = open_detector(
+            args.model, args.checkpoint, args.may_miss
+        )
         results, unread = detect_media(
             detect,
             classes,

@@ -45,6 +45,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--runs', type=int, default=20)
     parser.add_argument('--minutes', type=float, help='stop after these')
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument(
+        '--faults', nargs='+', choices=FAULTS, default=FAULTS, help='all'
+    )
     return parser.parse_args()
 
 
@@ -154,7 +157,7 @@ def main() -> None:
     for run in range(args.runs):
         if args.minutes and time.monotonic() - begin > 60 * args.minutes:
             break
-        fault = draw.choice(FAULTS)
+        fault = draw.choice(args.faults)
         random.seed(draw.random())
         work_dir = folder / f'run-{run}'
         pid = start(work_dir, fault)

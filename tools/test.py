@@ -55,6 +55,13 @@ def parse_args() -> argparse.Namespace:
         help='what started the processes of a distributed run',
     )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    parser.add_argument(
+        '--may-miss',
+        nargs='+',
+        default=[],
+        metavar='PART',
+        help='parts that the checkpoint need not hold, e.g. bbox_head',
+    )
     args = parser.parse_args()
     for path in (args.config, args.checkpoint):
         if '://' not in path and not Path(path).is_file():
@@ -81,6 +88,8 @@ def main() -> None:
     cfg = load_config(
         args.config, args.cfg_options, args.work_dir, args.launcher
     )
+    if args.may_miss:
+        cfg.may_miss = args.may_miss
     detector = cfg.get('default_scope') == 'mmdet'
     if not args.exported:
         cfg.load_from = args.checkpoint

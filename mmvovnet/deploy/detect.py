@@ -112,7 +112,7 @@ class FileDetector(nn.Module):
 
 
 def open_detector(
-    path: str, checkpoint: str | None = None
+    path: str, checkpoint: str | None = None, may_miss: Sequence[str] = ()
 ) -> tuple[Detect, list[str]]:
     """Get a detector from any kind of file.
 
@@ -120,6 +120,8 @@ def open_detector(
         path (str): An exported file, a file by :func:`.publish.publish`, or a
             config.
         checkpoint (str, optional): Weights for a config.
+        may_miss (Sequence[str]): Beginnings of the names of weights that the
+            checkpoint need not hold.
 
     Returns:
         tuple: A function from images, uint8 of shape (H, W, 3) in BGR, to
@@ -138,7 +140,7 @@ def open_detector(
 
     model: Any
     if checkpoint:
-        model = build_model(path, checkpoint)
+        model = build_model(path, checkpoint, may_miss)
     else:
         model = build_published(path)
     return _of_model(fuse(model)), list(model.dataset_meta['classes'])

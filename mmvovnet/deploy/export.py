@@ -4,7 +4,6 @@ import importlib.util
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from mmvovnet.leftovers import part_folder
 
 from .fuse import fuse
 from .metadata import decode
@@ -126,8 +127,8 @@ def export(
         metadata['precision'] = 'int8'
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder, _quiet():
-        file = Path(folder, path.name)
+    with part_folder(path) as folder, _quiet():
+        file = folder / path.name
         with torch.no_grad():
             _WRITERS[format](module, images, file, metadata)
         _compare(module, file, images)
@@ -139,7 +140,7 @@ def export(
             from .masks import append_masks
 
             metadata['outputs'] = append_masks(file, module.model.roi_head)
-        for part in sorted(Path(folder).iterdir()):  # .bin before .xml
+        for part in sorted(folder.iterdir()):  # .bin before .xml
             os.replace(part, path.parent / part.name)
     return metadata
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import subprocess
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,6 +15,8 @@ from mmengine.logging import print_log
 from mmvovnet.fileio import write
 
 _DIGEST = hashlib.sha256
+_BUILD = 'build-'
+_LONG = 3600  # seconds; the folder may be one of several hosts
 
 
 def compile_once(command: list[str], source: Path, key: str) -> Path:
@@ -60,7 +63,10 @@ def compile_once(command: list[str], source: Path, key: str) -> Path:
             level=logging.WARNING,
         )
         library.unlink()
-    with TemporaryDirectory(dir=folder) as build:
+    for left in folder.glob(f'{_BUILD}*'):  # by a killed process
+        if time.time() - left.stat().st_mtime > _LONG:
+            shutil.rmtree(left, ignore_errors=True)
+    with TemporaryDirectory(dir=folder, prefix=_BUILD) as build:
         made = Path(build, library.name)
         subprocess.run(
             [*command, '-o', str(made)],

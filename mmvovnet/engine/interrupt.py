@@ -46,12 +46,16 @@ class InterruptHook(Hook):
         self.signal = 0
         self._count = 0
         self._former = {}
+        self._validate = False
 
     def before_train(self, runner: Runner) -> None:
-        """Listen to signals from here on."""
+        """Listen to signals, and repeat a validation that one has ended."""
         with suppress(ValueError):  # not in the main thread
             for number in SIGNALS:
                 self._former[number] = signal.signal(number, self._note)
+        if self._validate and runner.val_loop is not None:
+            self._validate = False
+            runner.val_loop.run()
 
     def after_train(self, runner: Runner) -> None:
         """Listen no more."""
@@ -65,11 +69,16 @@ class InterruptHook(Hook):
     def after_load_checkpoint(
         self, runner: Runner, checkpoint: dict[str, Any]
     ) -> None:
-        """Have the loop go on within the epoch."""
+        """Have the loop go on within the epoch, or with its validation."""
         meta = checkpoint.get('meta') or {}
         place = meta.get('interrupted')
         loop = runner.train_loop if runner._resume else None
-        if not place or not isinstance(loop, EpochBasedTrainLoop):
+        self._validate = bool(loop and place == 'validation')
+        if (
+            self._validate
+            or not place
+            or not isinstance(loop, EpochBasedTrainLoop)
+        ):
             return
         loop.start, states = place['batch'], place['states']
         if len(states) == get_world_size():
@@ -124,7 +133,9 @@ class InterruptHook(Hook):
             for hook in runner.hooks:
                 if isinstance(hook, EMAHook):  # it evaluates other weights
                     hook.after_val_epoch(runner)
-            meta = dict(epoch=runner.epoch, iter=runner.iter)
+            meta = dict(
+                epoch=runner.epoch, iter=runner.iter, interrupted='validation'
+            )
             self._stop(runner, self.signal, meta, together=False)
 
     def _stop(

@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import TracebackType
 
 try:
@@ -12,6 +13,26 @@ except ImportError:  # Windows: its users see to it themselves
     fcntl = None
 
 LOCK = '.training'
+
+
+def make_work_dir(folder: str | Path) -> None:
+    """Make a work_dir, and see that files can be made in it.
+
+    Args:
+        folder (str | Path): The work_dir, which may be there already.
+
+    Raises:
+        OSError: It cannot be written to. The message names it.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"the work_dir '{folder}' cannot be written to "
+            f'({error.strerror}): name another one by --work-dir',
+        ) from error
 
 
 class WorkDirLock:
@@ -40,15 +61,8 @@ class WorkDirLock:
         self.patience = patience
 
     def __enter__(self) -> 'WorkDirLock':
-        self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            self._file = (self.folder / LOCK).open('a+')
-        except OSError as error:
-            raise OSError(
-                error.errno,
-                f"the work_dir '{self.folder}' cannot be written to "
-                f'({error.strerror}): name another one by --work-dir',
-            ) from error
+        make_work_dir(self.folder)
+        self._file = (self.folder / LOCK).open('a+')
         deadline = time.monotonic() + self.patience
         while fcntl:
             try:

@@ -13,13 +13,13 @@ from mmengine.runner import BaseLoop
 from torch import nn
 
 from mmvovnet.checkpoint.fit import Fit
+from mmvovnet.leftovers import remove_leftovers
 from mmvovnet.registry import MODEL_WRAPPERS, RUNNERS
 
 from . import loops  # noqa: F401, in the place of mmengine's
 from .hooks import CheckpointHook
 from .interrupt import InterruptHook
-from .leftovers import remove_leftovers
-from .lock import WorkDirLock
+from .lock import WorkDirLock, make_work_dir
 from .newest import INTERRUPTED, saved
 from .processes import init_gloo, meeting
 from .signals import shield_children
@@ -54,6 +54,12 @@ class Runner(mmengine.runner.Runner):
     A config asks for it by ``runner_type='mmvovnet.Runner'``.
     """
 
+    def __init__(
+        self, model: nn.Module | dict, work_dir: str, *args, **kwargs
+    ) -> None:
+        make_work_dir(work_dir)
+        super().__init__(model, work_dir, *args, **kwargs)
+
     def setup_env(self, env_cfg: dict) -> None:
         """Start torch.distributed on a CPU, then what mmengine sets up."""
         if self.distributed and not is_distributed():
@@ -79,6 +85,7 @@ class Runner(mmengine.runner.Runner):
 
         Raises:
             RuntimeError: Another training has the work_dir.
+            FileNotFoundError: The work_dir was removed meanwhile.
             FileExistsError: It holds checkpoints of an earlier training,
                 neither ``resume`` nor ``overwrite=True`` is set.
             ValueError: :func:`mmvovnet.datasets.check.check` finds errors,
@@ -100,7 +107,13 @@ class Runner(mmengine.runner.Runner):
                     self._check_data()
             try:
                 return super().train()
-            except Exception:
+            except Exception as error:
+                if not Path(self.work_dir).exists():
+                    raise FileNotFoundError(
+                        f"the work_dir '{self.work_dir}' was removed during "
+                        'the training, and its checkpoints with it: this one '
+                        f'ended after iteration {self.iter}'
+                    ) from error
                 self.logger.error(
                     f'The training ended in iteration {self.iter + 1} (epoch '
                     f'{self.epoch + 1}) by the error below. What was saved '

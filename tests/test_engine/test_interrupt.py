@@ -53,18 +53,18 @@ def test_third_interrupt_ends_at_once(build):
         build(custom_hooks=kills).train()
 
 
-def test_in_validation(tmp_path, build):
+def test_validation_is_repeated(tmp_path, build):
     loader = toy.config(tmp_path)['train_dataloader']
     loader = loader | dict(sampler=dict(type='DefaultSampler', shuffle=False))
-    runner = build(
-        val_dataloader=loader,
-        val_cfg=dict(),
-        val_evaluator=[],
-        custom_hooks=[dict(type='TellInValidation')],
-    )
+    validates = dict(val_dataloader=loader, val_cfg=dict(), val_evaluator=[])
+    tells = dict(custom_hooks=[dict(type='TellInValidation')])
     with pytest.raises(SystemExit) as stop:
-        runner.train()
+        build(**validates, **tells).train()
     assert stop.value.code == 128 + signal.SIGUSR1
     meta = load(tmp_path / 'interrupted.pth')['meta']
     assert (meta['epoch'], meta['iter']) == (1, toy.ITERS)
-    assert 'interrupted' not in meta
+    runner = build(**validates, resume=True)
+    epochs, run = [], runner.val_loop.run
+    runner.val_loop.run = lambda: epochs.append(runner.epoch) or run()
+    runner.train()
+    assert epochs == [1, 2, 3]

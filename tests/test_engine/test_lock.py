@@ -56,9 +56,10 @@ def test_a_dead_process_holds_nothing(tmp_path):
 
 
 def test_folder_that_cannot_be_written_to(tmp_path):
-    (tmp_path / '.training').mkdir()
+    file = tmp_path / 'file'
+    file.touch()
     with (
-        pytest.raises(OSError, match=f"'{tmp_path}' cannot be written to"),
-        WorkDirLock(tmp_path),
+        pytest.raises(OSError, match=f"'{file}' cannot be written to"),
+        WorkDirLock(file),
     ):
         pass

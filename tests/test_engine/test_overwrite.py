@@ -1,12 +1,22 @@
-"""What a training does beside the checkpoints of an earlier one."""
+"""What becomes of the files in the work_dir."""
+
+import shutil
 
 import pytest
 import torch
-from mmengine.registry import RUNNERS
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS, RUNNERS
 
 from mmvovnet.checkpoint import CheckpointError, load
 
 from . import toy
+
+
+@HOOKS.register_module()
+class Remove(Hook):
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter == toy.ITERS + 1:
+            shutil.rmtree(runner.work_dir)
 
 
 @pytest.fixture
@@ -72,3 +82,10 @@ def test_training_refuses_a_file_of_which_nothing_fits(tmp_path, build):
     with pytest.raises(CheckpointError, match='it holds 0 of 6 weights'):
         build(load_from=str(file)).train()
     assert not list(tmp_path.glob('epoch_*.pth'))
+
+
+def test_work_dir_that_is_removed_meanwhile(tmp_path, build):
+    logs = dict(log_level='INFO', work_dir=str(tmp_path / 'run'))
+    runner = build(**logs, custom_hooks=[dict(type='Remove')])
+    with pytest.raises(FileNotFoundError, match="run' was removed during"):
+        runner.train()
