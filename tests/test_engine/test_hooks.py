@@ -1,16 +1,21 @@
+import itertools
 import shutil
 import subprocess
 import sys
+from collections import deque
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
+import mmengine.hooks
 import numpy as np
 import pytest
 import torch
 from mmengine.dataset import worker_init_fn
+from mmengine.fileio import get_file_backend
 from mmengine.registry import HOOKS, RUNNERS
+from mmengine.runner import IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
 from mmvovnet import VoVNet
@@ -130,6 +135,58 @@ def test_starts_from_scratch_if_none_is_whole(trained, finished):
 
 def test_says_nothing_of_a_right_pointer(finished):
     assert 'resuming from that' not in resume(finished)
+
+
+@pytest.mark.parametrize('named', ['s3://bucket/epoch_3.pth', 'a folder'])
+def test_remote_and_sharded_checkpoints_are_not_judged(finished, named):
+    pointer = finished / 'last_checkpoint'
+    named = named if '://' in named else str(finished)
+    pointer.write_text(named)
+    runner = SimpleNamespace(
+        work_dir=str(finished), _resume=True, _load_from=None, logger=Mock()
+    )
+    CheckpointHook().before_run(runner)
+    assert pointer.read_text() == named
+    runner.logger.warning.assert_not_called()
+
+
+@pytest.mark.parametrize('sharded', [True, False])
+def test_the_oldest_goes_after_the_newest_is_saved(tmp_path, sharded):
+    """DeepSpeed's are folders."""
+    oldest = tmp_path / 'epoch_1.pth'
+    oldest.mkdir() if sharded else oldest.touch()
+    hook = CheckpointHook(max_keep_ckpts=1)
+    hook.keep_ckpt_ids = deque([1])
+    hook.out_dir, hook.filename_tmpl = str(tmp_path), 'epoch_{}.pth'
+    hook.file_backend = get_file_backend(str(tmp_path))
+    with patch.object(
+        mmengine.hooks.CheckpointHook,
+        '_save_checkpoint_with_step',
+        side_effect=lambda *_: oldest.stat(),
+    ) as save:
+        runner = SimpleNamespace(work_dir=str(tmp_path))
+        hook._save_checkpoint_with_step(runner, 2, {})
+    assert save.call_count == 1 and not oldest.exists()
+
+
+def test_every_iteration_has_a_seed_of_its_own():
+    def drawn(seed, steps):
+        loop = IterBasedTrainLoop.__new__(IterBasedTrainLoop)
+        loop.dataloader = Mock()
+        loop.dataloader_iterator = itertools.count()  # without an end
+        runner = stub(seed=seed, iter=0)
+        runner.train_loop = loop
+        DistSamplerSeedHook().before_train_epoch(runner)
+        return [
+            (batch, np.random.rand(), float(torch.rand(())))
+            for batch in itertools.islice(loop.dataloader_iterator, steps)
+        ]
+
+    first = drawn(7, 4)
+    assert [batch for batch, *_ in first] == [0, 1, 2, 3]
+    assert len({value for _, *values in first for value in values}) == 8
+    assert drawn(7, 4) == first
+    assert not set(drawn(8, 4)) & set(first)
 
 
 def stub(worker_init_fn=None, **attributes):

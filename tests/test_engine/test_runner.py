@@ -124,6 +124,50 @@ def test_slurm_without_an_address(tmp_path):
         assert os.environ['MASTER_PORT'] == '1234'
 
 
+RANKS = {
+    'pytorch': ('RANK', 'LOCAL_RANK', 'WORLD_SIZE'),
+    'slurm': ('SLURM_PROCID', 'SLURM_LOCALID', 'SLURM_NTASKS'),
+    'mpi': (
+        'OMPI_COMM_WORLD_RANK',
+        'OMPI_COMM_WORLD_LOCAL_RANK',
+        'OMPI_COMM_WORLD_SIZE',
+    ),
+}
+
+
+@pytest.mark.parametrize('launcher', RANKS)
+def test_ranks_are_those_of_the_launcher(launcher):
+    given = dict(zip(RANKS[launcher], ('5', '1', '8'), strict=True))
+    with (
+        patch.dict(os.environ, given | dict(MASTER_ADDR='node-1')),
+        patch.object(distributed, 'init_process_group'),
+        patch('mmvovnet.engine.processes.meeting', return_value={}),
+    ):
+        init_gloo(launcher, {})
+        found = [os.environ[name] for name in RANKS['pytorch']]
+    assert found == ['5', '1', '8']
+
+
+@pytest.mark.parametrize(
+    ('env', 'dist_cfg', 'port'),
+    [
+        (dict(MASTER_PORT='1111'), dict(port=2222), '2222'),
+        (dict(MASTER_PORT='1111'), {}, '1111'),
+        ({}, {}, '29500'),
+    ],
+)
+def test_the_port_of_the_config_comes_first(env, dist_cfg, port, monkeypatch):
+    monkeypatch.setenv('MASTER_PORT', '')  # put back what is there now
+    monkeypatch.delenv('MASTER_PORT')
+    with (
+        patch.dict(os.environ, LAUNCHERS['pytorch'] | env),
+        patch.object(distributed, 'init_process_group'),
+        patch('mmvovnet.engine.processes.meeting', return_value={}),
+    ):
+        init_gloo('pytorch', dist_cfg)
+        assert os.environ['MASTER_PORT'] == port
+
+
 def test_waits_for_the_others_for_a_while(monkeypatch):
     address = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT='0', WORLD_SIZE='2')
     monkeypatch.setattr(processes, 'JOIN_TIMEOUT', 1)

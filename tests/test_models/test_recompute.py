@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import distributed, nn
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
@@ -429,3 +430,45 @@ def test_activation_in_place_on_a_conv_is_kept():
     plain(images()).sum().backward()
     assert torch.equal(net[2].weight.grad, plain[2].weight.grad)
     assert torch.equal(net[0].weight.grad, plain[0].weight.grad)
+
+
+def written_to(x):
+    return x.index_fill_(1, torch.tensor([0]), 3.0)
+
+
+def written_to_through_a_view(x):
+    x[:, :1].fill_(3.0)
+    return x
+
+
+ON_ACTIVATIONS = {
+    'written to': written_to,
+    'written to, a view': written_to_through_a_view,
+    'random': lambda x: torch.bernoulli(x.sigmoid()),
+    'random, pointwise': lambda x: functional.rrelu(x, training=True),
+    'dropout': lambda x: functional.dropout(x, 0.5),
+    'other stride': lambda x: x.transpose(2, 3),
+    'other shape': lambda x: x[:1],
+    'other offset': lambda x: x[1:],
+    'other type': lambda x: (
+        x.detach().bfloat16().view(torch.half).nan_to_num()
+    ),
+}
+
+
+@pytest.mark.parametrize('change', ON_ACTIVATIONS.values(), ids=ON_ACTIVATIONS)
+def test_what_a_recipe_does_not_make_is_kept(change):
+    """A conv's gradient shows what was kept of its input."""
+    torch.manual_seed(0)
+    first = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+    grads = []
+    for context in (nullcontext, recompute_elementwise):
+        last = torch.ones(2, 4, 1, 1, requires_grad=True)
+        torch.manual_seed(1)
+        with context():
+            x = change(first(images()))
+            out = functional.conv2d(x, last.to(x.dtype))
+        torch.rand(1)
+        out.float().square().sum().backward()
+        grads.append(last.grad)
+    torch.testing.assert_close(*grads, rtol=0, atol=0)
