@@ -22,7 +22,7 @@ from mmvovnet.engine import load_config
 from mmvovnet.fileio import write
 
 from .report import Finding, Result
-from .training import at_most, config_folder, difference
+from .training import at_most, config_folder, difference, fingerprint
 
 CONFIG = 'centermask_vovnet27-slim_digits-sizes'
 MASK_EPOCHS = 3
@@ -116,6 +116,9 @@ def check(out_dir: Path, seeds: int = 3) -> Result:
 def train(variant: str, seed: int, folder: Path) -> dict[str, float]:
     """Train a mask branch, unless its folder holds the result already.
 
+    One by another config, code or machine is another one: see
+    :func:`.training.fingerprint`.
+
     Args:
         variant (str): Key of :data:`VARIANTS`.
         seed (int): Seed.
@@ -124,11 +127,12 @@ def train(variant: str, seed: int, folder: Path) -> dict[str, float]:
     Returns:
         dict[str, float]: AP in %: ``mask``, ``mask by box score``, ``box``.
     """
+    cfg = _config(seed)
+    cfg.merge_from_dict(VARIANTS[variant])
     name = '_'.join([CONFIG, *variant.split(), f'seed{seed}'])
-    record = folder / name / 'result.json'
+    record = folder / f'{name}_{fingerprint(cfg)}' / 'result.json'
     if not record.exists():
-        cfg = _config(record.parent, seed)
-        cfg.merge_from_dict(VARIANTS[variant])
+        cfg.work_dir = str(record.parent)
         cfg.load_from = str(_detector(folder))
         cfg.train_cfg.update(max_epochs=MASK_EPOCHS, val_interval=MASK_EPOCHS)
         runner = RUNNERS.build(cfg)
@@ -152,10 +156,11 @@ def train(variant: str, seed: int, folder: Path) -> dict[str, float]:
 
 def _detector(folder: Path) -> Path:
     """Train CenterMask once; a file of all of it but the mask branch."""
-    path = folder / f'{CONFIG}_detector' / 'detector.pth'
+    cfg = _config(seed=0)
+    name = f'{CONFIG}_detector_{fingerprint(cfg)}'
+    path = folder / name / 'detector.pth'
     if not path.exists():
-        cfg = _config(path.parent, seed=0)
-        cfg.resume = True
+        cfg.update(work_dir=str(path.parent), resume=True)
         RUNNERS.build(cfg).train()
         last = path.with_name(f'epoch_{cfg.train_cfg.max_epochs}.pth')
         state = {
@@ -169,13 +174,9 @@ def _detector(folder: Path) -> Path:
     return path
 
 
-def _config(work_dir: Path, seed: int) -> Config:
+def _config(seed: int) -> Config:
     cfg = load_config(config_folder() / f'{CONFIG}.py')
-    cfg.update(
-        work_dir=str(work_dir),
-        randomness=dict(seed=seed),
-        log_level='WARNING',
-    )
+    cfg.update(randomness=dict(seed=seed), log_level='WARNING')
     return cfg
 
 

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 
 from mmvovnet.paper import centermask
@@ -22,6 +24,45 @@ def test_verdicts_come_from_the_scores(monkeypatch, tmp_path, gain, holds):
     assert [finding.holds for finding in result.findings] == [holds] * 3
     paths = result.write(tmp_path, 'centermask', 'x')
     assert all(path.stat().st_size for path in paths)
+
+
+def test_a_training_is_done_once_for_its_code(monkeypatch, tmp_path):
+    """Masks are scored twice: by their own scores, and by their boxes'."""
+    built = []
+
+    class Fake:
+        def __init__(self, cfg):
+            built.append(cfg)
+            head = SimpleNamespace(mask_iou_head='scores masks')
+            self.model = SimpleNamespace(roi_head=head)
+
+        def register_hook(self, hook):
+            self.hook = hook
+
+        def train(self):
+            assert type(self.hook).__name__ == '_MasksAlone'
+
+        def test(self):
+            by_box = self.model.roi_head.mask_iou_head is None
+            return {
+                'coco/segm_mAP': 0.25 if by_box else 0.5,
+                'coco/bbox_mAP': 0.75,
+            }
+
+    monkeypatch.setattr(centermask.RUNNERS, 'build', Fake)
+    monkeypatch.setattr(centermask, '_detector', lambda folder: folder / 'd')
+    variant = 'without spatial attention'
+    expected = {'mask': 50.0, 'mask by box score': 25.0, 'box': 75.0}
+    for _ in range(2):
+        assert centermask.train(variant, 1, tmp_path) == expected
+    (cfg,) = built
+    assert cfg.model.roi_head.mask_head.type == 'FCNMaskHead'
+    assert cfg.randomness.seed == 1
+    assert cfg.load_from == str(tmp_path / 'd')
+
+    monkeypatch.setattr(centermask, 'fingerprint', lambda cfg: 'other code')
+    centermask.train(variant, 1, tmp_path)
+    assert len(built) == 2
 
 
 def test_one_seed_has_no_spread(tmp_path):

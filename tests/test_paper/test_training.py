@@ -1,16 +1,49 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
+import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import Runner
 
-from mmvovnet.checkpoint import is_whole
+from mmvovnet.checkpoint import is_whole, load
+from mmvovnet.engine import load_config
 from mmvovnet.paper import training
 from mmvovnet.paper.cifar import DATA, NETWORKS
 from mmvovnet.paper.residual import CONFIGS
 
 CONFIG = 'vovnet39-narrow_digits'
+
+
+def confusion(checkpoint, **backbone):
+    """How many held-out images of a class (rows) got which label."""
+    cfg = load_config(training.config_folder() / f'{CONFIG}.py')
+    init_default_scope(cfg.default_scope)
+    cfg.model.backbone.update(backbone)
+    cfg.model.data_preprocessor = cfg.data_preprocessor
+    model = MODELS.build(cfg.model).eval()
+    model.load_state_dict(load(checkpoint)['state_dict'])
+    counts = torch.zeros(10, 10)
+    for batch in Runner.build_dataloader(cfg.test_dataloader):
+        for sample in model.test_step(batch):
+            counts[int(sample.gt_label), int(sample.pred_label)] += 1
+    return counts
+
+
+def test_losses_are_means_of_epochs(monkeypatch, tmp_path):
+    scalars = SimpleNamespace(data=(np.array([4.0, 2.0, 1.0, 0.0]), None))
+    runner = Mock()
+    runner.message_hub.get_scalar.return_value = scalars
+    runner.test.return_value = {'accuracy/top1': 87.5}
+    monkeypatch.setattr(training.RUNNERS, 'build', lambda cfg: runner)
+    run = training.train(CONFIG, 0, tmp_path, epochs=2)
+    assert (run.error, run.losses) == (12.5, [3.0, 0.5])
+    runner.message_hub.get_scalar.assert_called_with('train/loss')
 
 
 def test_a_training_is_done_once(tmp_path, capsys):
@@ -22,6 +55,11 @@ def test_a_training_is_done_once(tmp_path, capsys):
     assert len(run.losses) == 1
     assert is_whole(run.checkpoint)
     assert is_whole(run.initial)
+
+    counts = confusion(run.checkpoint, identity=False)
+    assert counts.sum() == 360
+    errors = 100 * (1 - counts.trace() / counts.sum())
+    assert run.error == pytest.approx(float(errors))
 
     record = folder / 'result.json'
     record.write_text(json.dumps(dict(error=12.5, losses=[0.5])))
