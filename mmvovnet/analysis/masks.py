@@ -93,12 +93,13 @@ def draw_agreement(figure: Figure, predicted: Tensor, true: Tensor) -> None:
     ax = figure.subplots()
     ax.plot([0, 1], [0, 1], '-', color='gray', lw=1)
     ax.plot(true, predicted, '.', ms=4, alpha=0.5)
+    low = np.floor(10 * min(true.min(), predicted.min())) / 10
     correlation = np.corrcoef(true, predicted)[0, 1]
     ax.set(
         xlabel='IoU of the mask with the true one',
         ylabel='predicted IoU',
         title=f'{len(true)} masks, correlation {correlation:.2f}',
-        xlim=(0, 1.02),
-        ylim=(0, 1.1),
+        xlim=(low, 1.02),
+        ylim=(low, 1.1),
         aspect='equal',
     )

@@ -4,10 +4,10 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,6 +15,19 @@ from matplotlib.patches import Rectangle
 
 MAP = 'coco/bbox_mAP'
 _TIMES = ('step', 'time', 'data_time')
+# Bright ones, which photographs seldom have.
+COLOURS = (
+    'dodgerblue',
+    'orange',
+    'lime',
+    'red',
+    'violet',
+    'yellow',
+    'deeppink',
+    'cyan',
+    'springgreen',
+    'coral',
+)
 
 
 Curve = dict[int, float]
@@ -113,8 +126,7 @@ def plot_detections(
     ):
         ax.set_title(title, pad=12)
     names = sorted({name for _, labels in truths for name in labels})
-    palette = matplotlib.colormaps['tab10']
-    colours = {name: palette(i % 10) for i, name in enumerate(names)}
+    colours = dict(zip(names, cycle(COLOURS), strict=False))
     for pair, image, *annotated in zip(
         axes, images, truths, detections, strict=False
     ):
@@ -140,7 +152,7 @@ def _draw_boxes(
             *box[:2],
             label,
             fontsize=8,
-            color='white',
+            color='black',
             va='bottom',
             bbox=dict(facecolor=colour, edgecolor='none', pad=1),
         )

@@ -14,7 +14,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from .plots import draw_box
+from .plots import COLOURS, draw_box
 
 
 @dataclass
@@ -102,9 +102,9 @@ def plot_refinements(found: list[Refinement], out: str) -> None:
             ax.axis('off')
             if row == 0:
                 ax.set_title(('anchors', 'refined anchors')[j])
-            colours = [f'C{k % 10}' for k in one.objects.tolist()]
+            colours = [COLOURS[k % len(COLOURS)] for k in one.objects.tolist()]
+            _draw(ax, one.truth, ['white'] * len(one.truth), linewidth=2)
             _draw(ax, boxes, colours, linewidth=0.8)
-            _draw(ax, one.truth, ['white'] * len(one.truth), linewidth=1.6)
     ax = figure.add_subplot(grid[:, 4:])
     bins = np.linspace(0, 1, 41)
     for name, values in all_overlaps(found).items():

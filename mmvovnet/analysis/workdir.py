@@ -60,7 +60,8 @@ def draw_curves(figure: Figure, work_dir: str | Path) -> None:
         ax.grid(alpha=0.3)
         if curves:
             ax.legend(fontsize='small')
-    axes[0].set_yscale('log')
+    axes[0].set(yscale='log', ylabel='loss')
+    axes[1].set_ylabel('metric (AP from 0 to 1, accuracy in %)')
 
 
 def find_config(work_dir: str | Path) -> Path:
@@ -155,7 +156,8 @@ def draw_confusion(
     """Draw counts, coloured by their share of the row.
 
     What was found and is not there has no truth to be a share of: the row of
-    the background is coloured by its share of all true objects.
+    the background is coloured by its share of all true objects. Lines set
+    its row and column apart.
     """
     from sklearn.metrics import ConfusionMatrixDisplay
 
@@ -163,6 +165,8 @@ def draw_confusion(
     rows = counts.sum(1, keepdims=True)
     if classes[-1] == 'background':
         rows[-1] = max(rows[:-1].sum(), rows[-1, 0])
+        ax.axhline(len(classes) - 1.5, color='black', linewidth=0.8)
+        ax.axvline(len(classes) - 1.5, color='black', linewidth=0.8)
     shares = np.divide(
         counts, rows, where=rows > 0, out=np.zeros_like(counts, float)
     )
@@ -172,6 +176,7 @@ def draw_confusion(
         if count:
             colour = 'white' if shares[i, j] > 0.5 else 'black'
             ax.text(j, i, int(count), ha='center', va='center', color=colour)
+    display.im_.colorbar.set_label('share of the row')
     ax.set(xlabel='prediction', ylabel='truth')
     ax.tick_params('x', rotation=90 if max(map(len, classes)) > 2 else 0)
 

@@ -24,6 +24,7 @@ __all__ = ['CLAIMS', 'Finding', 'Result', 'check']
 CLAIMS = {
     'memory_access': 'an OSA layer reads and writes least for its work',
     'efficiency': 'VoVNet does more multiply-adds a second than its peers',
+    'equal_work': 'for as many multiply-adds one network is the faster',
     'bottleneck': '1x1 convs take work away and add time',
     'energy': 'VoVNet uses less energy per image than its peers',
     'cifar': 'fewer, wider layers do as well as DenseNet-40 for less access',

@@ -6,7 +6,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 from mmengine.config import Config
@@ -21,6 +20,7 @@ from mmvovnet.checkpoint import load
 from mmvovnet.engine import load_config
 from mmvovnet.fileio import write
 
+from .measured import SEEDS, draw_seeds
 from .report import Finding, Result
 from .training import at_most, config_folder, difference, fingerprint
 
@@ -219,17 +219,15 @@ def _draw(figure: Figure, scores: Scores) -> None:
     ):
         for i, runs in enumerate(scores.values()):
             values = [run[key] for run in runs]
-            ax.plot(
-                np.linspace(-0.06, 0.06, len(values)) + i + shift,
+            draw_seeds(
+                ax,
+                i + shift,
                 values,
-                marker,
+                width=0.12,
+                marker=marker,
                 color='tab:blue' if marker == 'o' else 'tab:red',
                 label=None if i else name,
             )
-            mean = [np.mean(values)] * 2
-            ax.plot([i + shift - 0.09, i + shift + 0.09], mean, 'k-', lw=1)
     ax.set_xticks(range(len(scores)), list(scores))
-    ax.set(
-        ylabel='mask AP, %', title='a point for a seed, a line for the mean'
-    )
+    ax.set(ylabel='mask AP, %', title=SEEDS)
     ax.legend()

@@ -11,7 +11,9 @@ from mmvovnet.analysis.benchmark import Setting
 from mmvovnet.analysis.cost import count_cost
 from mmvovnet.analysis.summary import mean_and_deviation
 
+from .measured import SEEDS, draw_seeds
 from .networks import CifarNet
+from .published import CIFAR_10
 from .report import Finding, Result
 from .training import (
     SEVERAL_LOOKS,
@@ -22,12 +24,12 @@ from .training import (
     train,
 )
 
-# By the name of the config: what the network is called, the arguments of
-# CifarNet, and the paper's error on CIFAR-10 in % and Eq. 1 in millions.
+# By the name of the config: what the network is called, and the arguments of
+# CifarNet.
 NETWORKS = {
-    'densenet40': ('DenseNet-40', ('dense', 12, 12), 5.24, 3.7),
-    'osa12x20': ('OSA 12x20', ('osa', 12, 20), 6.4, None),
-    'osa5x43': ('OSA 5x43', ('osa', 5, 43), 5.44, 2.5),
+    'densenet40': ('DenseNet-40', ('dense', 12, 12)),
+    'osa12x20': ('OSA 12x20', ('osa', 12, 20)),
+    'osa5x43': ('OSA 5x43', ('osa', 5, 43)),
 }
 DATA = {'digits': 16, 'cifar10': 32}
 NOT_CIFAR = (
@@ -98,7 +100,8 @@ def check(
     runs = trained(out_dir, data, seeds, epochs)
     errors = {name: [r.error for r in found] for name, found in runs.items()}
     rows, details = [], []
-    for name, (label, arguments, error, cost) in NETWORKS.items():
+    for name, (label, arguments) in NETWORKS.items():
+        error, cost = CIFAR_10[name]
         model = CifarNet(*arguments).to('meta')
         count = count_cost(model, (3, 32, 32))
         rows.append(
@@ -138,7 +141,7 @@ def check(
 def _findings(errors: dict[str, list[float]], looks: int) -> list[Finding]:
     findings = []
     for name in ('densenet40', 'osa5x43'):
-        label, _, _, paper = NETWORKS[name]
+        (label, _), (_, paper) = NETWORKS[name], CIFAR_10[name]
         here = memory_access(name)
         findings.append(
             Finding(
@@ -154,7 +157,7 @@ def _findings(errors: dict[str, list[float]], looks: int) -> list[Finding]:
         ('osa5x43', 'densenet40', 'at most a point more errors than', 1),
     ):
         low, high = difference(errors[left], errors[right], looks)
-        paper = NETWORKS[left][2] - NETWORKS[right][2]
+        paper = CIFAR_10[left][0] - CIFAR_10[right][0]
         findings.append(
             Finding(
                 f'{NETWORKS[left][0]} makes {text} {NETWORKS[right][0]}',
@@ -178,15 +181,11 @@ def _draw(
     colours = ['tab:gray', 'tab:orange', 'tab:blue']
     bars = cost.bar(names, [memory_access(n) for n in NETWORKS], color=colours)
     cost.bar_label(bars, fmt='{:.2f} M')
-    cost.set_title('memory access (Eq. 1)')
+    cost.set(title='memory access (Eq. 1)', ylabel='values, M')
     for i, (name, colour) in enumerate(zip(NETWORKS, colours, strict=True)):
-        values = errors[name]
-        error.errorbar(
-            i, np.mean(values), np.std(values, ddof=1),
-            fmt='o', capsize=8, markersize=9, color=colour,
-        )  # fmt: skip
-        error.scatter([i + 0.15] * len(values), values, 14, colour)
-        error.scatter(i, NETWORKS[name][2], 70, 'k', marker='x')
+        draw_seeds(error, i, errors[name], color=colour)
+        if data == 'cifar10':
+            error.plot(i + 0.3, CIFAR_10[name][0], 'kx')
         losses = np.array([run.losses for run in runs[name]])
         steps = np.arange(1, losses.shape[1] + 1)
         loss.plot(steps, losses.mean(0), color=colour, label=names[i])
@@ -194,7 +193,9 @@ def _draw(
             steps, losses.min(0), losses.max(0), color=colour, alpha=0.2
         )
     error.set_xticks(range(len(names)), names)
-    error.set(xlim=(-0.5, 2.5), ylim=(0, None))
-    error.set_title(f'error on {data}, % (x: CIFAR-10, paper)')
-    loss.set(yscale='log', xlabel='epoch', title='training loss')
+    error.set(xlim=(-0.5, 2.5), ylim=(0, None), ylabel='error, %')
+    crosses = ', a cross for the paper' * (data == 'cifar10')
+    error.set_title(f'{data}: {SEEDS}{crosses}', fontsize=10)
+    loss.set(yscale='log', xlabel='epoch', ylabel='training loss')
+    loss.set_title('mean and range of the seeds', fontsize=10)
     loss.legend()

@@ -1,7 +1,9 @@
 """Measurements with their spread, and comparisons that mind it."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from matplotlib.axes import Axes
 
@@ -15,6 +17,7 @@ from mmvovnet.analysis.cost import saved_bytes
 from mmvovnet.analysis.summary import Quartiles
 
 DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
+SEEDS = 'a point for a seed, a line for the mean'
 NOTE = (
     'Ratios are medians of the rounds, in which all networks take turns, ± '
     'half of the range of the middle half. A claim holds where three rounds '
@@ -90,29 +93,44 @@ def draw_ratios(
         axes (Axes): Where to.
         labels (Sequence[str]): What is compared.
         paper (Sequence[float]): The paper's ratios.
-        here (Sequence[Quartiles]): Ours; none where they were not measured.
+        here (Sequence[Quartiles]): Ours.
     """
-    places = range(len(labels))
-    shift = 0.2 if here else 0
+    places = np.arange(len(labels))
+    bars = axes.bar(places - 0.2, paper, 0.4, color='lightgray', label='paper')
+    axes.bar_label(bars, fmt='%.2f')
     bars = axes.bar(
-        [x - shift for x in places],
-        paper,
+        places + 0.2,
+        [ratio.median for ratio in here],
         0.4,
-        color='lightgray',
-        label='paper',
+        yerr=[ratio.half for ratio in here],
+        color='C1',
+        label='here',
     )
     axes.bar_label(bars, fmt='%.2f')
-    if here:
-        bars = axes.bar(
-            [x + shift for x in places],
-            [ratio.median for ratio in here],
-            0.4,
-            yerr=[ratio.half for ratio in here],
-            color='C1',
-            label='here',
-        )
-        axes.bar_label(bars, fmt='%.2f')
     axes.axhline(1, color='black', linewidth=0.8)
     axes.set_xticks(places, labels, fontsize=9)
+    axes.set_ylabel('ratio')
     axes.margins(y=0.1)
     axes.legend()
+
+
+def draw_seeds(
+    axes: Axes,
+    place: float,
+    values: Sequence[float],
+    width: float = 0.2,
+    **style: Any,
+) -> None:
+    """Draw a point for each seed, side by side, and a line for their mean.
+
+    Args:
+        axes (Axes): Where to.
+        place (float): The middle, on the x axis.
+        values (Sequence[float]): One for each seed.
+        width (float): What the points take of the x axis. Defaults to 0.2.
+        **style: How the points look.
+    """
+    places = place + np.linspace(-width / 2, width / 2, len(values))
+    axes.plot(places, values, **dict(marker='o', linestyle='') | style)
+    mean = float(np.mean(values))
+    axes.hlines(mean, place - 0.7 * width, place + 0.7 * width, 'k', lw=1)

@@ -1,8 +1,4 @@
-"""Tables 2, 3 and 4 of arXiv 1904.09730, by the rows of our benchmark.
-
-They are of whole detectors on a TITAN X (Pascal), and count multiply-adds as
-FLOPs.
-"""
+"""The papers' figures, by the rows of our benchmark and our configs."""
 
 from dataclasses import dataclass
 
@@ -30,6 +26,8 @@ class Published:
     rate: float | None = None
 
 
+# Tables 2, 3 and 4 of arXiv 1904.09730. They are of whole detectors on a
+# TITAN X (Pascal), and count multiply-adds as FLOPs.
 PUBLISHED = {
     'mmvovnet:PeleeNet': Published('Pelee304', 1.2, 35, 5.4, 1104, 2.4, 43),
     'mmvovnet:DSODDenseNet': Published(
@@ -53,6 +51,21 @@ PUBLISHED = {
     'V-57': Published('RefineDet320', 36.45, 21.2, 70.32, 2511, 5.9, 775.5),
 }
 
+# Section 3.2 of arXiv 1904.09730: error on CIFAR-10 in %, and Eq. 1 in
+# millions of values.
+CIFAR_10 = {
+    'densenet40': (5.24, 3.7),
+    'osa12x20': (6.4, None),
+    'osa5x43': (5.44, 2.5),
+}
+
+# Table 4 of CenterMask (arXiv 1911.06667): its box AP on COCO with V1, with
+# the residual, and with eSE as well.
+CENTERMASK_TABLE_4 = {
+    'V-39': (39.7, 39.8, 40.0),
+    'V-99': (35.3, 42.5, 43.5),
+}
+
 # What the tables compare: ours and a peer of a similar cost.
 PAIRS = (
     ('V-27-slim', 'mmvovnet:PeleeNet'),
@@ -73,4 +86,5 @@ def label(row: str) -> str:
     """
     name = row.rpartition(':')[2].replace('+', ', ')
     name = name.replace('densenet', 'DenseNet-')
+    name = name.replace('shufflenet_v2_x1_5', 'ShuffleNetV2 1.5x')
     return name.replace('DSODDenseNet', 'DenseNet-67')

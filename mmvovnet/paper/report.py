@@ -44,7 +44,8 @@ class Result:
         title (str): Title.
         findings (list[Finding]): The verdict, in parts.
         rows (list[dict]): The table: each row is a value by column.
-        draw (Callable): Draws the picture into an empty figure.
+        draw (Callable | None): Draws the picture into an empty figure; None
+            where there is nothing to see.
         setting (Setting): Device, precision, batch and size.
         seeds (Sequence[int]): Seeds; none where nothing is random.
         notes (Sequence[str]): Paragraphs that a reader of the table needs.
@@ -60,7 +61,7 @@ class Result:
     title: str
     findings: list[Finding]
     rows: list[dict[str, Any]]
-    draw: Callable[[Figure], None]
+    draw: Callable[[Figure], None] | None
     setting: Setting = field(default_factory=Setting)
     seeds: Sequence[int] = ()
     notes: Sequence[str] = ()
@@ -108,14 +109,14 @@ class Result:
             '\n'.join(f'- {key}: {text}' for key, text in origin.items()),
             verdict,
             markdown_table(findings),
-            f'![{self.title}]({picture})',
+            self.draw and f'![{self.title}]({picture})',
             markdown_table(self.rows),
             *self.notes,
         ]
         return '\n\n'.join(filter(None, parts)) + '\n'
 
     def write(self, folder: Path, name: str, command: str) -> list[Path]:
-        """Write ``name.md``, ``name.csv`` and ``name.png``.
+        """Write ``name.md``, ``name.csv`` and the picture, ``name.png``.
 
         Args:
             folder (Path): The folder, made if need be.
@@ -133,22 +134,25 @@ class Result:
         writer.writeheader()
         writer.writerows(rows)
 
+        contents = {
+            '.md': self.markdown(command, f'{name}.png').encode(),
+            '.csv': text.getvalue().encode(),
+        }
+        if self.draw:
+            contents['.png'] = self._picture(head)
+        paths = [folder / f'{name}{suffix}' for suffix in contents]
+        for path, content in zip(paths, contents.values(), strict=True):
+            write(path, content)
+        return paths
+
+    def _picture(self, head: dict[str, str]) -> bytes:
         figure = Figure(figsize=(12, 6), layout='constrained')
         self.draw(figure)
         figure.supxlabel(head['Machine'], fontsize=8, color='gray')
         image = io.BytesIO()
         description = '\n'.join(f'{k}: {v}' for k, v in head.items())
         figure.savefig(image, dpi=120, metadata={'Description': description})
-
-        contents = {
-            '.md': self.markdown(command, f'{name}.png').encode(),
-            '.csv': text.getvalue().encode(),
-            '.png': image.getvalue(),
-        }
-        paths = [folder / f'{name}{suffix}' for suffix in contents]
-        for path, content in zip(paths, contents.values(), strict=True):
-            write(path, content)
-        return paths
+        return image.getvalue()
 
 
 def _version(package: str) -> str:

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from mmvovnet.analysis.benchmark import Setting
 from mmvovnet.analysis.summary import mean_and_deviation
 
+from .measured import SEEDS, draw_seeds
+from .published import CENTERMASK_TABLE_4 as TABLE
 from .report import Finding, Result
 from .training import (
     SEVERAL_LOOKS,
@@ -26,12 +28,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     '+ residual': {},
     '+ residual + eSE': dict(gate='eSE'),
 }
-# Box AP of CenterMask on COCO, in the order of the variants.
-PAPER = {
-    'V-39': (39.7, 39.8, 40.0),
-    'V-99': (35.3, 42.5, 43.5),
-}
-CONFIGS = {arch: f'vovnet{arch[2:]}-narrow_digits' for arch in PAPER}
+CONFIGS = {arch: f'vovnet{arch[2:]}-narrow_digits' for arch in TABLE}
 
 Errors = dict[str, dict[str, list[float]]]
 
@@ -76,7 +73,7 @@ def check(
         {
             'network': arch,
             'variant': variant,
-            'box AP on COCO, paper': PAPER[arch][i],
+            'box AP on COCO, paper': TABLE[arch][i],
             'error %, here': mean_and_deviation(errors[arch][variant], 1),
             'final training loss, here': mean_and_deviation(
                 [run.losses[-1] for run in runs[arch][variant]]
@@ -122,7 +119,7 @@ def _findings(errors: Errors, looks: int) -> list[Finding]:
         ('V-99', '+ residual', '+ residual + eSE', 'eSE helps'),
         ('V-39', '+ residual', '+ residual + eSE', 'eSE helps'),
     ):
-        ap = dict(zip(VARIANTS, PAPER[arch], strict=True))
+        ap = dict(zip(VARIANTS, TABLE[arch], strict=True))
         low, high = difference(errors[arch][new], errors[arch][old], looks)
         findings.append(
             Finding(
@@ -138,10 +135,11 @@ def _findings(errors: Errors, looks: int) -> list[Finding]:
         for arch in ('V-99', 'V-39')
     ]
     low, high = difference(gains[1], gains[0], looks)
+    paper = [TABLE[arch][1] - TABLE[arch][0] for arch in ('V-99', 'V-39')]
     findings.append(
         Finding(
             'the residual helps V-99 more than V-39',
-            '+7.2 against +0.1 AP',
+            f'{paper[0]:+.1f} against {paper[1]:+.1f} AP',
             f'{gains[0].mean():.1f} against {gains[1].mean():.1f} points',
             at_most(low, high, 0),
         )
@@ -153,17 +151,11 @@ def _draw(figure: Figure, runs: dict) -> None:
     left, *right = figure.subplots(1, 3)
     colours = ['tab:red', 'tab:blue', 'tab:green']
     for i, (variant, colour) in enumerate(zip(VARIANTS, colours, strict=True)):
-        errors = [[r.error for r in runs[arch][variant]] for arch in CONFIGS]
-        bars = left.bar(
-            np.arange(2) + 0.27 * (i - 1),
-            [np.mean(e) for e in errors],
-            0.26,
-            yerr=[np.std(e, ddof=1) for e in errors],
-            capsize=4,
-            color=colour,
-            label=variant,
-        )
-        left.bar_label(bars, fmt='{:.1f}', padding=2, fontsize=8)
+        for j, arch in enumerate(CONFIGS):
+            errors = [run.error for run in runs[arch][variant]]
+            place = j + 0.27 * (i - 1)
+            name = None if j else variant
+            draw_seeds(left, place, errors, color=colour, label=name)
         for ax, arch in zip(right, CONFIGS, strict=True):
             losses = np.array([run.losses for run in runs[arch][variant]])
             steps = np.arange(1, losses.shape[1] + 1)
@@ -171,9 +163,11 @@ def _draw(figure: Figure, runs: dict) -> None:
             ax.fill_between(
                 steps, losses.min(0), losses.max(0), color=colour, alpha=0.2
             )
-            ax.set(xlabel='epoch', title=f'{arch}: training loss')
+            ax.set(xlabel='epoch', ylabel='training loss')
+            ax.set_title(f'{arch}: mean and range of the seeds', fontsize=10)
     left.set_xticks(range(2), CONFIGS)
-    left.set_title('error on held-out digits, %')
+    left.set(ylabel='error on held-out digits, %', ylim=(0, None))
+    left.set_title(SEEDS, fontsize=10)
     left.legend()
     for ax in right:
         ax.set_ylim(0, max(a.get_ylim()[1] for a in right))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from collections import Counter, OrderedDict
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -303,6 +304,22 @@ def test_records_that_claim_more_than_the_file(tmp_path):
 def test_map_location(tmp_path):
     path = save(dict(a=torch.zeros(2)), tmp_path / 'a.pth')
     assert load(path, 'meta')['a'].device.type == 'meta'
+
+
+@pytest.mark.parametrize(
+    ('saved', 'map_location'),
+    [
+        ('cuda:0', {'cuda:0': 'cpu'}),
+        ('cpu', {'cuda:0': 'meta'}),
+        ('cuda:0', lambda storage, location: storage),
+        ('cpu', lambda storage, location: None),  # stays where it was
+    ],
+)
+def test_map_location_by_torchs_rules(saved, map_location, tmp_path):
+    with patch.object(torch.serialization, 'location_tag', lambda _: saved):
+        path = save(dict(a=torch.ones(2)), tmp_path / 'a.pth')
+    found = load(path, map_location)['a']
+    assert found.device.type == 'cpu' and found.tolist() == [1, 1]
 
 
 def test_home_folder(tmp_path, monkeypatch):

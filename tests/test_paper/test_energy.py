@@ -34,6 +34,8 @@ def test_verdict_comes_from_the_power(watts, monkeypatch, tmp_path):
     assert pelee['W idle'] == ours['W idle'] == '10.00'
     assert ours['J/image, paper'] == 0.9
     assert not list(turns)
+    *_, picture = result.write(tmp_path, 'energy', 'x')
+    assert picture.suffix == '.png' and picture.stat().st_size > 10_000
 
 
 def test_power_is_sampled_while_a_network_runs():
@@ -64,5 +66,6 @@ def test_without_a_meter_it_says_what_is_needed(monkeypatch, tmp_path):
     assert {finding.here for finding in result.findings} == {'needs RAPL'}
     assert 'powercap' in result.notes[0]
     assert {row['J/image'] for row in result.rows} == {'-'}
-    *_, picture = result.write(tmp_path, 'energy', 'x')
-    assert picture.stat().st_size > 10_000
+    paths = result.write(tmp_path, 'energy', 'x')
+    assert [path.suffix for path in paths] == ['.md', '.csv']
+    assert '![' not in paths[0].read_text()

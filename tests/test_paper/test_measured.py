@@ -6,6 +6,7 @@ from mmvovnet.analysis.cost import Cost
 from mmvovnet.analysis.summary import Quartiles, over
 from mmvovnet.paper.measured import (
     draw_ratios,
+    draw_seeds,
     inference,
     rates,
 )
@@ -38,14 +39,20 @@ def test_memory_is_that_of_parameters_and_activations():
     assert len(small.forward_ms) == 1
 
 
-@pytest.mark.parametrize(
-    'here', [[], [Quartiles(1, 2, 3), Quartiles(4, 5, 6)]]
-)
-def test_ratios_that_were_not_measured_are_not_drawn(here):
+def test_ratios_stand_beside_the_papers():
     axes = Figure().subplots()
+    here = [Quartiles(1, 2, 3), Quartiles(4, 5, 6)]
     draw_ratios(axes, ['a', 'b'], [1, 2], here)
     bars = [x.get_x() + 0.2 for x in axes.patches]
-    expected = [-0.2, 0.8, 0.2, 1.2] if here else [0, 1]
-    assert bars == pytest.approx(expected)
-    heights = [x.get_height() for x in axes.patches]
-    assert heights == ([1, 2, 2, 5] if here else [1, 2])
+    assert bars == pytest.approx([-0.2, 0.8, 0.2, 1.2])
+    assert [x.get_height() for x in axes.patches] == [1, 2, 2, 5]
+
+
+def test_seeds_are_points_of_their_own():
+    axes = Figure().subplots()
+    draw_seeds(axes, 1, [3, 3, 6], width=0.2)
+    (points,) = axes.lines
+    assert points.get_xdata() == pytest.approx([0.9, 1, 1.1])
+    assert points.get_ydata().tolist() == [3, 3, 6]
+    (mean,) = axes.collections
+    assert mean.get_segments()[0][:, 1].tolist() == [4, 4]

@@ -35,7 +35,7 @@ def test_bad_arguments(args, message, run, tmp_path, capsys):
 def test_files_and_command(run, tmp_path, capsys):
     run('energy', '--options', 'device=cpu', 'size=32', 'rounds=1')
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {'energy.md', 'energy.csv', 'energy.png'}
+    assert {'energy.md', 'energy.csv'} <= names  # a meter adds a picture
     text = (tmp_path / 'energy.md').read_text()
     assert text in capsys.readouterr().out
     assert '`python tools/paper.py energy --options device=cpu' in text

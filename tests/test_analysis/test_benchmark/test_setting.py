@@ -12,6 +12,17 @@ def test_scaling_varies_one_thing_at_a_time():
         assert len(changed) <= 1
 
 
+def test_scaling_covers_batches_sizes_and_threads(monkeypatch):
+    monkeypatch.setattr('os.cpu_count', lambda: 8)
+    start = Setting(batch=3, size=99, threads=5)
+    found = [(s.batch, s.size, s.threads) for s in scaling(start)]
+    assert found == [
+        *((batch, 99, 5) for batch in (1, 2, 4, 8, 16)),
+        *((3, size, 5) for size in (160, 224, 320, 448, 640)),
+        *((3, 99, threads) for threads in (1, 4, 8)),
+    ]
+
+
 def test_images_need_not_be_square():
     assert Setting(2, (32, 64)).images().shape == (2, 3, 32, 64)
     assert Setting(2, 32).images().shape == (2, 3, 32, 32)
