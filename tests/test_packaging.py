@@ -85,23 +85,6 @@ def test_published_light_counts_are_those_of_classifiers(arch, published):
     ) in ZOO
 
 
-def test_import_takes_no_optional_package():
-    code = (
-        'import sys, mmvovnet;'
-        "heavy = {'mmdet', 'mmpretrain', 'sklearn', 'matplotlib', 'timm',"
-        " 'pycocotools'};"
-        'print(sorted(heavy & set(sys.modules)))'
-    )
-    done = subprocess.run(
-        [sys.executable, '-c', code],
-        text=True,
-        capture_output=True,
-        check=True,
-    )
-    # mmengine itself imports matplotlib.
-    assert done.stdout.strip() in ('[]', "['matplotlib']")
-
-
 def test_import_without_ops():
     """mmcv-lite has no ``mmcv.ops``."""
     code = (

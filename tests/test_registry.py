@@ -54,6 +54,8 @@ def changes(before):
 
 stock = state()
 import mmvovnet
+optional = ['mmdet', 'mmpretrain', 'mmseg', 'pycocotools', 'sklearn', 'timm']
+imported = [name for name in optional if name in sys.modules]
 named = state()
 by_name = changes(stock)
 import_modules_from_strings(['mmvovnet.engine'])
@@ -61,7 +63,7 @@ explicit = changes(named)
 engine = state()
 import_modules_from_strings(['mmvovnet.engine'])
 import mmvovnet.engine
-print(json.dumps([by_name, explicit, changes(engine)]))
+print(json.dumps([by_name, explicit, changes(engine), imported]))
 """
 SCHEMES = [
     '',
@@ -88,7 +90,7 @@ def run(code):
 
 
 def test_import_registers_names_and_the_engine_changes_mmengine():
-    by_name, explicit, again = json.loads(run(STATE))
+    by_name, explicit, again, imported = json.loads(run(STATE))
     ours = [item for item in by_name if item[0].endswith(' of mmvovnet')]
     assert ['models of mmvovnet', 'VoVNet'] in ours
     assert [i for i in by_name if i not in ours] == [
@@ -104,6 +106,7 @@ def test_import_registers_names_and_the_engine_changes_mmengine():
         ['transforms of mmengine', 'LoadImageFromFile'],
     ]
     assert again == []
+    assert imported == []  # `import mmvovnet` alone needs none of these
 
 
 def test_detectors_are_found_without_an_import():

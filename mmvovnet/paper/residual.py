@@ -149,6 +149,7 @@ def _findings(errors: Errors, looks: int) -> list[Finding]:
 
 def _draw(figure: Figure, runs: dict) -> None:
     left, *right = figure.subplots(1, 3)
+    right[1].sharey(right[0])
     colours = ['tab:red', 'tab:blue', 'tab:green']
     for i, (variant, colour) in enumerate(zip(VARIANTS, colours, strict=True)):
         for j, arch in enumerate(CONFIGS):
@@ -163,11 +164,9 @@ def _draw(figure: Figure, runs: dict) -> None:
             ax.fill_between(
                 steps, losses.min(0), losses.max(0), color=colour, alpha=0.2
             )
-            ax.set(xlabel='epoch', ylabel='training loss')
+            ax.set(xlabel='epoch', ylabel='training loss', yscale='log')
             ax.set_title(f'{arch}: mean and range of the seeds', fontsize=10)
     left.set_xticks(range(2), CONFIGS)
     left.set(ylabel='error on held-out digits, %', ylim=(0, None))
     left.set_title(SEEDS, fontsize=10)
     left.legend()
-    for ax in right:
-        ax.set_ylim(0, max(a.get_ylim()[1] for a in right))

@@ -49,6 +49,7 @@ def losses(work_dir):
     return [(s['step'], s['loss']) for s in scalars if 'loss' in s]
 
 
+@pytest.mark.slow  # tests/test_tools/test_train.py does the same in-process
 def test_train_resume_test(folder):
     work_dir = folder / 'run'
     args = ['--work-dir', work_dir]
