@@ -129,7 +129,8 @@ def train(variant: str, seed: int, folder: Path) -> dict[str, float]:
     """
     cfg = _config(seed)
     cfg.merge_from_dict(VARIANTS[variant])
-    name = '_'.join([CONFIG, *variant.split(), f'seed{seed}'])
+    options = [*variant.split(), f'{MASK_EPOCHS}e', f'seed{seed}']
+    name = '_'.join([CONFIG, *options])
     record = folder / f'{name}_{fingerprint(cfg)}' / 'result.json'
     if not record.exists():
         cfg.work_dir = str(record.parent)

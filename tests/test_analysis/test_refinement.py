@@ -61,7 +61,12 @@ def test_picture(tmp_path):
     image = np.zeros((64, 64, 3), dtype=np.uint8)
     one = Refinement(image, boxes, boxes - 2, boxes, torch.tensor([0]))
     plot_refinements([one] * 5, tmp_path / 'picture.png')
-    assert imread(tmp_path / 'picture.png').std() > 0.05
+    picture = imread(tmp_path / 'picture.png')
+    assert picture.std() > 0.05
+    # The second column is of refined boxes: blue ones, above the white truth.
+    width = picture.shape[1] // 6
+    refined = picture[:, width : 2 * width]
+    assert (refined[..., 2] - refined[..., 0]).max() > 0.4
 
 
 def test_times_of_parts(item):

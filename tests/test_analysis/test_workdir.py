@@ -94,6 +94,9 @@ def test_few_false_positives_are_not_the_darkest():
     workdir.draw_confusion(figure, counts, ['cell', 'background'])
     shares = figure.axes[0].images[0].get_array()
     assert shares.tolist() == [[0.5, 0.5], [0.03, 0.0]]
+    across, along = figure.axes[0].lines  # set the background apart
+    assert across.get_ydata()[0] == along.get_xdata()[0] == 0.5
+    assert figure.axes[1].get_ylabel() == 'share of the row'
 
 
 @pytest.fixture
