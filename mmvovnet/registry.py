@@ -98,5 +98,8 @@ DATASETS = LazyRegistry(
     parent=ROOT_DATASETS,
     scope='mmvovnet',
     locations=['mmvovnet.datasets'],
-    lazy_locations=('mmvovnet.datasets.checked',),
+    lazy_locations=(
+        'mmvovnet.datasets.checked',
+        'mmvovnet.datasets.segmentation',
+    ),
 )

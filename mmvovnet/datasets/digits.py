@@ -74,7 +74,10 @@ def prepare(
 ) -> None:
     """Make the COCO data in ``root``, unless it is there and whole.
 
-    Objects have boxes and exact masks, the pixels that were painted.
+    Objects have boxes and exact masks, the pixels that were painted. For
+    semantic segmentation, ``labels/train`` and ``labels/val`` hold an image
+    of classes for each image: 0 where there is none, 1 more than the digit
+    where there is one.
 
     Every file's SHA-256 is kept in a manifest. Missing or damaged data is
     made again, in a folder of its own that then takes the place of ``root``,
@@ -155,13 +158,16 @@ def _make_split(
     scans, labels = load_scans(split)
     regions = load_regions(split)
     (root / split).mkdir(parents=True)
+    (root / 'labels' / split).mkdir(parents=True)
     images, annotations = [], []
     for image_id in range(num_images):
         image = _crop(regions, rng)
+        classes = np.zeros((SIZE, SIZE), np.uint8)
         for index, (x, y), alpha in _place_digits(image, scans, rng, sides):
             height, width = alpha.shape
             mask = np.zeros((SIZE, SIZE), np.uint8, order='F')
             mask[y : y + height, x : x + width] = alpha > 0
+            classes[mask > 0] = 1 + labels[index]
             runs = coco_mask.encode(mask)
             annotations.append(
                 {
@@ -180,6 +186,9 @@ def _make_split(
         name = f'{image_id:04d}.png'
         # Stored, not deflated: the same bytes whichever zlib is installed.
         Image.fromarray(image).save(root / split / name, compress_level=0)
+        Image.fromarray(classes).save(
+            root / 'labels' / split / name, compress_level=0
+        )
         images.append(
             {'id': image_id, 'file_name': name, 'width': SIZE, 'height': SIZE}
         )

@@ -10,7 +10,7 @@ from mmvovnet.registry import MODELS
 from .detector import FCOS
 
 # Options of VoVNet that a row may set to True.
-OPTIONS = ('memory_efficient', 'with_cp', 'bottleneck')
+OPTIONS = ('memory_efficient', 'with_cp', 'norm_eval', 'bottleneck')
 MODES = (*OPTIONS, 'checkpoint', 'compile', 'fcos')
 INFERENCE_MODES = (
     'fuse',

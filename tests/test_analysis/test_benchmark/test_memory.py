@@ -1,9 +1,14 @@
+import re
 from pathlib import Path
 
 import pytest
+import torch
 
-from mmvovnet.analysis.benchmark import Setting
+from mmvovnet.analysis import saved_bytes
+from mmvovnet.analysis.benchmark import Setting, build_row
 from mmvovnet.analysis.benchmark.memory import peak_memory
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.slow
@@ -16,3 +21,24 @@ def test_peak_memory_in_a_process_of_its_own():
     saving = peak_memory('V-27-slim+memory_efficient', setting)
     assert 0 < saving < plain
     assert peak_memory('V-27-slim', setting, stock=True) > 0
+
+
+@pytest.mark.parametrize(
+    ('row', 'modes'),
+    [
+        ('plain', ''),
+        ('`memory_efficient`', '+memory_efficient'),
+        ('`with_cp`', '+with_cp'),
+        ('both', '+memory_efficient+with_cp'),
+    ],
+)
+def test_six_cameras_keep_what_the_page_says(row, modes):
+    page = (ROOT / 'docs' / 'detection3d.md').read_text()
+    small, large = re.search(
+        rf'^\| {row} \| (\S+) GB \| (\S+) GB', page, re.M
+    ).groups()
+    with torch.device('meta'):
+        model = build_row(f'V-99-eSE+norm_eval{modes}')
+        kept = saved_bytes(model, torch.rand(6, 3, 320, 800)) / 1e9
+    assert f'{kept:.2f}' == small
+    assert float(large) == pytest.approx(4 * kept, abs=0.01)
