@@ -58,7 +58,8 @@ class LazyRegistry(Registry):
                 f"'{self.scope}.{name}' is not found, and what may hold it "
                 f'cannot be imported ({reasons}). Detectors and their data '
                 'need mmdet and mmcv with its ops: '
-                "pip install 'mmvovnet[detection]'"
+                "pip install 'mmvovnet[detection]', and for segmentation "
+                "'mmvovnet[segmentation]'"
             )
         return None
 

@@ -16,6 +16,7 @@ EXTRAS = PROJECT['optional-dependencies']
 DISTRIBUTIONS = {
     'PIL': 'pillow',
     'cv2': 'opencv-python',
+    'mmseg': 'mmsegmentation',
     'pynvml': 'nvidia-ml-py',
     'pytorch_grad_cam': 'grad-cam',
     'sklearn': 'scikit-learn',
@@ -25,7 +26,7 @@ DISTRIBUTIONS = {
 FOLDERS = {
     'mmvovnet/analysis': ['analysis'],
     'mmvovnet/checkpoint': ['hub'],
-    'mmvovnet/datasets': ['demo'],
+    'mmvovnet/datasets': ['demo', 'segmentation'],
     'mmvovnet/deploy': ['export'],
     'mmvovnet/paper': ['analysis'],
     'tools': ['analysis', 'demo', 'dev', 'export', 'mim'],
