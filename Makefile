@@ -12,7 +12,7 @@ OTHER_CLONE = import importlib.metadata as m, json; \
   urls = [json.loads(d.read_text('direct_url.json') or '{}').get('url') for d in found]; \
   [print('note: $(VENV) held mmvovnet of', u, 'and now holds this one') for u in urls if u and u != 'file://$(CURDIR)']
 
-.PHONY: setup setup-3d demo demo-quick test test-all bench docs lint types clean
+.PHONY: setup setup-3d demo demo-quick test test-all bench gpu-check docs lint types clean
 
 setup: $(STAMPS)/setup
 
@@ -59,6 +59,12 @@ test-all: setup
 
 bench: setup
 	$(PY) tools/benchmark.py --quick
+
+# Offline. WHEELS=FOLDER: what a bare machine with torch lacks.
+gpu-check: $(if $(WHEELS),,setup)
+	$(if $(WHEELS),$(PYTHON),$(PY)) tools/gpu_check.py \
+	  $(if $(WHEELS),--wheels $(WHEELS)) $(if $(REPORT),--out $(REPORT)) \
+	  $(if $(STEPS),--steps $(STEPS))
 
 docs: $(STAMPS)/docs
 	$(PY) -m sphinx -W --keep-going -b html docs docs/_build/html

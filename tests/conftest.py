@@ -3,7 +3,13 @@
 from functools import cache
 
 import pytest
+import torch
 from mmengine.config import utils
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker('cuda') and not torch.cuda.is_available():
+        pytest.skip('needs a CUDA device')
 
 
 @pytest.fixture(autouse=True, scope='session')

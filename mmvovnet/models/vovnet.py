@@ -351,8 +351,12 @@ class VoVNet(BaseModule):
             and not saved_tensors_are_hooked()
         ):
             # FSDP frees a stage's weights behind it, and what needs them can
-            # be made again within that stage only.
-            sharded = any(hasattr(m, 'unshard') for m in self.stages)
+            # be made again within that stage only. A prefetch of FSDP1 gives
+            # them back, but on another stream.
+            sharded = any(
+                hasattr(m, 'unshard') or hasattr(m, '_fsdp_wrapped_module')
+                for m in self.stages
+            )
             whole, part = (
                 (nullcontext, recompute_elementwise)
                 if sharded

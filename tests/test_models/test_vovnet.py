@@ -707,16 +707,3 @@ def test_channels_last(mode):
         out.is_contiguous(memory_format=torch.channels_last) for out in outs
     )
     torch.testing.assert_close(outs, model(x), rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.cuda
-def test_cuda_amp_equals_cpu():
-    if not torch.cuda.is_available():
-        pytest.skip('needs a CUDA device')
-    model = VoVNet('V-27-slim').eval()
-    x = torch.rand(2, 3, 64, 64)
-    expected = model(x)[-1]
-    with torch.autocast('cuda', dtype=torch.float16):
-        out = model.cuda()(x.cuda())[-1]
-    scale = expected.abs().max()
-    assert (out.float().cpu() - expected).abs().max() < 0.02 * scale

@@ -1,0 +1,48 @@
+"""Each test here runs on a CPU, and once more on a GPU where there is one."""
+
+import pytest
+import torch
+
+from mmvovnet import VoVNet
+
+TINY = dict(
+    stem_channels=(8, 8, 16),
+    conv_channels=(8, 8, 8, 8),
+    out_channels=(16, 16, 16, 16),
+    num_modules=(1, 1, 2, 2),
+    num_layers=2,
+)
+
+
+@pytest.fixture(params=['cpu', pytest.param('cuda', marks=pytest.mark.cuda)])
+def device(request, monkeypatch):
+    for backend in (torch.backends.cudnn, torch.backends.cuda.matmul):
+        monkeypatch.setattr(backend, 'allow_tf32', False)
+    return request.param
+
+
+def tiny(device='cpu', arch=TINY, **kwargs):
+    torch.manual_seed(0)
+    return VoVNet(arch, gate='eSE', **kwargs).to(device)
+
+
+def images(device='cpu', seed=1, size=64):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(2, 3, size, size, generator=generator).to(device)
+
+
+def step(model, x, dtype=torch.float32):
+    """Forward and backward; return outputs and gradients in float32."""
+    with torch.autocast(x.device.type, dtype, enabled=dtype.itemsize == 2):
+        outs = model(x)
+    sum(out.float().square().sum() for out in outs).backward()
+    grads = [p.grad.float() for p in model.parameters() if p.requires_grad]
+    return [out.detach().float() for out in outs], grads
+
+
+def error(ours, theirs):
+    """The largest relative error of any tensor."""
+    return max(
+        float((a.cpu() - b.cpu()).norm() / b.cpu().norm().clamp_min(1e-6))
+        for a, b in zip(ours, theirs, strict=True)
+    )
