@@ -82,7 +82,7 @@ STEPS = (
     ),
     Step(
         'training',
-        150,
+        120,
         f'-m mim train mmdet {CONFIG} --work-dir {{out}}/training '
         '--cfg-options overwrite=True',
         dry='train_cfg.max_epochs=1 train_dataloader.dataset.indices=8 '
@@ -93,7 +93,7 @@ STEPS = (
         120,
         'tools/benchmark.py --quick --device {device} --out {out}/benchmark',
         cuda='--precision amp --channels-last --batch 32',
-        dry='V-27-slim V-27-slim+memory_efficient --batch 1 --size 32',
+        dry='V-27-slim --inference --batch 1 --size 32',
     ),
     Step(
         'memory',
@@ -112,10 +112,10 @@ STEPS = (
     ),
     Step(
         'efficiency',
-        60,
+        90,
         'tools/paper.py efficiency --out {out}/paper '
         '--options device={device}',
-        dry='size=64 rounds=1',
+        dry='size=96 rounds=1',
     ),
     Step(
         'energy',
