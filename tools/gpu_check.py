@@ -274,7 +274,8 @@ class Check:
         for step in STEPS:
             one = self.outcomes.get(step.name, Outcome(step.name, 'not run'))
             log = f'{step.name.replace(" ", "_")}.log'
-            name = f'[{step.name}]({log})' if one.seconds else step.name
+            ran = (self.out / log).exists()
+            name = f'[{step.name}]({log})' if ran else step.name
             said = one.said.replace('|', r'\|')
             lines.append(f'| {name} | {one.result} | {one.seconds} | {said} |')
         pages = sorted(

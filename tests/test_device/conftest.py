@@ -15,10 +15,9 @@ TINY = dict(
 
 
 @pytest.fixture(params=['cpu', pytest.param('cuda', marks=pytest.mark.cuda)])
-def device(request, monkeypatch):
-    for backend in (torch.backends.cudnn, torch.backends.cuda.matmul):
-        monkeypatch.setattr(backend, 'allow_tf32', False)
-    return request.param
+def device(request):
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield request.param
 
 
 def tiny(device='cpu', arch=TINY, **kwargs):

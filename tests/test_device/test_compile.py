@@ -9,6 +9,7 @@ from .conftest import error, images, step
 
 # Inductor adds nothing to what breaks a graph, and takes minutes on a CPU.
 BACKENDS = dict(cpu='eager', cuda='inductor')
+ARCHS = ('V-27-slim', 'V-19-slim-dw-eSE', 'V-39-eSE')
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +17,7 @@ def forget_other_models():
     torch.compiler.reset()
 
 
-@pytest.mark.parametrize('arch', ['V-27-slim', 'V-19-slim-dw', 'V-39-eSE'])
+@pytest.mark.parametrize('arch', ARCHS)
 @pytest.mark.parametrize('mode', ['eval', 'train'])
 def test_one_graph_for_all_sizes(device, arch, mode):
     torch.manual_seed(0)
