@@ -9,7 +9,11 @@ from .conftest import error, images, step
 
 # Inductor adds nothing to what breaks a graph, and takes minutes on a CPU.
 BACKENDS = dict(cpu='eager', cuda='inductor')
-ARCHS = ('V-27-slim', 'V-19-slim-dw-eSE', 'V-39-eSE')
+ARCHS = (
+    'V-27-slim',
+    'V-19-slim-dw-eSE',
+    pytest.param('V-39-eSE', marks=pytest.mark.slow),
+)
 
 
 @pytest.fixture(autouse=True)
