@@ -1,6 +1,7 @@
 """What a checkpoint does in a model: the answer to a mAP of 0."""
 
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -133,7 +134,8 @@ def _look_at_activations(
 
     def note(norm: _BatchNorm, inputs: tuple[Tensor]) -> None:
         variance = inputs[0].var((0, 2, 3))
-        ratio = (variance / norm.running_var.clamp(min=1e-12)).sqrt()
+        expected = cast(Tensor, norm.running_var)
+        ratio = (variance / expected.clamp(min=1e-12)).sqrt()
         ratios.append(float(ratio.median()))
 
     handles = [

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import CheckpointLoader
@@ -22,7 +22,7 @@ class Fit:
 
     def __init__(self, model: nn.Module) -> None:
         while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-            model = model.module
+            model = cast(nn.Module, model.module)
         self.model = model
         self.shapes = {
             name: tuple(value.shape)

@@ -248,7 +248,7 @@ def draw(
 def _colours(count: int) -> list[tuple[int, int, int]]:
     """Colours that tell neighbours apart, by the golden angle."""
     hues = [(0.618 * i) % 1 for i in range(count)]
+    colours = [colorsys.hsv_to_rgb(hue, 0.9, 1) for hue in hues]
     return [
-        tuple(round(255 * x) for x in colorsys.hsv_to_rgb(hue, 0.9, 1))
-        for hue in hues
+        (round(255 * r), round(255 * g), round(255 * b)) for r, g, b in colours
     ]

@@ -144,9 +144,7 @@ def detect_media(
                 good, detect(images) if images else [], strict=True
             ):
                 kept = _above(found, score_thr)
-                mmcv.imwrite(
-                    draw(image, *kept[:3], classes, *kept[3:]), str(out)
-                )
+                mmcv.imwrite(_drawn(image, kept, classes), str(out))
                 results += ids.coco(file, kept)
                 progress.console.print(
                     f'{out}: {len(kept[0])} objects', highlight=False
@@ -159,7 +157,7 @@ def detect_media(
             for kept, frame, writer in _video(
                 detect, file, out, score_thr, batch_size
             ):
-                writer.write(draw(frame, *kept[:3], classes, *kept[3:]))
+                writer.write(_drawn(frame, kept, classes))
                 results += ids.coco(f'{file}#{frames}', kept)
                 frames += 1
             if not frames:
@@ -230,6 +228,13 @@ def _groups(items: Iterator, size: int) -> Iterator[list]:
 def _above(found: Found, score_thr: float) -> Found:
     keep = found[1] >= score_thr
     return tuple(part[keep] for part in found)
+
+
+def _drawn(
+    image: np.ndarray, found: Found, classes: Sequence[str]
+) -> np.ndarray:
+    boxes, scores, labels, *masks = found
+    return draw(image, boxes, scores, labels, classes, *masks)
 
 
 def _runs(mask: Tensor) -> dict[str, Any]:

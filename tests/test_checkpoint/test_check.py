@@ -97,6 +97,7 @@ def test_a_backbone_of_another_place(trained, tmp_path):
 
 
 def test_another_network(tmp_path):
+    pytest.importorskip('mmdet')
     path = tmp_path / 'weights.pth'
     torch.save(fill(authors_shapes('V-27-slim')), path)
     (problem,) = check(config(), str(path)).problems
