@@ -1,3 +1,5 @@
+import os
+
 import mmvovnet
 
 project = 'mmvovnet'
@@ -12,6 +14,7 @@ extensions = [
     'sphinx.ext.viewcode',
     'sphinx_copybutton',
     'sphinx_design',
+    'sphinxext.opengraph',
 ]
 exclude_patterns = ['_build', 'paper']  # which pages include
 html_theme = 'furo'
@@ -21,6 +24,10 @@ html_css_files = ['custom.css']
 html_show_sphinx = False
 copybutton_prompt_text = r'>>> |\.\.\. |\$ '
 copybutton_prompt_is_regexp = True
+# The card that a link to a page shows elsewhere; it needs the site's address.
+ogp_site_name = 'mmvovnet'
+ogp_site_url = os.environ.get('READTHEDOCS_CANONICAL_URL', '')
+ogp_social_cards = {'line_color': '#1f77b4', 'site_url': ''}
 myst_enable_extensions = ['colon_fence']
 myst_heading_anchors = 3
 autodoc_typehints = 'none'

@@ -45,7 +45,7 @@ class InterruptHook(Hook):
     def __init__(self) -> None:
         self.signal = 0
         self._count = 0
-        self._former = {}
+        self._former: dict[int, Any] = {}
         self._validate = False
 
     def before_train(self, runner: Runner) -> None:
