@@ -1,4 +1,4 @@
-"""The command ``mmvovnet``: the tools, where there is no clone."""
+"""The command ``mmvovnet``: the tools, without a clone."""
 
 import runpy
 import sys

@@ -1,4 +1,4 @@
-"""Draw what a training came to: ``python tools/analyze.py WORK_DIR``.
+"""Draw the results of a training: ``python tools/analyze.py WORK_DIR``.
 
 Learning curves, which class is taken for which, and a detector's errors by
 kind, as pictures; of a RefineDet also its anchors before and after the first

@@ -1,4 +1,4 @@
-"""Say on one screen what a checkpoint does in a config's model.
+"""Report on one screen what a checkpoint does in a config's model.
 
 ``python tools/check_checkpoint.py CONFIG FILE`` tells what was used, left out
 and missing, which images the weights expect and which they get, and what the
@@ -12,6 +12,7 @@ from mmengine.config import Config, DictAction
 
 import mmvovnet.engine  # noqa: F401, reads checkpoints of any origin
 from mmvovnet.checkpoint.check import check
+from mmvovnet.engine.known_warnings import ignore_known_warnings
 
 
 def main() -> int:
@@ -26,6 +27,7 @@ def main() -> int:
         '--cfg-options', nargs='+', action=DictAction, default={}
     )
     args = parser.parse_args()
+    ignore_known_warnings()
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options)
     report = check(cfg, args.checkpoint, args.image)

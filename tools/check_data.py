@@ -47,7 +47,9 @@ def main() -> None:
     # Not before: these take seconds to import.
     from mmvovnet.datasets.check import check
     from mmvovnet.engine import load_config
+    from mmvovnet.engine.known_warnings import ignore_known_warnings
 
+    ignore_known_warnings()
     cfg = load_config(args.config, args.cfg_options)
     report = check(cfg, args.splits, not args.no_headers, args.processes)
     print(report)

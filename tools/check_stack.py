@@ -1,7 +1,7 @@
-"""Say what is installed, what of it will not work, and what is missing.
+"""List what is installed, what conflicts, and what is missing.
 
-``python tools/check_stack.py`` ends with 1 if something is wrong. What is not
-installed is no fault; it says for what it would be needed.
+``python tools/check_stack.py`` ends with 1 if something is wrong. A missing
+package is no error; the tool says what it is needed for.
 """
 
 import argparse

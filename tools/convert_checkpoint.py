@@ -1,4 +1,4 @@
-"""Rename a VoVNet's weights for another code.
+"""Rename a VoVNet's weights for another code base.
 
 ``python tools/convert_checkpoint.py SRC DST --to timm`` reads a checkpoint of
 any dialect, as every config of this package does without conversion, and

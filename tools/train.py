@@ -61,7 +61,9 @@ def main() -> None:
     from mmengine.registry import RUNNERS
 
     from mmvovnet.engine import load_config
+    from mmvovnet.engine.known_warnings import ignore_known_warnings
 
+    ignore_known_warnings()
     cfg = load_config(
         args.config, args.cfg_options, args.work_dir, args.launcher
     )

@@ -1,4 +1,4 @@
-"""How good a CenterMask's masks are, and how well it knows."""
+"""The IoU of CenterMask's masks, predicted and true."""
 
 from collections.abc import Sequence
 

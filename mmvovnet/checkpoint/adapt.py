@@ -1,4 +1,4 @@
-"""What happens when weights are loaded, whichever way in.
+"""Weights renamed while they load, from a file or in Python.
 
 A file passes :func:`to_openmmlab`, which gives it the form of OpenMMLab's
 checkpoints. The backbone's weights keep their names in that: they are renamed

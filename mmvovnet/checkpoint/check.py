@@ -1,4 +1,4 @@
-"""What a checkpoint does in a model: the answer to a mAP of 0."""
+"""Diagnosis of a checkpoint in a model, for a mAP of 0."""
 
 from dataclasses import dataclass, field
 from typing import cast

@@ -1,4 +1,4 @@
-"""What network weights belong to."""
+"""The network that weights belong to."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What is wrong with a checkpoint."""
+"""Errors of reading and loading checkpoints."""
 
 
 class CheckpointError(RuntimeError):

@@ -1,7 +1,7 @@
 """Weights on the Hugging Face hub, through its own library.
 
-Its cache, ``HF_ENDPOINT``, ``HF_HUB_OFFLINE`` and tokens mean what they mean
-elsewhere.
+Its cache, ``HF_ENDPOINT``, ``HF_HUB_OFFLINE`` and tokens work as for other
+packages.
 """
 
 from pathlib import Path

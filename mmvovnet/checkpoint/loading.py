@@ -1,4 +1,4 @@
-"""Reading checkpoints as data: nothing that a file says is run.
+"""Reading checkpoints as data: no code from a file runs.
 
 PyTorch's own restricted unpickler refuses mmengine's checkpoints, which hold
 the history of their logs, takes minutes and gigabytes for files made to that

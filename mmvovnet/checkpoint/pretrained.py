@@ -1,4 +1,4 @@
-"""A backbone with the weights that somebody published."""
+"""A backbone with published weights."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Whether weights are those of a whole network."""
+"""Whether weights are complete and finite."""
 
 from collections.abc import Mapping
 from typing import Any

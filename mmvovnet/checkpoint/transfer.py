@@ -1,4 +1,4 @@
-"""Bringing a file over HTTP, through connections that break."""
+"""Downloads over HTTP that survive broken connections."""
 
 import errno
 import shutil

@@ -1,4 +1,4 @@
-"""Faults of boxes, all boxes at once."""
+"""Checks of boxes, on arrays of all boxes."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Faults of image files, by their headers."""
+"""Checks of image files, by their headers."""
 
 import os
 import stat

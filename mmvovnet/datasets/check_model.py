@@ -1,4 +1,4 @@
-"""Faults of a config that show before its first iteration."""
+"""Checks of a config before its first iteration."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""Testing what is shipped: the folded model."""
+"""A hook that tests the folded model."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Compiled code, kept where nobody but its user writes."""
+"""Compiled code, in a folder that only its user may write."""
 
 import hashlib
 import logging

@@ -1,4 +1,4 @@
-"""What an exported file says about its model, as it may be read."""
+"""The metadata of an exported file, checked while they are read."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Training ends where its numbers do."""
+"""Training stops at the first loss or weight that is not finite."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ from mmvovnet.registry import HOOKS
 class FiniteLossHook(Hook):
     """Stops at the first loss or weight that is NaN or infinite.
 
-    mmengine trains on, and saves what is of no use over what is. Every
+    mmengine trains on, and overwrites good checkpoints. Every
     training of :class:`mmvovnet.engine.Runner` has this hook.
     """
 

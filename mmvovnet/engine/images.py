@@ -1,4 +1,4 @@
-"""Images that cannot be read, named."""
+"""Errors that name the image that cannot be read."""
 
 import logging
 import stat

@@ -1,4 +1,4 @@
-"""Trainings that save before they stop when they are told to."""
+"""Trainings that save a checkpoint when a signal stops them."""
 
 import signal
 from contextlib import suppress

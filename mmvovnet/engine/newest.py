@@ -1,4 +1,4 @@
-"""Which checkpoint a training goes on from."""
+"""The checkpoint that a training resumes from."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Checkpointing of modules: their input is kept, and all else made again."""
+"""Checkpointing of modules: their input is kept, the rest recomputed."""
 
 from collections.abc import Callable
 from contextlib import nullcontext

@@ -1,4 +1,4 @@
-"""Options of VoVNet that are wrong, refused before anything is built."""
+"""Checks of VoVNet's options, before anything is built."""
 
 import math
 from collections.abc import Iterable, Sequence

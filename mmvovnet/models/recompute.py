@@ -3,8 +3,8 @@
 Two ways, both with the plain mode's outputs, gradients and statistics:
 
 - :func:`recompute_elementwise` keeps what convs put out and, in the backward
-  pass, repeats what is cheap: norm, activation, concatenation, gate. It more
-  than halves the memory and costs next to no time.
+  pass, repeats what is cheap: norm, activation, concatenation, gate. It keeps
+  less than half of the bytes, and a step takes 1.02 to 1.04 times as long.
 - :func:`.checkpointing.checkpoint_module` keeps a module's input only and
   repeats all of it, convs too: less memory still, for about a third more
   time. Both together keep least.

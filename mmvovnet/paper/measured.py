@@ -1,4 +1,4 @@
-"""Measurements with their spread, and comparisons that mind it."""
+"""Measurements with their spread, and comparisons that account for it."""
 
 from collections.abc import Sequence
 from typing import Any

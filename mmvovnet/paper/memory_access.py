@@ -1,4 +1,4 @@
-"""Eq. 1 of arXiv 1904.09730: what layers read and write, and must at least."""
+"""Eq. 1 of arXiv 1904.09730: values read and written, and the bound."""
 
 from collections import defaultdict
 from dataclasses import dataclass
