@@ -9,7 +9,8 @@ the ``default_scope`` of the config says whose models it names. A detector by
 import argparse
 import os
 from pathlib import Path
-from typing import Any
+
+SUFFIXES = ('.onnx', '.xml', '.pt2', '.torchscript')
 
 SUFFIXES = ('.onnx', '.xml', '.pt2', '.torchscript')
 
@@ -40,12 +41,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--show-dir', help='folder for painted images')
     parser.add_argument(
         '--wait-time', type=float, default=2, help='seconds to show each'
-    )
-    parser.add_argument(
-        '--tta',
-        action='store_true',
-        help="test-time augmentation, by the config's tta_model and "
-        'tta_pipeline',
     )
     parser.add_argument(
         '--cfg-options',
@@ -84,21 +79,6 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def augment(cfg: Any) -> None:
-    """Put the model into the config's model for test-time augmentation."""
-    for name in ('tta_model', 'tta_pipeline'):
-        if name not in cfg:
-            raise ValueError(
-                f"'{cfg.filename}' has no {name}, which --tta needs: add it, "
-                'as configs/_base_/refinedet320.py does'
-            )
-    cfg.model = dict(cfg.tta_model, module=cfg.model)
-    dataset = cfg.test_dataloader.dataset
-    while 'dataset' in dataset:
-        dataset = dataset.dataset
-    dataset.pipeline = cfg.tta_pipeline
-
-
 def main() -> None:
     """Test what the config describes."""
     args = parse_args()
@@ -134,8 +114,6 @@ def main() -> None:
             hook.update(draw=True, test_out_dir=args.show_dir)
         else:
             hook.update(enable=True, out_dir=args.show_dir, interval=1)
-    if args.tta:
-        augment(cfg)
     runner = RUNNERS.build(cfg)
     if args.out:
         dump_predictions(runner, args.out)

@@ -94,26 +94,6 @@ train_dataloader = val_dataloader = test_dataloader = loader(
 val_evaluator = test_evaluator = dict(
     type='CocoMetric', ann_file='data/coco.json'
 )
-tta_model = dict(
-    type='DetTTAModel',
-    tta_cfg=dict(nms=dict(iou_threshold=0.5), max_per_img=5),
-)
-flips = [dict(type='RandomFlip', prob=prob) for prob in (0.0, 1.0)]
-flipped = dict(
-    type='PackDetInputs', meta_keys=(*meta_keys, 'flip', 'flip_direction')
-)
-tta_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            flips,
-            [dict(type='Resize', scale_factor=1.0)],
-            [dict(type='LoadAnnotations', with_bbox=True)],
-            [flipped],
-        ],
-    ),
-]
 default_hooks = dict(visualization=dict(type='DetVisualizationHook'))
 visualizer = dict(
     type='DetLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')]
@@ -189,12 +169,6 @@ def test_train_resume_test(folder, monkeypatch, codebase, config, metric):
     (metrics,) = Path('tested').glob('*/*.json')
     assert metric in json.loads(metrics.read_text())
     assert len(list(Path().rglob('seen/**/*.png'))) == 4
-    if codebase == 'mmdet':
-        options = ['--tta', '--fuse', '--work-dir', 'augmented']
-        run(monkeypatch, 'test.py', checkpoint, *options)
-        (metrics,) = Path('augmented').glob('*/*.json')
-        assert metric in json.loads(metrics.read_text())
-        assert 'DetTTAModel' in log(Path('augmented'))
 
 
 def test_unknown_files_are_named_at_once(folder):
@@ -217,7 +191,6 @@ def test_unknown_files_are_named_at_once(folder):
     [
         ('train.py', ['--auto-scale-lr'], 'no auto_scale_lr.base_batch_size'),
         ('test.py', ['tiny.py', '--show-dir', 'x'], 'no default_hooks.visual'),
-        ('test.py', ['tiny.py', '--tta'], 'no tta_model'),
     ],
 )
 def test_flags_that_the_config_does_not_serve(
