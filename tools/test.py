@@ -12,8 +12,6 @@ from pathlib import Path
 
 SUFFIXES = ('.onnx', '.xml', '.pt2', '.torchscript')
 
-SUFFIXES = ('.onnx', '.xml', '.pt2', '.torchscript')
-
 
 def parse_args() -> argparse.Namespace:
     """Read the command line, and refuse a mistyped path at once."""
