@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmvovnet.models.layout import needs_usual_layout
-from mmvovnet.models.osa import OSAModule
+from mmvovnet.models.osa import OSAModule, SumConv2d
 
 from .fuse import fuse
 from .library import compile_once
@@ -161,7 +161,7 @@ def _empty(x: Tensor, bias: Tensor) -> Tensor:
 
 def _is_aggregate(module: OSAModule) -> bool:
     conv = module.aggregate.conv
-    return type(conv) is nn.Conv2d and conv.out_channels % 16 == 0
+    return type(conv) is SumConv2d and conv.out_channels % 16 == 0
 
 
 def _is_winograd(conv: nn.Module) -> bool:

@@ -15,7 +15,12 @@ from . import schemes  # noqa: F401
 from .config import load_config
 from .fileio import LocalBackend
 from .finite import FiniteLossHook
-from .hooks import ChannelsLastHook, CheckpointHook, DistSamplerSeedHook
+from .hooks import (
+    ChannelsLastHook,
+    CheckpointHook,
+    DistSamplerSeedHook,
+    MemoryEfficientHook,
+)
 from .images import LoadImageFromFile
 from .interrupt import InterruptHook
 from .loops import EpochBasedTrainLoop
@@ -33,6 +38,7 @@ __all__ = [
     'InterruptHook',
     'LoadImageFromFile',
     'LocalBackend',
+    'MemoryEfficientHook',
     'Runner',
     'dump_predictions',
     'load_config',

@@ -16,11 +16,13 @@ import torch
 from mmengine.dataset import worker_init_fn
 from mmengine.dist import barrier, is_main_process
 from mmengine.fileio import put_text
+from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.runner import IterBasedTrainLoop, Runner, set_random_seed
 
 from mmvovnet.checkpoint import CheckpointError, is_whole
 from mmvovnet.models.layout import needs_usual_layout
+from mmvovnet.models.recompute import recompute_forward
 from mmvovnet.registry import HOOKS
 
 from .newest import INTERRUPTED, newest
@@ -183,6 +185,22 @@ class ChannelsLastHook(mmengine.hooks.Hook):
                 'of custom_hooks'
             )
         runner.model.to(memory_format=torch.channels_last)
+
+
+@HOOKS.register_module()
+class MemoryEfficientHook(mmengine.hooks.Hook):
+    """Train with fewer saved activations, in neck and head as well.
+
+    Does for a whole model what ``memory_efficient=True`` does in a VoVNet:
+    what convs put out is kept for the backward pass, and norms, activations
+    and other cheap operations are repeated. Losses and gradients stay. Where
+    the model is compiled, the compiler does so by itself.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Prepare the model, inside its distributed wrapper."""
+        model = runner.model
+        recompute_forward(model.module if is_model_wrapper(model) else model)
 
 
 def _seeded(batches: Iterator, seed: int) -> Iterator:

@@ -1,9 +1,11 @@
 """One-Shot Aggregation, the idea of VoVNet."""
 
 import math
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -23,6 +25,41 @@ class Concat(nn.Module):
     def forward(self, outputs: list[Tensor]) -> Tensor:
         """Map maps of ``(N, C_i, H, W)`` to ``(N, sum(C_i), H, W)``."""
         return torch.cat(outputs, dim=1)
+
+
+class SumConv2d(nn.Conv2d):
+    """A 1x1 conv of concatenated maps that needs no concatenation.
+
+    It is the sum of 1x1 convs of the maps, each by its slice of the weight.
+    Given one after the other, a map and its gradient are gone before the
+    next ones come. The values differ by rounding.
+
+    Args:
+        *args: Of ``nn.Conv2d``.
+        widths (Sequence[int]): Channels of each map.
+        **kwargs: Of ``nn.Conv2d``.
+
+    Example:
+        >>> conv = SumConv2d(8, 16, 1, widths=(2, 6))
+        >>> x = torch.rand(1, 8, 4, 4)
+        >>> torch.allclose(conv(x), conv(x.split((2, 6), 1)), atol=1e-6)
+        True
+    """
+
+    def __init__(self, *args, widths: Sequence[int], **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.widths = list(widths)
+
+    def forward(self, x: Tensor | Iterable[Tensor]) -> Tensor:
+        """Map ``(N, C, H, W)``, or maps of it, to ``(N, K, H, W)``."""
+        if isinstance(x, Tensor):
+            return super().forward(x)
+        weights = self.weight.split(self.widths, dim=1)
+        pairs = zip(x, weights, strict=True)
+        out = F.conv2d(*next(pairs), self.bias)
+        for pair in pairs:
+            out += F.conv2d(*pair)
+        return out
 
 
 class OSAModule(BaseModule):
@@ -120,8 +157,13 @@ class OSAModule(BaseModule):
             )
             width = conv_channels
         self.concat = Concat()
+        widths = [in_channels] + [conv_channels] * num_layers
         self.aggregate = conv_unit(
-            in_channels + num_layers * conv_channels, out_channels, 1, **cfg
+            sum(widths),
+            out_channels,
+            1,
+            conv_cfg=dict(type=SumConv2d, widths=widths),
+            **cfg,
         )
         kind = GATES[gate]
         self.gate = kind(out_channels) if kind else None
@@ -135,13 +177,31 @@ class OSAModule(BaseModule):
             )
         return self._forward(x)
 
-    def _forward(self, x: Tensor) -> Tensor:
-        outputs = [x]
+    def _outputs(self, x: Tensor) -> Iterator[Tensor]:
+        yield x
         out = x if self.reduction is None else self.reduction(x)
         for layer in self.layers:
             out = layer(out)
-            outputs.append(out)
-        out = self.aggregate(self.concat(outputs))
+            yield out
+
+    def _sums(self, x: Tensor) -> bool:
+        """Whether to add up the aggregation while the layers run.
+
+        In training that saves memory, and on a CPU time as well.
+        """
+        return (
+            self.training
+            and (self.memory_efficient or x.device.type == 'cpu')
+            and isinstance(self.aggregate.conv, SumConv2d)
+            and not torch.compiler.is_compiling()
+            and not torch.jit.is_tracing()
+        )
+
+    def _forward(self, x: Tensor) -> Tensor:
+        outputs = self._outputs(x)
+        out = self.aggregate(
+            outputs if self._sums(x) else self.concat([*outputs])
+        )
         if self.gate is not None:
             out = self.gate(out)
         if self.drop_path is not None:

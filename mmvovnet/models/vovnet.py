@@ -27,7 +27,7 @@ from .checks import (
 )
 from .layers import conv_unit
 from .osa import OSAStage, max_pool
-from .recompute import recompute_elementwise, saved_tensors_are_hooked
+from .recompute import can_recompute, recompute_elementwise
 
 if TYPE_CHECKING:
     from mmvovnet.checkpoint.dialects import Pixels
@@ -107,8 +107,8 @@ class VoVNet(BaseModule):
             recompute the rest in the backward pass. Batch norm statistics
             are updated once. Defaults to False.
         memory_efficient (bool): Keep the outputs of convs only and recompute
-            norms, activations, concatenations and gates in the backward pass:
-            0.43 times the memory of V-39 for 4% more time. Where the model is
+            norms, activations and gates in the backward pass: 0.42 times the
+            memory of V-39; see docs/performance.md. Where the model is
             compiled, the compiler does so by itself. With ``with_cp`` as well
             it keeps least. Defaults to False.
         init_cfg (dict | list[dict], optional): Initialisation. Defaults to
@@ -344,12 +344,7 @@ class VoVNet(BaseModule):
             self._check_input(x)
         whole: Callable[[], AbstractContextManager] = nullcontext
         part = whole
-        if (
-            self.memory_efficient
-            and torch.is_grad_enabled()
-            and not torch.compiler.is_compiling()
-            and not saved_tensors_are_hooked()
-        ):
+        if self.memory_efficient and can_recompute():
             # FSDP frees a stage's weights behind it, and what needs them can
             # be made again within that stage only. A prefetch of FSDP1 gives
             # them back, but on another stream.

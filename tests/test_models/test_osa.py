@@ -1,8 +1,11 @@
+import copy
+from unittest.mock import patch
+
 import pytest
 import torch
 import torch.nn.functional as F
 
-from mmvovnet.models.osa import OSAModule, OSAStage, max_pool
+from mmvovnet.models.osa import OSAModule, OSAStage, SumConv2d, max_pool
 
 STAGE = dict(
     pool=None,
@@ -29,6 +32,87 @@ def test_one_shot_aggregation():
         expected = _unit(osa.aggregate, torch.cat(outputs, 1))
         expected = osa.gate(expected) + x
         torch.testing.assert_close(osa(x), expected)
+
+
+def _concatenating(osa):
+    osa = copy.deepcopy(osa)
+    osa._sums = lambda x: False
+    return osa
+
+
+def _train(osa, x):
+    out = osa(x.requires_grad_())
+    wanted = [x, *osa.parameters()]
+    return out, torch.autograd.grad(out.square().mean(), wanted)
+
+
+VARIANTS = {
+    'V1': {},
+    'eSE, identity': dict(gate='eSE', identity=True),
+    'GN': dict(norm_cfg=dict(type='GN', num_groups=4)),
+    'no norm': dict(norm_cfg=None),
+    'no activation': dict(act_cfg=None),
+    'depthwise': dict(depthwise=True),
+    'bottleneck': dict(bottleneck=True),
+    'memory_efficient': dict(memory_efficient=True),
+    'with_cp': dict(with_cp=True),
+}
+
+
+@pytest.mark.parametrize('channels_last', [False, True])
+@pytest.mark.parametrize('kwargs', VARIANTS.values(), ids=VARIANTS)
+def test_sum_equals_concatenation(kwargs, channels_last):
+    torch.manual_seed(0)
+    osa = OSAModule(8, 4, 8, num_layers=3, **kwargs).double()
+    x = torch.randn(2, 8, 6, 5, dtype=torch.double)
+    if channels_last:
+        osa.to(memory_format=torch.channels_last)
+        x = x.to(memory_format=torch.channels_last)
+    with patch.object(torch, 'cat', side_effect=AssertionError):
+        summed = _train(osa, x)
+    torch.testing.assert_close(
+        summed, _train(_concatenating(osa), x), rtol=1e-12, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize(
+    ('dtype', 'tolerance'), [(torch.float32, 1e-5), (torch.bfloat16, 0.02)]
+)
+def test_sum_rounds_as_its_precision_does(dtype, tolerance):
+    torch.manual_seed(0)
+    osa = OSAModule(64, 32, 64, num_layers=5)
+    x = torch.randn(2, 64, 8, 8)
+    with torch.autocast('cpu', torch.bfloat16, dtype == torch.bfloat16):
+        out, grads = _train(osa, x)
+        expected, expected_grads = _train(_concatenating(osa), x)
+    assert out.dtype == dtype
+    for a, b in zip([out, *grads], [expected, *expected_grads], strict=True):
+        assert (a - b).abs().max() <= tolerance * b.abs().max()
+
+
+def test_hooks_run_and_weights_keep_their_names():
+    osa = OSAModule(8, 4, 8, num_layers=2)
+    assert osa.aggregate.conv.weight.shape == (8, 16, 1, 1)
+    assert 'aggregate.conv.weight' in osa.state_dict()
+    shapes = []
+    for module in (osa.aggregate, osa.aggregate.conv):
+        module.register_forward_hook(
+            lambda module, inputs, out: shapes.append(out.shape)
+        )
+    osa(torch.randn(2, 8, 4, 4))
+    assert shapes == [(2, 8, 4, 4)] * 2
+
+
+def test_sum_needs_all_maps():
+    conv = SumConv2d(8, 4, 1, widths=(2, 6))
+    with pytest.raises(ValueError, match='longer'):
+        conv([torch.randn(1, 2, 3, 3)])
+
+
+def test_another_conv_is_given_one_map():
+    osa = OSAModule(8, 4, 8, num_layers=2)
+    osa.aggregate.conv = torch.nn.Conv2d(16, 8, 1)
+    assert osa(torch.randn(2, 8, 4, 4)).shape == (2, 8, 4, 4)
 
 
 def test_depthwise_concatenates_the_unreduced_input():

@@ -7,6 +7,7 @@ A row names a model and the modes that it runs in, as ``SOURCE:MODEL+MODE``::
     timm:vovnet39a+checkpoint       timm's, with its gradient checkpointing
     mmvovnet:PeleeNet               another backbone of ours
     torchvision:densenet121+compile
+    timm:vovnet39a+recompute        what MemoryEfficientHook does, to any
     V-39+fcos                       with FPN, FCOS's head and its losses
     V-39+fuse                       for inference: mmvovnet.deploy.fuse
     V-39+accelerate                 and mmvovnet.deploy.accelerate

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from torch import nn
 
 from mmvovnet.models import VoVNet
+from mmvovnet.models.recompute import recompute_forward
 from mmvovnet.registry import MODELS
 
 from .detector import FCOS
 
 # Options of VoVNet that a row may set to True.
 OPTIONS = ('memory_efficient', 'with_cp', 'norm_eval', 'bottleneck')
-MODES = (*OPTIONS, 'checkpoint', 'compile', 'fcos')
+MODES = (*OPTIONS, 'checkpoint', 'compile', 'fcos', 'recompute')
 INFERENCE_MODES = (
     'fuse',
     'accelerate',
@@ -143,6 +144,8 @@ def build_row(row: str) -> nn.Module:
         model.set_grad_checkpointing()
     if 'fcos' in modes:
         model = FCOS(model)
+    if 'recompute' in modes:
+        recompute_forward(model)
     if 'compile' in modes:
         model.compile()
     model.train()  # mmpretrain's returns nothing
