@@ -103,6 +103,7 @@ def test_import_registers_names_and_the_engine_changes_mmengine():
         ['loops of mmengine', 'EpochBasedTrainLoop'],
         ['prefixes', ''],
         *[['schemes', scheme] for scheme in SCHEMES],
+        ['strategys of mmengine', 'FSDPStrategy'],
         ['transforms of mmengine', 'LoadImageFromFile'],
     ]
     assert again == []

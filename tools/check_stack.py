@@ -48,7 +48,7 @@ USES = {
     'classification': ('mmpretrain', 'torchvision'),
     'segmentation': ('mmsegmentation', 'mmcv'),
     'detection3d': ('mmdet3d', 'mmcv'),
-    'export': ('onnx', 'onnxruntime', 'onnxscript', 'openvino'),
+    'export': ('nncf', 'onnx', 'onnxruntime', 'onnxscript', 'openvino'),
     'analysis': ('grad-cam', 'matplotlib', 'scikit-learn', 'tensorboard'),
     'hub': ('huggingface_hub', 'safetensors'),
     'mim': ('openmim',),

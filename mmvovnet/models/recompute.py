@@ -71,13 +71,10 @@ def can_recompute() -> bool:
     around the model keep nothing but its input, and hooks inside would take
     their place and keep more.
     """
+    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return False
     top = getattr(torch._C._autograd, '_top_saved_tensors_default_hooks', None)
-    hooked = top is not None and top(False) is not None
-    return (
-        torch.is_grad_enabled()
-        and not torch.compiler.is_compiling()
-        and not hooked
-    )
+    return top is None or top(False) is None
 
 
 def recompute_forward(model: nn.Module) -> None:

@@ -644,10 +644,10 @@ def test_no_clash_with_another_package():
 @pytest.mark.parametrize('mode', ['eval', 'train'])
 def test_compile_fullgraph(mode):
     kwargs = dict(gate='eSE', drop_path_rate=0.3 if mode == 'eval' else 0.0)
-    model = tiny(**kwargs).train(mode == 'train')
+    model = tiny(**kwargs).double().train(mode == 'train')
     plain = copy.deepcopy(model)
     compiled = torch.compile(model, fullgraph=True, backend='aot_eager')
-    x = torch.rand(2, 3, 64, 64)
+    x = torch.rand(2, 3, 64, 64, dtype=torch.double)
     torch.testing.assert_close(compiled(x), plain(x))
     if mode == 'train':
         sum(out.sum() for out in compiled(x)).backward()
@@ -662,9 +662,9 @@ def test_compile_fullgraph(mode):
 
 
 def test_compile_with_cp():
-    model, plain = tiny(with_cp=True), tiny(with_cp=True)
+    model, plain = (tiny(with_cp=True).double() for _ in range(2))
     compiled = torch.compile(model, fullgraph=True, backend='aot_eager')
-    x = torch.rand(2, 3, 64, 64)
+    x = torch.rand(2, 3, 64, 64, dtype=torch.double)
     for net in (compiled, plain):
         net(x)[-1].sum().backward()
     for ours, theirs in zip(
