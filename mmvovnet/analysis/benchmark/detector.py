@@ -16,6 +16,7 @@ class FCOS(nn.Module):
         from mmdet.registry import MODELS
         from mmdet.utils import register_all_modules
         from mmengine.hub import get_config
+        from mmengine.registry import DefaultScope
 
         register_all_modules(init_default_scope=False)
         model = get_config(
@@ -27,10 +28,10 @@ class FCOS(nn.Module):
             maps = backbone(torch.zeros(1, 3, 64, 64))[-3:]
         channels = [x.size(1) for x in maps]
         self.backbone = backbone
-        self.neck = MODELS.build(
-            model.neck | dict(in_channels=channels, start_level=0)
-        )
-        self.bbox_head = MODELS.build(model.bbox_head)
+        neck = model.neck | dict(in_channels=channels, start_level=0)
+        with DefaultScope.overwrite_default_scope('mmdet'):
+            self.neck = MODELS.build(neck)
+            self.bbox_head = MODELS.build(model.bbox_head)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Give the losses in training, and else the head's maps.
