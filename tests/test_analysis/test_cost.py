@@ -96,3 +96,9 @@ def test_transposed_conv():
     cost = count_cost(conv, (4, 5, 5))
     assert cost.macs == 4 * 5 * 5 * (6 * 2 * 2)
     assert cost.activations == 6 * 10 * 10
+
+
+def test_a_conv_with_one_output():
+    cost = count_cost(nn.Conv2d(8, 1, 3), (8, 6, 6))
+    assert cost.macs == 4 * 4 * 8 * 9
+    assert cost.memory_access == 8 * 6 * 6 + 4 * 4 + 8 * 9

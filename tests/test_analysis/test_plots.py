@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+from matplotlib.figure import Figure
 from PIL import Image
 
 from mmvovnet.analysis.plots import (
@@ -10,7 +11,7 @@ from mmvovnet.analysis.plots import (
 )
 
 
-def test_scores_stand_at_the_iteration_before_them(tmp_path):
+def test_scores_stand_at_the_iteration_before_them(tmp_path, monkeypatch):
     lines = [
         {'loss': 3.0, 'iter': 5, 'step': 5},
         {'loss': 2.0, 'iter': 10, 'step': 10},
@@ -23,8 +24,18 @@ def test_scores_stand_at_the_iteration_before_them(tmp_path):
     losses, scores = read_scalars(path)
     assert losses.tolist() == [[5, 3], [10, 2], [15, 1]]
     assert scores.tolist() == [[10, 0.25], [15, 0.5]]
+    drawn = []
+    monkeypatch.setattr(
+        Figure, 'savefig', lambda *args, **_: drawn.append(args)
+    )
     plot_curves(losses, scores, tmp_path / 'curves.png')
-    assert np.ptp(Image.open(tmp_path / 'curves.png')) > 0
+    ((figure, path),) = drawn
+    assert path == tmp_path / 'curves.png'
+    left, right = figure.axes
+    assert left.lines[0].get_xydata().tolist() == losses.tolist()
+    assert right.lines[0].get_xydata().tolist() == scores.tolist()
+    assert left.get_ylim()[0] == 0 and right.get_ylim() == (0, 1)
+    assert [text.get_text() for text in right.texts] == ['0.25', '0.50']
 
 
 def test_boxes_are_drawn_on_their_own_picture(tmp_path):

@@ -65,6 +65,7 @@ def check(explanation):
     assert {
         'Grad-CAM',
         f'{explanation.label}, {explanation.score:.2f}',
+        *(f'receptive field, 95 % in {size} px' for size in sizes),
     } <= drawing(explanation)
 
 

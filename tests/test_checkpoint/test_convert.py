@@ -4,7 +4,7 @@ import torch
 
 from mmvovnet import VoVNet
 from mmvovnet.checkpoint import CheckpointError, convert
-from mmvovnet.checkpoint.convert import find
+from mmvovnet.checkpoint.convert import find, summary
 from mmvovnet.models.archs import ARCHS
 
 from .peers import (
@@ -297,3 +297,9 @@ def test_no_weights(value):
         convert(state)
     with pytest.raises(CheckpointError, match='stem_1/norm.bias.*floating'):
         VoVNet('V-27-slim').load_state_dict(state)
+
+
+def test_more_than_four_names_of_a_part_are_counted():
+    names = [f'stem.0.{name}' for name in 'abcd']
+    assert summary(names) == ', '.join(names)
+    assert summary([*names, 'stem.0.e', 'fc']) == 'fc, stem.0.* (5 names)'

@@ -39,3 +39,8 @@ def test_harms_nobody(outcomes, make):
     assert name in said and '\n' not in said and len(said) < 1000
     assert outcome['seconds'] < hostile.SECONDS
     assert outcome['megabytes'] < hostile.MEGABYTES + outcome['size'] / 2**20
+
+
+def test_a_long_directory_is_not_read(outcomes):
+    said = outcomes['long_directory.pth']['said']
+    assert 'its directory takes 18800000 bytes' in said

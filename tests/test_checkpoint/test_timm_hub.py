@@ -72,3 +72,14 @@ def test_what_timm_has_not_is_refused(options, write, tmp_path):
     with pytest.raises(CheckpointError):
         write(VoVNet(**options).state_dict())
     assert not (tmp_path / 'model').exists()
+
+
+@pytest.mark.parametrize(
+    ('arch', 'mean'),
+    [('V-57-eSE', [0.5] * 3), ('V-39-eSE', [0.485, 0.456, 0.406])],
+)
+def test_pixels_are_those_of_the_arch(write, arch, mean):
+    """timm's V-57-eSE was trained on other pixels than its siblings."""
+    state = convert(VoVNet(arch, gate_place='last').state_dict(), 'timm')
+    config = json.loads(write(state)[0].read_text())
+    assert config['pretrained_cfg']['mean'] == mean

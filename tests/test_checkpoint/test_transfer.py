@@ -118,3 +118,10 @@ def test_no_space_is_told_when_it_shows(tmp_path, monkeypatch):
 def test_files_of_this_machine_are_not_served(tmp_path):
     with pytest.raises(DownloadError, match='http'):
         transfer('file:///etc/hostname', tmp_path / 'a.part')
+
+
+@pytest.mark.parametrize('code', [408, 425, 429, 500, 502, 503, 504])
+def test_what_passes_is_tried_again(tmp_path, code):
+    with serve({'/a': (b'abc', status(code, 1))}) as (url, requests):
+        transfer(f'{url}/a', tmp_path / 'a')
+    assert (tmp_path / 'a').read_bytes() == b'abc' and len(requests) == 2

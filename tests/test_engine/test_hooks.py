@@ -1,4 +1,5 @@
 import itertools
+import os
 import shutil
 import subprocess
 import sys
@@ -30,7 +31,11 @@ def trained(tmp_path_factory):
     """The folder of what toy.py trained."""
     folder = tmp_path_factory.mktemp('trained')
     script = Path(toy.__file__)
-    subprocess.run([sys.executable, script, folder], check=True)
+    subprocess.run(
+        [sys.executable, script, folder],
+        check=True,
+        env=os.environ | dict(CUDA_VISIBLE_DEVICES='-1'),  # it forks
+    )
     return folder
 
 

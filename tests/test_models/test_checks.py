@@ -100,3 +100,12 @@ def test_deformable_convs_with_groups_run():
     )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True)
     assert not done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ('option', 'value'),
+    [('bottleneck', True), ('dcn', dict(type='DCN', deform_groups=1))],
+)
+def test_depthwise_layers_are_not_replaced(option, value):
+    with pytest.raises(ValueError, match=f'{option} replaces dense 3x3 convs'):
+        VoVNet('V-19-dw-eSE', **{option: value})

@@ -12,7 +12,8 @@ def test_fits_every_odd_size():
     levels = neck(maps)
     assert [x.shape[2:] for x in levels[:4]] == [x.shape[2:] for x in maps]
     assert {x.shape[1] for x in levels} == {128}
-    assert len(levels) == 5
+    assert len(levels) == neck.num_outs == 5
+    assert neck.out_channels == 128
 
 
 def test_a_coarse_map_reaches_finer_levels_only():

@@ -1,6 +1,7 @@
 from types import SimpleNamespace
 
 import pytest
+from torch import nn
 
 from mmvovnet.paper import centermask
 
@@ -68,3 +69,25 @@ def test_a_training_is_done_once_for_its_code(monkeypatch, tmp_path):
 def test_one_seed_has_no_spread(tmp_path):
     with pytest.raises(ValueError, match='at least 2 seeds, got 1'):
         centermask.check(tmp_path, seeds=1)
+
+
+def test_a_gain_within_its_spread_is_inconclusive(monkeypatch, tmp_path):
+    def train(variant, seed, folder):
+        mask = 50 + (-1) ** seed * (1 + 0.1 * len(variant))
+        by_box = mask + (-1) ** seed
+        return {'mask': mask, 'mask by box score': by_box, 'box': 60.0}
+
+    monkeypatch.setattr(centermask, 'train', train)
+    result = centermask.check(tmp_path, seeds=4)
+    assert [finding.holds for finding in result.findings] == [None] * 3
+
+
+def test_the_detector_is_left_as_it_is():
+    model = nn.Module()
+    for part in ('backbone', 'neck', 'bbox_head', 'roi_head'):
+        setattr(model, part, nn.Sequential(nn.Conv2d(1, 1, 1)))
+    centermask._MasksAlone().before_train_iter(SimpleNamespace(model=model), 0)
+    trained = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert trained == ['roi_head.0.weight', 'roi_head.0.bias']
+    training = [name for name, m in model.named_children() if m.training]
+    assert training == ['bbox_head', 'roi_head']

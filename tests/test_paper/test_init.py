@@ -6,6 +6,20 @@ import sys
 import pytest
 
 from mmvovnet.paper import CLAIMS, check
+from mmvovnet.paper.measured import DEVICE
+
+# What the pages in docs/paper were made with.
+DEFAULTS = {
+    'memory_access': dict(size=224),
+    'bottleneck': dict(size=300, batch=1, rounds=25, precision='fp32'),
+    'efficiency': dict(size=320, batch=1, rounds=15, precision='fp32'),
+    'energy': dict(size=320, batch=1, rounds=3, seconds=3, precision='fp32'),
+    'equal_work': dict(size=224, batch=1, rounds=25, precision='fp32'),
+    'cifar': dict(data='digits', seeds=5, looks=1),
+    'weights': dict(data='digits', seeds=5),
+    'residual': dict(seeds=5, looks=1),
+    'centermask': dict(seeds=3),
+}
 
 
 @pytest.mark.parametrize('name', CLAIMS)
@@ -15,6 +29,12 @@ def test_every_claim_has_a_check_with_defaults(name):
     needed = [p.name for p in parameters if p.default is p.empty]
     trains = name in ('centermask', 'cifar', 'weights', 'residual')
     assert needed == ['out_dir'] * trains
+    chosen = {
+        p.name: p.default
+        for p in parameters
+        if p.default not in (p.empty, None, DEVICE)
+    }
+    assert chosen == DEFAULTS[name]
 
 
 def test_claims_are_imported_when_they_run():

@@ -72,5 +72,6 @@ def test_verdicts_come_from_the_counts(ours, monkeypatch, tmp_path):
         ours.replace('+', ', '),
     }
     assert len(result.details) > 120
+    assert min(row['above'] for row in result.details) == 0
     *_, picture = result.write(tmp_path, 'memory_access', 'x')
     assert picture.stat().st_size > 10_000

@@ -37,8 +37,12 @@ def test_trained_networks(monkeypatch, tmp_path, factor, learnt):
         state = {key: factor * value for key, value in state.items()}
         torch.save({'state_dict': state}, paths[1])
         runs[name] = [Run(1.0, [1.0], *paths)] * 2
-    monkeypatch.setattr(weights, 'trained', lambda *args: runs)
+    asked = []
+    monkeypatch.setattr(
+        weights, 'trained', lambda *args: asked.append(args) or runs
+    )
     result = weights.check(tmp_path, seeds=2)
+    assert asked == [(tmp_path, 'digits', 2, None)]
     assert [row['block'] for row in result.rows][:9:3] == [
         'DenseNet-40, dense block 1',
         'OSA 12x20, module 1',

@@ -82,3 +82,12 @@ def test_a_row_is_warmed_in_its_turn(small, monkeypatch):
     monkeypatch.setattr(comparison, 'joules', lambda subject: None)
     measure(small, Setting(2, 16), 2, False)
     assert order == [row for row in small for _ in range(2)] * 2
+
+
+def test_a_step_trains_after_inference(small):
+    subject = Subject(small[0], Setting(2, 16))
+    subject.forward()
+    assert not subject.model.training
+    subject.step()
+    assert subject.model.training
+    assert all(p.grad is not None for p in subject.model.parameters())

@@ -1,0 +1,3 @@
+from tests.pictures import legible
+
+__all__ = ['legible']
