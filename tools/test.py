@@ -1,16 +1,23 @@
 """Test a detector or classifier: ``python tools/test.py CONFIG CHECKPOINT``.
 
-Most flags are those of MMDetection's and MMPretrain's own ``tools/test.py``
-(without ``--tta``); ``--fuse`` and ``--accelerate`` are this package's;
-the ``default_scope`` of the config says whose models it names. A detector by
-``tools/export.py`` may come in the place of the checkpoint.
+The flags are those of MMDetection's ``tools/test.py``, and ``--fuse``,
+``--accelerate`` and ``--may-miss``. The config's ``default_scope`` says whose
+models it names. An exported detector may stand in for the checkpoint.
 """
 
 import argparse
 import os
 from pathlib import Path
+from typing import Any
 
 SUFFIXES = ('.onnx', '.xml', '.pt2', '.torchscript')
+TTA_MODELS = {
+    'mmdet': dict(
+        type='DetTTAModel',
+        tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=100),
+    ),
+    'mmpretrain': dict(type='AverageClsScoreTTA'),
+}
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,6 +48,12 @@ def parse_args() -> argparse.Namespace:
         '--wait-time', type=float, default=2, help='seconds to show each'
     )
     parser.add_argument(
+        '--tta',
+        action='store_true',
+        help="test-time augmentation, by the config's tta_model and "
+        'tta_pipeline; without them both ways round',
+    )
+    parser.add_argument(
         '--cfg-options',
         nargs='+',
         action='extend',
@@ -69,12 +82,39 @@ def parse_args() -> argparse.Namespace:
     if args.out and Path(args.out).suffix not in ('.pkl', '.pickle'):
         parser.error(f"--out is a .pkl file, not '{args.out}'")
     args.exported = Path(args.checkpoint).suffix in SUFFIXES
-    if args.exported and (args.fuse or args.accelerate):
+    if args.exported and (args.fuse or args.accelerate or args.tta):
         parser.error(
-            'an exported file runs as it is: leave --fuse and --accelerate out'
+            'an exported file runs as it is: leave --fuse, --accelerate and '
+            '--tta out'
         )
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
+
+
+def augment(cfg: Any) -> None:
+    """Put the model into the one for test-time augmentation.
+
+    Without the config's ``tta_model`` and ``tta_pipeline``: both ways round,
+    as MMDetection and MMPretrain do it.
+    """
+    kind = cfg.get('default_scope')
+    if kind not in TTA_MODELS:
+        raise ValueError(
+            f'--tta is for the default_scope {list(TTA_MODELS)}, and '
+            f"'{cfg.filename}' has {kind!r}"
+        )
+    dataset = cfg.test_dataloader.dataset
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    *steps, pack = dataset.pipeline
+    both = [dict(type='RandomFlip', prob=prob) for prob in (0.0, 1.0)]
+    if 'meta_keys' in pack:
+        # What is added says how to turn the boxes back.
+        keys = {*pack.meta_keys, 'flip', 'flip_direction'}
+        pack = dict(pack, meta_keys=sorted(keys))
+    flips = dict(type='TestTimeAug', transforms=[both, [pack]])
+    dataset.pipeline = cfg.get('tta_pipeline', [*steps, flips])
+    cfg.model = dict(cfg.get('tta_model', TTA_MODELS[kind]), module=cfg.model)
 
 
 def main() -> None:
@@ -112,6 +152,8 @@ def main() -> None:
             hook.update(draw=True, test_out_dir=args.show_dir)
         else:
             hook.update(enable=True, out_dir=args.show_dir, interval=1)
+    if args.tta:
+        augment(cfg)
     runner = RUNNERS.build(cfg)
     if args.out:
         dump_predictions(runner, args.out)

@@ -115,6 +115,7 @@ def test_masks_are_what_was_painted():
         height, width = alpha.shape
         patch = image[y : y + height, x : x + width]
         assert np.array_equal(alpha > 0, patch.any(axis=2))
+        assert alpha[alpha > 0].min() >= 64  # a quarter opaque
 
 
 def test_sides():

@@ -169,6 +169,10 @@ def test_train_resume_test(folder, monkeypatch, codebase, config, metric):
     (metrics,) = Path('tested').glob('*/*.json')
     assert metric in json.loads(metrics.read_text())
     assert len(list(Path().rglob('seen/**/*.png'))) == 4
+    run(monkeypatch, 'test.py', checkpoint, '--tta', '--work-dir', 'both')
+    (metrics,) = Path('both').glob('*/*.json')
+    assert metric in json.loads(metrics.read_text())
+    assert 'TestTimeAug' in log(Path('both'))
 
 
 def test_unknown_files_are_named_at_once(folder):
@@ -191,6 +195,7 @@ def test_unknown_files_are_named_at_once(folder):
     [
         ('train.py', ['--auto-scale-lr'], 'no auto_scale_lr.base_batch_size'),
         ('test.py', ['tiny.py', '--show-dir', 'x'], 'no default_hooks.visual'),
+        ('test.py', ['tiny.py', '--tta'], "'mmpretrain'.*tiny.py' has None"),
     ],
 )
 def test_flags_that_the_config_does_not_serve(
