@@ -9,6 +9,7 @@ from mmvovnet.analysis.plots import (
     plot_detections,
     read_scalars,
 )
+from tests.pictures import check
 
 
 def test_scores_stand_at_the_iteration_before_them(tmp_path, monkeypatch):
@@ -31,6 +32,7 @@ def test_scores_stand_at_the_iteration_before_them(tmp_path, monkeypatch):
     plot_curves(losses, scores, tmp_path / 'curves.png')
     ((figure, path),) = drawn
     assert path == tmp_path / 'curves.png'
+    check(figure)
     left, right = figure.axes
     assert left.lines[0].get_xydata().tolist() == losses.tolist()
     assert right.lines[0].get_xydata().tolist() == scores.tolist()
