@@ -20,6 +20,8 @@ from mmvovnet.checkpoint import (
     load,
 )
 
+from . import opcodes
+
 REBUILD = torch._tensor._rebuild_from_type_v2
 
 
@@ -339,4 +341,17 @@ def test_safetensors(tmp_path, monkeypatch):
         load(path)
     monkeypatch.setitem(sys.modules, 'safetensors.torch', None)
     with pytest.raises(CheckpointError, match='pip install safetensors'):
+        load(path)
+
+
+def test_a_size_holds_sizes(tmp_path):
+    path = tmp_path / 'a.pth'
+    opcodes.write(path, opcodes.call('torch.Size', opcodes.tuple_(b'N')))
+    with pytest.raises(CheckpointError, match=r'torch\.Size holds no sizes'):
+        load(path)
+
+
+def test_quantized_dtypes_are_refused(tmp_path):
+    path = save(torch.quint8, tmp_path / 'a.pth')
+    with pytest.raises(UnsafeCheckpointError, match=r'torch\.quint8'):
         load(path)

@@ -32,7 +32,7 @@ def test_an_exported_detector_is_tested_on_the_images_of_a_batch(tmp_path):
         path = str(tmp_path / f'{name}.png')
         mmcv.imwrite(np.full((size, size, 3), 99, np.uint8), path)
         samples.append(BaseDataElement(metainfo=dict(img_path=path)))
-    model = FileDetector(Detector(Exported(INFO, run)))
+    model = FileDetector(Detector(Exported(INFO, run))).eval()
     found = model.test_step(dict(data_samples=samples))
     for sample, scale in zip(found, (1, 2), strict=True):
         expected = [[8 * scale, 8 * scale, 16 * scale, 24 * scale]]
