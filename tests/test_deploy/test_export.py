@@ -8,7 +8,12 @@ from torch import nn
 
 from mmvovnet import VoVNet
 from mmvovnet.apis import build_model
-from mmvovnet.deploy import describe_model, export, load_exported
+from mmvovnet.deploy import (
+    Exported,
+    describe_model,
+    export,
+    load_exported,
+)
 from mmvovnet.deploy.detect import Detector
 from mmvovnet.deploy.export import Boxes
 from mmvovnet.deploy.runtime import SUFFIXES
@@ -229,14 +234,33 @@ def test_missing_package(tmp_path, monkeypatch):
         export(VoVNet(arch=ARCH).eval(), tmp_path / 'model.onnx')
 
 
-def test_unlike_file_is_not_kept(tmp_path, monkeypatch):
-    def randomise(exported, images):
-        return {'stage3': torch.rand(len(images), 40, 2, 3)}
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (torch.rand_like, "computes another 'stage3'"),
+        (lambda map_: map_ * float('nan'), 'it differs by nan'),
+        (lambda map_: map_ * 1.002, "computes another 'stage3'"),
+        (lambda map_: map_[..., :1], r'\(1, 40, 2, 1\), not \(1, 40, 2, 3\)'),
+        (
+            lambda map_: map_ if map_.size(3) == 3 else -map_,
+            r'for images of shape \(2, 3, 132, 132\)',
+        ),
+        (
+            lambda map_: map_.flip(0),
+            r'for images of shape \(2, 3, 132, 132\)',
+        ),
+    ],
+)
+def test_unlike_file_is_not_kept(change, message, tmp_path, monkeypatch):
+    call = Exported.__call__
 
-    monkeypatch.setattr('mmvovnet.deploy.Exported.__call__', randomise)
+    def changed(exported, images):
+        return {k: change(v) for k, v in call(exported, images).items()}
+
+    monkeypatch.setattr(Exported, '__call__', changed)
     path = tmp_path / 'model.torchscript'
     model = settle(VoVNet(arch=ARCH, out_indices=(3,)))
-    with pytest.raises(RuntimeError, match="computes another 'stage3'"):
+    with pytest.raises(RuntimeError, match=message):
         export(model, path, 'torchscript', size=SIZE)
     assert os.listdir(tmp_path) == []
 
