@@ -36,9 +36,11 @@ def check(figure):
         ):
             ticks = [text.get_text() for text in axis.get_ticklabels()]
             numbers = any(ticks) and not any(map(str.isalpha, ''.join(ticks)))
+            # A colour bar has one axis, and an empty one across.
+            bar = axes.get_label() == '<colorbar>'
+            if axes.axison and outer and not bar:
+                assert any(ticks), f'{axis} has no ticks'
             if axes.axison and axis.get_visible() and outer and numbers:
-                # A colour bar has one axis, and an empty one across.
-                bar = axes.get_label() == '<colorbar>'
                 name = axes.get_ylabel() if bar else axis.get_label_text()
                 assert name, f'{axis} has no label'
     for (one, a), (two, b) in combinations(boxes, 2):

@@ -22,7 +22,8 @@ def holder(tmp_path):
     """The pid of another process that holds the lock of ``tmp_path``."""
 
     def hold():
-        with WorkDirLock(tmp_path):
+        with WorkDirLock(tmp_path) as lock:
+            assert isinstance(lock, WorkDirLock)
             (tmp_path / 'held').touch()
             time.sleep(60)
 

@@ -75,3 +75,11 @@ def test_verdicts_come_from_the_counts(ours, monkeypatch, tmp_path):
     assert min(row['above'] for row in result.details) == 0
     *_, picture = result.write(tmp_path, 'memory_access', 'x')
     assert picture.stat().st_size > 10_000
+
+
+def test_equal_networks_are_not_nearer_to_their_bound(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory_access, 'ROWS', ('mmvovnet:VoVNet', 'V-39'))
+    monkeypatch.setattr(memory_access, 'OURS', 'V-39')
+    monkeypatch.setattr(memory_access, 'label', str)
+    result = check('memory_access', tmp_path, size=64)
+    assert [finding.holds for finding in result.findings[:2]] == [False] * 2

@@ -10,7 +10,11 @@ def result(*holds, **kwargs):
     findings = [Finding(f'part {h}', '2', '1', h) for h in holds]
     rows = [{'network': 'V-39', 'ms': '1.0 ± 0.1'}]
     return Result(
-        'Title', findings, rows, lambda figure: figure.subplots(), **kwargs
+        'Title',
+        findings,
+        rows,
+        lambda figure: figure.text(0, 0, 'x'),
+        **kwargs,
     )
 
 

@@ -70,6 +70,7 @@ def test_a_training_is_done_once(tmp_path, capsys):
 def test_a_result_is_that_of_one_code_and_one_machine(monkeypatch, tmp_path):
     cfg = Config(dict(model=dict(type='A'), work_dir='here'))
     mine = training.fingerprint(cfg)
+    assert len(mine) == 8  # a part of folders' names
     moved = Config(dict(model=dict(type='A'), work_dir='there'))
     assert training.fingerprint(moved) == mine
     other = Config(dict(model=dict(type='B'), work_dir='here'))
