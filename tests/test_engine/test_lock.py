@@ -22,8 +22,7 @@ def holder(tmp_path):
     """The pid of another process that holds the lock of ``tmp_path``."""
 
     def hold():
-        with WorkDirLock(tmp_path) as lock:
-            assert isinstance(lock, WorkDirLock)
+        with WorkDirLock(tmp_path):
             (tmp_path / 'held').touch()
             time.sleep(60)
 
@@ -52,7 +51,8 @@ def test_a_dead_process_holds_nothing(tmp_path):
 
     os.waitpid(forked(die), 0)
     for _ in range(2):
-        with WorkDirLock(tmp_path, patience=0):
+        with WorkDirLock(tmp_path, patience=0) as lock:
+            assert isinstance(lock, WorkDirLock)
             assert (tmp_path / '.training').read_text().startswith('pid ')
 
 
