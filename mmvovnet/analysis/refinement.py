@@ -109,7 +109,7 @@ def plot_refinements(found: list[Refinement], out: str) -> None:
     bins = np.linspace(0, 1, 41)
     for name, values in all_overlaps(found).items():
         near = (values >= 0.7).float().mean()
-        label = f'{name}: mean {values.mean():.3f}, {near:.1%} from 0.7 up'
+        label = f'{name}\nmean {values.mean():.3f}\n{near:.1%} from 0.7 up'
         ax.hist(values.numpy(), bins, alpha=0.6, label=label)
     ax.set_xlabel('IoU with the object')
     ax.set_ylabel('anchors that match an object')
