@@ -13,7 +13,7 @@ _PART = re.compile(r'\.(\d+)\.part$')
 
 @contextmanager
 def part_folder(path: str | Path) -> Iterator[Path]:
-    """A folder beside a file, for what that is made of.
+    """A folder beside a file, for the parts that it is made of.
 
     It is gone when done, and so is what killed processes left of it.
 

@@ -75,7 +75,7 @@ def count_cost(model: nn.Module, shape: tuple[int, int, int]) -> Cost:
 
 
 class _Storages(TorchDispatchMode):
-    """Note every storage that an op makes, and keep none alive."""
+    """Note every storage that an op allocates, and keep none alive."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -89,7 +89,7 @@ def describe(weights: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def difference(theirs: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
-    """The options that make of our VoVNet theirs.
+    """The options that turn our VoVNet into theirs.
 
     Args:
         theirs (dict): Options by :func:`describe`.

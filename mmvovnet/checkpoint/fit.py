@@ -34,7 +34,7 @@ class Fit:
 
     @property
     def missing(self) -> list[str]:
-        """Weights of the model that the checkpoint has not."""
+        """Weights of the model that the checkpoint lacks."""
         return [
             name
             for name in self.shapes

@@ -55,7 +55,7 @@ class Global(NamedTuple):
 
 
 class PickleReader:
-    """The machine; one reads the pickles of one file.
+    """Reads the pickles of one file.
 
     Args:
         names (Mapping): What a pickle may name: a :class:`Global`, or a

@@ -21,7 +21,7 @@ _PASSING = {408, 425, 429, 500, 502, 503, 504}
 
 
 class DownloadError(CheckpointError):
-    """A file that cannot be had from its address."""
+    """A file that cannot be downloaded from its address."""
 
 
 def transfer(url: str, path: Path) -> None:

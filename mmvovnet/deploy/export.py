@@ -413,7 +413,7 @@ class Boxes(nn.Module):
     def decode(
         self, images: Tensor, levels: tuple[list[Tensor], ...]
     ) -> tuple[Tensor, Tensor]:
-        """As :meth:`forward`, from what the head put out."""
+        """As :meth:`forward`, from the head's outputs."""
         head = self.model.bbox_head
         batch = images.size(0)
         scores = _merge(levels[0], head.cls_out_channels).sigmoid()

@@ -64,7 +64,7 @@ def decode(texts: Mapping[str, str]) -> dict[str, Any]:
 
 
 def check(metadata: Any) -> None:
-    """Refuse metadata that a model can't be run by.
+    """Refuse metadata by which a model can't run.
 
     Args:
         metadata (dict): What a file says.

@@ -141,7 +141,7 @@ def _without(node: Any, keys: tuple[str, ...]) -> Any:
 
 
 def _check(node: Any, path: str | os.PathLike) -> None:
-    """Refuse what is no description of layers.
+    """Refuse what does not describe layers.
 
     Registries import whatever a dotted ``type`` names, and mmcv evaluates the
     name of an NMS, so that a description could otherwise run code.

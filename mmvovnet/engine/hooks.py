@@ -204,7 +204,7 @@ class MemoryEfficientHook(mmengine.hooks.Hook):
 
 
 def _seeded(batches: Iterator, seed: int) -> Iterator:
-    """Seed this process anew before each batch, also a skipped one."""
+    """Seed this process before each batch, also before a skipped one."""
     for step in itertools.count():
         set_random_seed(_mix(seed, step))
         yield next(batches)

@@ -1,4 +1,4 @@
-"""Errors that name the image that cannot be read."""
+"""Errors that name an unreadable image."""
 
 import logging
 import stat
@@ -61,7 +61,7 @@ class LoadImageFromFile(mmcv.transforms.LoadImageFromFile):
 
 
 def _refuse_what_blocks(path: str) -> None:
-    """A pipe never ends, and no error would ever say why nothing goes on."""
+    """Refuse a pipe, whose reading would block without an error."""
     if '://' not in path and Path(path).exists():
         mode = Path(path).stat().st_mode
         if not stat.S_ISREG(mode):

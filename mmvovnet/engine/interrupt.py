@@ -58,11 +58,11 @@ class InterruptHook(Hook):
             runner.val_loop.run()
 
     def after_train(self, runner: Runner) -> None:
-        """Listen no more."""
+        """Stop listening to signals."""
         self.restore()
 
     def restore(self) -> None:
-        """Give the signals back to whom they belonged."""
+        """Restore the signal handlers that were there before."""
         while self._former:
             signal.signal(*self._former.popitem())
 

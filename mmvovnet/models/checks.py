@@ -34,7 +34,7 @@ def check_flags(**flags: Any) -> None:
 
 
 def check_names(given: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse names that nothing has, with the nearest that something has.
+    """Refuse unknown names, and suggest the nearest known one.
 
     Args:
         given (Iterable[str]): Of options, as a config spells them.
@@ -63,7 +63,7 @@ def check_names(given: Iterable[str], known: Iterable[str]) -> None:
 
 
 def check_size(arch: dict[str, Any], in_channels: int) -> None:
-    """Refuse a network that no machine holds.
+    """Refuse a network that is too large for any machine.
 
     Args:
         arch (dict): A complete row of :data:`mmvovnet.models.archs.ARCHS`.

@@ -1,4 +1,4 @@
-"""How to make a tensor again: what :mod:`.recompute` notes and follows."""
+"""How to recompute a tensor: what :mod:`.recompute` notes and follows."""
 
 import weakref
 from collections.abc import Callable, Iterator
@@ -64,7 +64,7 @@ class _Kept:
 
 
 class _Recipe:
-    """A tensor that can be made again: an op and the recipes of its inputs."""
+    """A tensor that can be recomputed: an op and the recipes of its inputs."""
 
     __slots__ = ('adds', 'args', 'func', 'inplace', 'kwargs', 'value')
 
@@ -167,7 +167,7 @@ class Recorder(TorchDispatchMode):
     pack = find
 
     def unpack(self, source: _Kept | _Recipe) -> Tensor:
-        """Make a tensor again, for the backward pass."""
+        """Recompute a tensor, for the backward pass."""
         if torch.is_grad_enabled():
             raise RuntimeError(
                 'recomputed activations have no double backward '

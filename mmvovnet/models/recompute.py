@@ -22,7 +22,7 @@ from .recipes import PAUSED, Recorder
 
 @contextmanager
 def recompute_elementwise() -> Iterator[None]:
-    """Let the forward pass inside save no tensor that is cheap to make again.
+    """Let the forward pass inside save no tensor that is cheap to recompute.
 
     Autograd saves, for a conv, norm and activation, the conv's output, and
     the activation's as well: as its own result, as the next conv's input and
@@ -78,7 +78,7 @@ def can_recompute() -> bool:
 
 
 def recompute_forward(model: nn.Module) -> None:
-    """Let a model's forward passes save what is expensive only, from now on.
+    """Let a model's forward passes save expensive tensors only, from now on.
 
     Args:
         model (nn.Module): Any model, such as a detector with neck and head.

@@ -1,4 +1,4 @@
-"""The energy that an image takes, where the machine counts it."""
+"""The energy of an image, where the machine measures it."""
 
 import os
 import time

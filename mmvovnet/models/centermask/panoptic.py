@@ -45,7 +45,7 @@ class PanopticCenterMask(CenterMask):
     def _forward(
         self, batch_inputs: Tensor, batch_data_samples: SampleList = None
     ) -> tuple:
-        """What the box head and the semantic head put out."""
+        """The outputs of the box head and the semantic head."""
         x = self.extract_feat(batch_inputs)
         return *self.bbox_head(x[1:]), [self.semantic_head(x)['seg_preds']]
 

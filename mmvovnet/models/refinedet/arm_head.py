@@ -40,7 +40,7 @@ class ARMHead(MultiBoxHead):
     def refine(
         self, scores: list[Tensor], deltas: list[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Decode what the head put out, without gradients.
+        """Decode the head's outputs, without gradients.
 
         Returns:
             tuple[Tensor, Tensor]: Refined anchors in pixels, (N, P, 4), and
@@ -59,7 +59,7 @@ class ARMHead(MultiBoxHead):
         batch_img_metas: list[dict],
         batch_gt_instances_ignore: OptInstanceList = None,
     ) -> dict[str, Tensor]:
-        """Compute the losses of what the head put out."""
+        """Compute the losses of the head's outputs."""
         anchors = self.anchors(scores)
         scores, deltas = self.flatten(scores, deltas)
         objects = [

@@ -40,7 +40,7 @@ class ODMHead(MultiBoxHead):
         batch_img_metas: list[dict],
         batch_gt_instances_ignore: OptInstanceList = None,
     ) -> dict[str, Tensor]:
-        """Compute the losses of what the head put out.
+        """Compute the losses of the head's outputs.
 
         Args:
             scores (list[Tensor]): What :meth:`forward` returns.
