@@ -51,7 +51,8 @@ def parse_args() -> argparse.Namespace:
         '--tta',
         action='store_true',
         help="test-time augmentation, by the config's tta_model and "
-        'tta_pipeline; without them both ways round',
+        'tta_pipeline; without them both ways round. The default work dir is '
+        'the folder tta in that of the config',
     )
     parser.add_argument(
         '--cfg-options',
@@ -154,6 +155,8 @@ def main() -> None:
             hook.update(enable=True, out_dir=args.show_dir, interval=1)
     if args.tta:
         augment(cfg)
+        if not args.work_dir:  # the runner writes its config there
+            cfg.work_dir = str(Path(cfg.work_dir, 'tta'))
     runner = RUNNERS.build(cfg)
     if args.out:
         dump_predictions(runner, args.out)

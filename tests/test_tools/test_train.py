@@ -169,10 +169,12 @@ def test_train_resume_test(folder, monkeypatch, codebase, config, metric):
     (metrics,) = Path('tested').glob('*/*.json')
     assert metric in json.loads(metrics.read_text())
     assert len(list(Path().rglob('seen/**/*.png'))) == 4
-    run(monkeypatch, 'test.py', checkpoint, '--tta', '--work-dir', 'both')
-    (metrics,) = Path('both').glob('*/*.json')
+    before = (work_dir / 'tiny.py').read_text()
+    run(monkeypatch, 'test.py', checkpoint, '--tta')
+    (metrics,) = work_dir.glob('tta/*/*.json')
     assert metric in json.loads(metrics.read_text())
-    assert 'TestTimeAug' in log(Path('both'))
+    assert 'TestTimeAug' in log(work_dir / 'tta')
+    assert (work_dir / 'tiny.py').read_text() == before
 
 
 def test_unknown_files_are_named_at_once(folder):
