@@ -62,7 +62,7 @@ bench: setup
 
 # Offline. WHEELS=FOLDER: what a bare machine with torch lacks.
 gpu-check: $(if $(WHEELS),,setup)
-	$(if $(WHEELS),$(PYTHON),$(PY)) tools/gpu_check.py \
+	$(if $(WHEELS),$(PYTHON),$(PY)) tools/dev/gpu_check.py \
 	  $(if $(WHEELS),--wheels $(WHEELS)) $(if $(REPORT),--out $(REPORT)) \
 	  $(if $(STEPS),--steps $(STEPS))
 

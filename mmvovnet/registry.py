@@ -73,7 +73,6 @@ MODELS = LazyRegistry(
         'mmvovnet.models.refinedet',
         'mmvovnet.models.ssd',
         'mmvovnet.models.centermask',
-        'mmvovnet.paper.networks',
     ),
 )
 MODEL_WRAPPERS = Registry(

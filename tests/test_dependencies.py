@@ -28,7 +28,6 @@ FOLDERS = {
     'mmvovnet/checkpoint': ['hub'],
     'mmvovnet/datasets': ['demo', 'segmentation'],
     'mmvovnet/deploy': ['export'],
-    'mmvovnet/paper': ['analysis'],
     'tools': ['analysis', 'demo', 'dev', 'export', 'mim'],
 }
 FILES = sorted(
@@ -54,7 +53,7 @@ def imported(path):
             modules.add(node.module)
     tops = {module.split('.')[0] for module in modules}
     tops -= {'mmvovnet', *sys.stdlib_module_names}
-    tops -= {file.stem for file in FILES if file.parts[0] == 'tools'}
+    tops -= {path.stem for path in (ROOT / 'tools').iterdir()}
     return {DISTRIBUTIONS.get(top, top).lower() for top in tops}
 
 

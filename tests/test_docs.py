@@ -9,9 +9,8 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from paper.report import VERDICTS
 from PIL import Image
-
-from mmvovnet.paper.report import VERDICTS
 
 ROOT = Path(__file__).parents[1]
 XML = """<annotation><size><width>80</width><height>60</height></size>

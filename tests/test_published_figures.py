@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-
-from mmvovnet.paper.published import CENTERMASK_TABLE_4, CIFAR_10
+from paper.published import CENTERMASK_TABLE_4, CIFAR_10
 
 from .test_configs.files import METAFILES
 

@@ -1,8 +1,7 @@
 """Draw the results of a training: ``python tools/analyze.py WORK_DIR``.
 
 Learning curves, which class is taken for which, and a detector's errors by
-kind, as pictures; of a RefineDet also its anchors before and after the first
-head. Needs ``mmvovnet[analysis]``.
+kind, as pictures. Needs ``mmvovnet[analysis]``.
 """
 
 import argparse
@@ -19,11 +18,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--out-dir', help='folder for the pictures (default: in WORK_DIR)'
     )
-    parser.add_argument(
-        '--time',
-        action='store_true',
-        help='time the parts of a one-stage detector instead',
-    )
     args = parser.parse_args()
     for path in filter(None, (args.work_dir, args.checkpoint)):
         if '://' not in path and not Path(path).exists():
@@ -35,25 +29,11 @@ def main() -> None:
     """Draw, and say where the pictures are."""
     args = parse_args()
     # Not before: this takes seconds to import.
-    from mmvovnet.analysis.workdir import load_detector, report
+    from mmvovnet.analysis.workdir import report
     from mmvovnet.engine.known_warnings import ignore_known_warnings
 
     ignore_known_warnings()
 
-    if args.time:
-        from mmengine.dataset import pseudo_collate
-
-        from mmvovnet.analysis.refinement import time_parts
-        from mmvovnet.analysis.summary import markdown_table
-
-        model, data = load_detector(args.work_dir, args.checkpoint)
-        times = time_parts(model, pseudo_collate([data[0]]))
-        total = sum(times.values())
-        row = {'all, ms': f'{total:.1f}'}
-        for part, ms in times.items():
-            row[part] = f'{ms:.1f} ({ms / total:.0%})'
-        print(markdown_table([row]))
-        return
     out_dir = args.out_dir or Path(args.work_dir, 'analysis')
     for path in report(args.work_dir, out_dir, args.checkpoint):
         print(path)

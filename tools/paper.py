@@ -12,8 +12,7 @@ import sys
 from pathlib import Path
 
 from mmengine.config import DictAction
-
-from mmvovnet.paper import CLAIMS, check
+from paper import CLAIMS, check
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,7 +31,7 @@ def parse_args() -> argparse.Namespace:
         default={},
         metavar='KEY=VALUE',
         help="the claim's own: arguments of its function `check` in "
-        'mmvovnet/paper',
+        'tools/paper',
     )
     return parser.parse_args()
 

@@ -289,10 +289,4 @@ def report(
             copyfile(errors, paths[-1])
         else:
             print_log('No object was detected: errors.png is left out.')
-    if cfg.model.type == 'mmvovnet.RefineDet':
-        from .refinement import plot_refinements, refinements
-
-        paths.append(out_dir / 'refinement.png')
-        found = refinements(*load_detector(work_dir, checkpoint))
-        plot_refinements(list(found), str(paths[-1]))
     return paths

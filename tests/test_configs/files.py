@@ -10,8 +10,6 @@ from mmengine.config import Config
 ROOT = Path(__file__).parents[2] / 'configs'
 CONFIGS = sorted(p for p in ROOT.glob('*/*.py') if p.parent.name != '_base_')
 METAFILES = sorted(ROOT.rglob('metafile.yml'))
-# What checks the papers' claims; it is run by tools/paper.py.
-PAPER = ROOT / 'paper'
 
 
 def name(path):

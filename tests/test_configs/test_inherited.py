@@ -12,7 +12,7 @@ from .files import CONFIGS, ROOT, dataset_of, leaves, load, name
 PUBLIC = [
     path
     for path in CONFIGS
-    if path.parent.name not in ('demo', 'paper') and 'vovnet' in path.stem
+    if path.parent.name != 'demo' and 'vovnet' in path.stem
 ]
 ABLATIONS = [path for path in CONFIGS if path.parent.name == 'ablations']
 

@@ -5,7 +5,7 @@ A row names a model and the modes that it runs in, as ``SOURCE:MODEL+MODE``::
     V-39                            ours
     V-39+memory_efficient           ours, an option of VoVNet set to True
     timm:vovnet39a+checkpoint       timm's, with its gradient checkpointing
-    mmvovnet:PeleeNet               another backbone of ours
+    mmvovnet:VoVNet                 a backbone by its registered name
     torchvision:densenet121+compile
     timm:vovnet39a+recompute        what MemoryEfficientHook does, to any
     V-39+fcos                       with FPN, FCOS's head and its losses

@@ -94,8 +94,6 @@ ROWS = (
     'torchvision:densenet121',
     'torchvision:densenet161',
     'torchvision:densenet201',
-    'mmvovnet:PeleeNet',
-    'mmvovnet:DSODDenseNet',
 )
 QUICK_ROWS = (
     'V-39',

@@ -1,0 +1,200 @@
+"""Write the model tables of the pages: ``python tools/dev/model_tables.py``.
+
+The README's is counted from the archs. Every other one comes from the
+``metafile.yml`` of a folder of configs, has that folder's name, and stands in
+the folder's README.md and in docs/zoo.md. Those of docs/checkpoints.md are the
+table of public files. A table stands between the comments
+``<!-- table: NAME -->`` and ``<!-- end -->``.
+"""
+
+import os
+import re
+from functools import cache
+from pathlib import Path
+
+import torch
+import yaml
+
+from mmvovnet import VoVNet
+from mmvovnet.analysis import count_cost
+from mmvovnet.analysis.summary import markdown_table
+from mmvovnet.checkpoint import hub, public_files
+from mmvovnet.checkpoint.dialects import IMAGENET_BGR
+from mmvovnet.checkpoint.weights import PublicFile
+
+ROOT = Path(__file__).parents[2]
+METAFILES = sorted(ROOT.glob('configs/*/metafile.yml'))
+PAGES = [
+    ROOT / 'README.md',
+    ROOT / 'docs' / 'zoo.md',
+    ROOT / 'docs' / 'checkpoints.md',
+    *(path.with_name('README.md') for path in METAFILES),
+]
+# What other code calls the archs.
+ELSEWHERE = {
+    'V-27-slim': 'authors `vovnet27_slim`',
+    'V-39': 'authors `vovnet39`, timm `vovnet39a`¹',
+    'V-57': 'authors `vovnet57`, timm `vovnet57a`¹',
+    'V-93': 'vov-net `V-93`',
+    'V-99': '-',
+    'V-19-slim-dw-eSE': 'detectron2 `V-19-slim-dw-eSE`, timm '
+    '`ese_vovnet19b_slim_dw`',
+    'V-19-dw-eSE': 'detectron2 `V-19-dw-eSE`, timm `ese_vovnet19b_dw`',
+    'V-19-slim-eSE': 'detectron2 `V-19-slim-eSE`, timm `ese_vovnet19b_slim`',
+    'V-19-eSE': 'detectron2 `V-19-eSE`',
+    'V-39-eSE': 'detectron2 `V-39-eSE`, timm `ese_vovnet39b`²',
+    'V-57-eSE': 'detectron2 `V-57-eSE`, timm `ese_vovnet57b`²',
+    'V-99-eSE': 'detectron2 and mmdet3d `V-99-eSE`, timm `ese_vovnet99b`²',
+}
+
+
+def table_of(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table of rows without names."""
+    return markdown_table([dict(zip(head, row, strict=True)) for row in rows])
+
+
+def family() -> str:
+    """The archs, what they cost, and what other code calls them."""
+    rows = []
+    for arch in VoVNet.arch_settings:
+        with torch.device('meta'):
+            cost = count_cost(VoVNet(arch), (3, 224, 224))
+        rows.append(
+            [
+                f'`{arch}`',
+                f'{cost.parameters / 1e6:.2f} M',
+                f'{cost.macs / 1e9:.2f}',
+                ELSEWHERE[arch],
+            ]
+        )
+    head = ['arch', 'parameters', 'GMACs at 224', 'elsewhere']
+    return table_of(head, rows)
+
+
+def models(metafile: Path) -> list[dict]:
+    """The models that a folder lists."""
+    return yaml.safe_load(metafile.read_text())['Models']
+
+
+def zoo(models: list[dict]) -> str:
+    """What models cost and reach; metrics' names as the metafile has them.
+
+    What a metafile does not say stays empty.
+    """
+    results = [result for m in models for result in m.get('Results', [])]
+    metrics = list(dict.fromkeys(k for r in results for k in r['Metrics']))
+    cited = any('Source' in result for result in results)
+    rows = []
+    for model in models:
+        meta = model['Metadata']
+        results = model.get('Results', [])
+        values = {k: v for r in results for k, v in r['Metrics'].items()}
+        row = [
+            f'[`{model["Name"]}`]({model["Config"]})',
+            millions(meta.get('Parameters')),
+            gmacs(meta.get('FLOPs')),
+            str(meta['Epochs']),
+            *(str(values.get(name, '')) for name in metrics),
+        ]
+        if cited:
+            source = results[0]['Source'] if results else ''
+            row.append(source and f'[{source.split("/", 3)[3]}]({source})')
+        rows.append(row)
+    head = ['config', 'parameters', 'GMACs', 'epochs', *metrics]
+    return table_of(head + ['source'] * cited, rows)
+
+
+def millions(count: int | None) -> str:
+    """A number of parameters, or nothing."""
+    return '' if count is None else f'{count / 1e6:.2f} M'
+
+
+def gmacs(count: int | None) -> str:
+    """A number of multiply-adds in 1e9, or nothing."""
+    if count is None:
+        return ''
+    return f'{count / 1e9:.{1 if count >= 1e9 else 2}f}'
+
+
+def weights(files: list[PublicFile]) -> str:
+    """Public files, with what their users must know."""
+    rows = []
+    for file in files:
+        options = ', '.join(
+            f'{key}={value!r}' for key, value in file.options.items()
+        )
+        place = file.source.removeprefix('https://github.com/')
+        rows.append(
+            [
+                f'[`{file.name}`]({hub.url(file.url)})',
+                f'[{place}]({file.source})',
+                file.dialect,
+                f'`{options}`',
+                ', '.join(f'{k} {v}' for k, v in file.metrics.items()),
+                f'`{file.config}`' if file.config else 'backbone',
+            ]
+        )
+    head = ['name', 'from', 'dialect', 'options', 'published, %', 'loads into']
+    return table_of(head, rows)
+
+
+def public_weights() -> dict[str, str]:
+    """The tables of public files, by what these were trained for."""
+    groups: dict[str, list[PublicFile]] = {
+        f'weights-{name}': [] for name in ('images', 'detectors', 'cameras')
+    }
+    for file in public_files().values():
+        if file.pixels == IMAGENET_BGR:
+            groups['weights-cameras'].append(file)
+        elif any('AP' in key for key in file.metrics):
+            groups['weights-detectors'].append(file)
+        else:
+            groups['weights-images'].append(file)
+    return {name: weights(files) for name, files in groups.items()}
+
+
+@cache
+def tables() -> dict[str, str]:
+    """Every table by its name: the family, files, and one for each folder."""
+    return {'family': family(), **public_weights()} | {
+        path.parent.name: zoo(models(path)) for path in METAFILES
+    }
+
+
+def render(page: str, tables: dict[str, str], folder: Path = ROOT) -> str:
+    """Replace the tables of a page.
+
+    Args:
+        page (str): Its text.
+        tables (dict[str, str]): The tables by name.
+        folder (Path): Where the page is; the links to configs start there.
+
+    Raises:
+        KeyError: If the page has a table that is not among ``tables``.
+    """
+
+    def relative(link: re.Match) -> str:
+        return f']({os.path.relpath(ROOT / link[1], folder)})'
+
+    tables = {
+        name: re.sub(r'\]\((configs/[^)]*)\)', relative, table)
+        for name, table in tables.items()
+    }
+    return re.sub(
+        r'<!-- table: (\S+) -->.*?<!-- end -->',
+        lambda m: f'<!-- table: {m[1]} -->\n\n{tables[m[1]]}\n\n<!-- end -->',
+        page,
+        flags=re.DOTALL,
+    )
+
+
+def main() -> None:
+    """Rewrite the pages."""
+    found = tables()
+    for page in PAGES:
+        page.write_text(render(page.read_text(), found, page.parent))
+        print(page.relative_to(ROOT))
+
+
+if __name__ == '__main__':
+    main()
