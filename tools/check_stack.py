@@ -151,7 +151,7 @@ def problems(
         yield f'Python {found["python"]} is too old', 'use 3.10 or newer'
     if not torch:
         yield 'torch is not installed', 'pip install torch torchvision'
-    elif torch < (2, 1):
+    elif torch < (2, 6):
         yield f'torch {found["torch"]} is too old', 'pip install -U torch'
     elif 'torch' in failed:
         yield (
@@ -160,12 +160,6 @@ def problems(
         )
     if 'mmengine' not in have and 'onedl-mmengine' not in have:
         yield 'mmengine is not installed', 'pip install mmengine'
-    if torch and torch < (2, 3) and have.get('numpy', ()) >= (2,):
-        yield (
-            f'torch {found["torch"]} was built for numpy 1, and numpy '
-            f'{found["numpy"]} is installed',
-            "pip install 'numpy<2'",
-        )
     vision = have.get('torchvision')
     if torch and vision and (torch[0] != 2 or vision[1] != torch[1] + 15):
         yield (

@@ -35,6 +35,7 @@ from pathlib import Path
 VERSION = '2.1.0'
 SHA256 = 'd387bcab66b467479b6660310e23746cfc79c6e57acf04094680adb499a5cd3f'
 BUILD_GIB = 2.0
+HEADERS = ('pytorch_cpp_helper.hpp', 'pytorch_device_registry.hpp')
 STANDARDS = {
     201402: 'c++14',
     201703: 'c++17',
@@ -57,6 +58,34 @@ for device in devices:
     scores = torch.tensor([0.5, 0.9, 0.3], device=device)
     _, keep = nms(boxes, scores, iou_threshold=0.5)
     assert keep.tolist() == [1, 2], f'nms on {{device}}: {{keep.tolist()}}'
+"""
+
+
+# g++ takes a compiled header only where all flags are the same: the first file
+# makes it with its own.
+COMPILER = """#!{python} -IS
+import fcntl, os, subprocess, sys
+
+header, compiler, args = {header!r}, {compiler!r}, sys.argv[1:]
+if '-c' in args:
+    flags, rest = [], iter(args)
+    for arg in rest:
+        if arg in ('-o', '-MF'):
+            next(rest)
+        elif arg not in ('-c', '-MMD') and not arg.endswith('.cpp'):
+            flags.append(arg)
+    compiled = header + '.gch'
+    with open(header) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(compiled):
+            part = ['-x', 'c++-header', header, '-o', header + '.part']
+            if subprocess.run([*compiler, *flags, *part]).returncode:
+                open(compiled, 'w').close()
+            else:
+                os.rename(header + '.part', compiled)
+    if os.path.getsize(compiled):
+        args = ['-include', header, *args]
+os.execvp(compiler[0], [*compiler, *args])
 """
 
 
@@ -249,6 +278,40 @@ def build_environ(environ: Mapping[str, str]) -> dict[str, str]:
             filter(None, [environ.get('CPATH'), *headers])
         )
     return env
+
+
+def precompile_headers(
+    folder: Path, headers: tuple[str, ...], environ: Mapping[str, str]
+) -> str:
+    """Make a compiler that compiles common headers once, for all files.
+
+    Args:
+        folder (Path): Where it is put.
+        headers (tuple[str]): What every file includes first.
+        environ (Mapping[str, str]): Whose ``CXX`` it calls.
+
+    Returns:
+        str: The value for ``CXX``. With another compiler than GNU's, whose
+        rules for compiled headers differ, it is the compiler itself.
+    """
+    compiler = environ.get('CXX', 'c++')
+    version = subprocess.run(
+        [*compiler.split(), '--version'], text=True, capture_output=True
+    ).stdout
+    if 'Free Software Foundation' not in version:
+        return compiler
+    common = folder / 'common.hpp'
+    common.write_text(''.join(f'#include "{name}"\n' for name in headers))
+    path = folder / 'g++'  # a name that torch takes for GNU's
+    path.write_text(
+        COMPILER.format(
+            python=sys.executable,
+            header=str(common),
+            compiler=compiler.split(),
+        )
+    )
+    path.chmod(0o700)
+    return str(path)
 
 
 def pip(*args: str) -> list[str]:
@@ -475,6 +538,7 @@ def cached_wheel(cache: Path, sdist: Path | None = None) -> Path:
             return wheel
         source = fetch_source(sdist, folder)
         set_standard(source / 'setup.py', standard)
+        env['CXX'] = precompile_headers(folder, HEADERS, os.environ)
         print(
             f'mmcv: building {home.name} with -std={standard} in '
             f'{env["MAX_JOBS"]} jobs',

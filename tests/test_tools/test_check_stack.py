@@ -62,10 +62,10 @@ NO_GL = {'cv2': 'libGL.so.1: cannot open shared object file'}
         (without('numba'), {}, 'mmdet3d imports numba', 'detection3d'),
         (GOOD | {'python': '3.9.2'}, {}, 'Python 3.9.2', '3.10'),
         (
-            GOOD | {'torch': '2.2.2+cpu', 'torchvision': '0.17.2'},
+            GOOD | {'torch': '2.5.1+cpu', 'torchvision': '0.20.1'},
             {},
-            'built for numpy 1',
-            'numpy<2',
+            'torch 2.5.1+cpu is too old',
+            'pip install -U torch',
         ),
         (
             GOOD | {'torchvision': '0.19.0'},

@@ -153,6 +153,50 @@ def test_wrong_nvcc(tmp_path, monkeypatch):
         install_mmcv.check_nvcc(str(tmp_path))
 
 
+@pytest.mark.skipif(not shutil.which('g++'), reason='there is no g++')
+def test_headers_are_compiled_once(tmp_path):
+    (tmp_path / 'common.h').write_text('#pragma once\nint f() { return 7; }')
+    (tmp_path / 'main.cpp').write_text(
+        '#include "common.h"\nint main() { return f() + EXTRA; }'
+    )
+    compiler = install_mmcv.precompile_headers(tmp_path, ('common.h',), {})
+    flags = ['-MMD', '-MF', 'main.o.d', '-DEXTRA=2', '-H', f'-I{tmp_path}']
+    for _ in range(2):
+        done = run_in(
+            tmp_path, compiler, *flags, '-c', '-c', 'main.cpp', '-o', 'main.o'
+        )
+        assert f'! {tmp_path}/common.hpp.gch' in done.stderr
+    (made,) = tmp_path.glob('*.gch')
+    first = made.stat().st_mtime_ns
+    run_in(tmp_path, compiler, *flags, '-c', 'main.cpp', '-o', 'main.o')
+    assert made.stat().st_mtime_ns == first
+    run_in(tmp_path, compiler, 'main.o', '-o', 'main')
+    assert subprocess.run([tmp_path / 'main']).returncode == 9
+
+
+@pytest.mark.skipif(not shutil.which('g++'), reason='there is no g++')
+def test_headers_that_do_not_compile_alone_are_left(tmp_path):
+    (tmp_path / 'main.cpp').write_text('int main() { return 3; }')
+    compiler = install_mmcv.precompile_headers(tmp_path, ('missing.h',), {})
+    run_in(tmp_path, compiler, '-c', 'main.cpp', '-o', 'main.o')
+    run_in(tmp_path, compiler, 'main.o', '-o', 'main')
+    assert subprocess.run([tmp_path / 'main']).returncode == 3
+
+
+def test_other_compilers_stay_as_they_are(tmp_path):
+    other = tmp_path / 'clang++'
+    other.write_text('#!/bin/sh\necho clang version 19')
+    other.chmod(0o700)
+    environ = {'CXX': str(other)}
+    assert install_mmcv.precompile_headers(tmp_path, (), environ) == str(other)
+
+
+def run_in(folder, *command):
+    return subprocess.run(
+        command, cwd=folder, text=True, capture_output=True, check=True
+    )
+
+
 def test_no_source(tmp_path, python_build):
     python_build('print("no matching distribution"); raise SystemExit(1)')
     with pytest.raises(InstallError, match='--sdist.*\n.*no matching'):
