@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from mmengine.config import Config
 from torch import nn
 
-from mmvovnet.checkpoint.fit import load_weights
+from mmvovnet.weights.fit import load_weights
 
 
 def build_model(

@@ -85,7 +85,7 @@ HOOKS = Registry(
     'hook',
     parent=ROOT_HOOKS,
     scope='mmvovnet',
-    locations=['mmvovnet.checkpoint', 'mmvovnet.engine'],
+    locations=['mmvovnet.weights', 'mmvovnet.engine'],
 )
 RUNNERS = Registry(
     'runner',

@@ -25,7 +25,7 @@ DISTRIBUTIONS = {
 # What a folder may import besides the backbone's dependencies and OpenMMLab.
 FOLDERS = {
     'mmvovnet/analysis': ['analysis'],
-    'mmvovnet/checkpoint': ['hub'],
+    'mmvovnet/weights': ['hub'],
     'mmvovnet/datasets': ['demo', 'segmentation'],
     'mmvovnet/deploy': ['export'],
     'tools': ['analysis', 'demo', 'dev', 'export', 'mim'],

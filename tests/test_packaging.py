@@ -114,7 +114,7 @@ def test_wheel(tmp_path):
     names = set(zipfile.ZipFile(wheel).namelist())
     expected = [
         'mmvovnet/models/vovnet.py',
-        'mmvovnet/checkpoint/weights.csv',
+        'mmvovnet/weights/public.csv',
         'mmvovnet/py.typed',
         f'mmvovnet-{mmvovnet.__version__}.dist-info/entry_points.txt',
         'mmvovnet/.mim/model-index.yml',

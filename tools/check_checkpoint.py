@@ -11,8 +11,8 @@ import sys
 from mmengine.config import Config, DictAction
 
 import mmvovnet.engine  # noqa: F401, reads checkpoints of any origin
-from mmvovnet.checkpoint.check import check
 from mmvovnet.engine.known_warnings import ignore_known_warnings
+from mmvovnet.weights.check import check
 
 
 def main() -> int:

@@ -8,9 +8,9 @@ writes a state dict.
 import argparse
 from pathlib import Path
 
-from mmvovnet.checkpoint import CheckpointError, convert_file
-from mmvovnet.checkpoint.convert import NAMES
-from mmvovnet.checkpoint.timm_hub import write_hub_folder
+from mmvovnet.weights import CheckpointError, convert_file
+from mmvovnet.weights.convert import NAMES
+from mmvovnet.weights.timm_hub import write_hub_folder
 
 
 def main() -> None:

@@ -69,10 +69,10 @@ def main() -> None:
     args = parse_args()
     # Not before: these take seconds to import.
     import mmvovnet.engine  # noqa: F401
-    from mmvovnet.checkpoint import CheckpointError
     from mmvovnet.deploy.detect import open_detector
     from mmvovnet.deploy.media import detect_media, find_media, write_results
     from mmvovnet.engine.known_warnings import ignore_known_warnings
+    from mmvovnet.weights import CheckpointError
 
     ignore_known_warnings()
 

@@ -39,9 +39,9 @@ def main() -> None:
     args = parse_args()
     # Not before: these take seconds to import.
     import mmvovnet.engine  # noqa: F401
-    from mmvovnet.checkpoint import CheckpointError
     from mmvovnet.deploy.publish import publish
     from mmvovnet.engine.known_warnings import ignore_known_warnings
+    from mmvovnet.weights import CheckpointError
 
     ignore_known_warnings()
 

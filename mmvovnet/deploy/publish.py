@@ -20,7 +20,7 @@ from mmengine.registry import MODELS, TASK_UTILS, Registry
 from torch import nn
 
 from mmvovnet.apis import build_model
-from mmvovnet.checkpoint import CheckpointError, UnsafeCheckpointError, load
+from mmvovnet.weights import CheckpointError, UnsafeCheckpointError, load
 
 from .export import describe_model
 
@@ -40,7 +40,7 @@ def publish(
 
     Optimizer state and logs are left out. The file is named by the first
     eight digits of its SHA-256, which ``torch.hub`` and
-    :func:`mmvovnet.checkpoint.fetch` check.
+    :func:`mmvovnet.weights.fetch` check.
 
     Args:
         config (str | PathLike): The config that it was trained with.

@@ -20,10 +20,10 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.runner import IterBasedTrainLoop, Runner, set_random_seed
 
-from mmvovnet.checkpoint import CheckpointError, is_whole
 from mmvovnet.models.layout import needs_usual_layout
 from mmvovnet.models.recompute import recompute_forward
 from mmvovnet.registry import HOOKS
+from mmvovnet.weights import CheckpointError, is_whole
 
 from .newest import INTERRUPTED, newest
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from mmvovnet.checkpoint import is_whole, load
+from mmvovnet.weights import is_whole, load
 
 INTERRUPTED = 'interrupted.pth'
 """What a training leaves that was told to stop in the middle of an epoch."""

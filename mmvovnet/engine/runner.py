@@ -12,9 +12,9 @@ from mmengine.registry import METRICS
 from mmengine.runner import BaseLoop
 from torch import nn
 
-from mmvovnet.checkpoint.fit import Fit
 from mmvovnet.leftovers import remove_leftovers
 from mmvovnet.registry import MODEL_WRAPPERS, RUNNERS
+from mmvovnet.weights.fit import Fit
 
 from . import loops  # noqa: F401, in the place of mmengine's
 from .hooks import CheckpointHook
@@ -47,7 +47,7 @@ class Runner(mmengine.runner.Runner):
 
     Everywhere a training has its work_dir for itself, does not begin anew
     beside the checkpoints of an earlier one, and has these hooks besides
-    mmengine's: :class:`~mmvovnet.checkpoint.PixelStatisticsHook`,
+    mmengine's: :class:`~mmvovnet.weights.PixelStatisticsHook`,
     :class:`~mmvovnet.engine.FiniteLossHook`,
     :class:`~mmvovnet.engine.InterruptHook`.
 

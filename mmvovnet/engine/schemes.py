@@ -1,7 +1,7 @@
 """The safe loader behind mmengine's ``CheckpointLoader``.
 
 Importing this module makes ``load_from``, ``--resume`` and
-``init_cfg=dict(type='Pretrained')`` use :func:`mmvovnet.checkpoint.load`.
+``init_cfg=dict(type='Pretrained')`` use :func:`mmvovnet.weights.load`.
 mmengine's own loaders refuse its checkpoints since PyTorch 2.6, and unpickle
 without restriction whatever a URL delivers.
 """
@@ -20,12 +20,12 @@ from mmengine.runner import (
     get_torchvision_models,
 )
 
-from mmvovnet.checkpoint.adapt import to_openmmlab
-from mmvovnet.checkpoint.convert import unwrap
-from mmvovnet.checkpoint.download import fetch
-from mmvovnet.checkpoint.errors import CheckpointError
-from mmvovnet.checkpoint.loading import MapLocation, load
-from mmvovnet.checkpoint.pretrained import locate
+from mmvovnet.weights.adapt import to_openmmlab
+from mmvovnet.weights.convert import unwrap
+from mmvovnet.weights.download import fetch
+from mmvovnet.weights.errors import CheckpointError
+from mmvovnet.weights.loading import MapLocation, load
+from mmvovnet.weights.pretrained import locate
 
 _ZOOS = {
     'torchvision': get_torchvision_models,

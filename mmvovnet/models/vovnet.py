@@ -30,7 +30,7 @@ from .osa import OSAStage, max_pool
 from .recompute import can_recompute, recompute_elementwise
 
 if TYPE_CHECKING:
-    from mmvovnet.checkpoint.dialects import Pixels
+    from mmvovnet.weights.dialects import Pixels
 
 
 # In the root as well, so that `type='VoVNet'` builds from every scope.
@@ -121,7 +121,7 @@ class VoVNet(BaseModule):
         out_strides (tuple[int]): Input pixels per output pixel.
         pixels (tuple[Pixels]): The images that loaded weights expect, if they
             are of other code; several where their names leave it open, the
-            likeliest first. See :mod:`mmvovnet.checkpoint`.
+            likeliest first. See :mod:`mmvovnet.weights`.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -321,7 +321,7 @@ class VoVNet(BaseModule):
             (512,)
         """
         # Not before: it is built on the models.
-        from mmvovnet.checkpoint.pretrained import from_pretrained
+        from mmvovnet.weights.pretrained import from_pretrained
 
         return from_pretrained(cls, name, **options)
 
@@ -434,6 +434,6 @@ def _rename_foreign_weights(
     model: VoVNet, state_dict: dict[str, Any], prefix: str, *args
 ) -> None:
     # Not before weights are loaded: it is built on the models.
-    from mmvovnet.checkpoint.adapt import translate
+    from mmvovnet.weights.adapt import translate
 
     translate(model, state_dict, prefix)

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmvovnet.checkpoint import (
+from mmvovnet.deploy.detect import open_detector
+from mmvovnet.deploy.publish import build_published, publish
+from mmvovnet.weights import (
     CheckpointError,
     UnsafeCheckpointError,
     load,
 )
-from mmvovnet.deploy.detect import open_detector
-from mmvovnet.deploy.publish import build_published, publish
 
 from .small import CONFIGS, settle, small_config
 

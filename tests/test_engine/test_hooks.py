@@ -20,8 +20,8 @@ from mmengine.runner import IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
 from mmvovnet import VoVNet
-from mmvovnet.checkpoint import load
 from mmvovnet.engine import CheckpointHook, DistSamplerSeedHook
+from mmvovnet.weights import load
 
 from . import toy
 

@@ -5,8 +5,8 @@ import pytest
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, RUNNERS
 
-from mmvovnet.checkpoint import load
 from mmvovnet.engine.signals import SIGNALS
+from mmvovnet.weights import load
 
 from . import toy
 

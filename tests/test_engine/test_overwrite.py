@@ -7,7 +7,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, RUNNERS
 
-from mmvovnet.checkpoint import CheckpointError, load
+from mmvovnet.weights import CheckpointError, load
 
 from . import toy
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmengine.registry import RUNNERS
 
-from mmvovnet.checkpoint import load
+from mmvovnet.weights import load
 
 from . import toy
 

@@ -13,9 +13,9 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import MODEL_WRAPPERS, MODELS, RUNNERS
 from torch import distributed, nn
 
-from mmvovnet.checkpoint import load
 from mmvovnet.engine import CPUDistributedDataParallel, processes
 from mmvovnet.engine.processes import init_gloo
+from mmvovnet.weights import load
 
 from . import toy
 

@@ -17,14 +17,14 @@ from torch import nn
 
 import mmvovnet.engine  # noqa: F401
 from mmvovnet import VoVNet
-from mmvovnet.checkpoint import (
+from mmvovnet.weights import (
     CheckpointError,
     UnsafeCheckpointError,
     convert,
     weights,
 )
-from mmvovnet.checkpoint.download import cached as cached_at
-from mmvovnet.checkpoint.weights import public_file
+from mmvovnet.weights.download import cached as cached_at
+from mmvovnet.weights.public import public_file
 
 
 class Evil:

@@ -18,9 +18,9 @@ import yaml
 from mmvovnet import VoVNet
 from mmvovnet.analysis import count_cost
 from mmvovnet.analysis.summary import markdown_table
-from mmvovnet.checkpoint import hub, public_files
-from mmvovnet.checkpoint.dialects import IMAGENET_BGR
-from mmvovnet.checkpoint.weights import PublicFile
+from mmvovnet.weights import hub, public_files
+from mmvovnet.weights.dialects import IMAGENET_BGR
+from mmvovnet.weights.public import PublicFile
 
 ROOT = Path(__file__).parents[2]
 METAFILES = sorted(ROOT.glob('configs/*/metafile.yml'))

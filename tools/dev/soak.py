@@ -130,7 +130,7 @@ def wait(pid: int) -> int:
 
 def weights(work_dir: Path) -> dict:
     """The last weights."""
-    from mmvovnet.checkpoint import load
+    from mmvovnet.weights import load
 
     return load(work_dir / 'epoch_3.pth')['state_dict']
 

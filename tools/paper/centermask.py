@@ -16,9 +16,9 @@ from scipy import stats
 
 from mmvovnet.analysis.benchmark import Setting
 from mmvovnet.analysis.summary import mean_and_deviation
-from mmvovnet.checkpoint import load
 from mmvovnet.engine import load_config
 from mmvovnet.fileio import write
+from mmvovnet.weights import load
 
 from .measured import SEEDS, draw_seeds
 from .report import Finding, Result

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from mmvovnet.checkpoint import CheckpointError, convert, load
-from mmvovnet.checkpoint.convert import unwrap
+from mmvovnet.weights import CheckpointError, convert, load
+from mmvovnet.weights.convert import unwrap
 
 
 def filter_norms(state: dict[str, Tensor]) -> dict[str, np.ndarray]:

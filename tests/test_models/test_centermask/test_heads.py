@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from mmdet.models.roi_heads.mask_heads import MaskIoUHead
 
-from mmvovnet.checkpoint import convert
 from mmvovnet.models.centermask import (
     AdaptiveRoIExtractor,
     SpatialAttentionMaskHead,
 )
+from mmvovnet.weights import convert
 from tests.data.fill import values
-from tests.test_checkpoint.peers import fill
+from tests.test_weights.peers import fill
 
 RECORDED = Path(__file__).parents[2] / 'data' / 'centermask2-lite_heads'
 MASK, IOU = 'roi_head.mask_head.', 'roi_head.mask_iou_head.'

@@ -11,10 +11,10 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS
 from torch import nn
 
-from mmvovnet.checkpoint import load
 from mmvovnet.deploy import fuse
 from mmvovnet.deploy.export import RawOutputs, export
 from mmvovnet.deploy.runtime import load_exported
+from mmvovnet.weights import load
 from tests.test_deploy.small import settle
 
 from . import small, toy

@@ -5,7 +5,7 @@ from paper.filters import filter_norms, load_weights
 from paper.networks.cifarnet import CifarNet
 
 from mmvovnet import VoVNet
-from mmvovnet.checkpoint import convert
+from mmvovnet.weights import convert
 
 
 def classifier(*args):

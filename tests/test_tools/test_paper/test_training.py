@@ -14,8 +14,8 @@ from paper import training
 from paper.cifar import DATA, NETWORKS
 from paper.residual import CONFIGS
 
-from mmvovnet.checkpoint import is_whole, load
 from mmvovnet.engine import load_config
+from mmvovnet.weights import is_whole, load
 
 CONFIG = 'vovnet39-narrow_digits'
 

@@ -11,7 +11,7 @@ from .describe import describe
 from .download import fetch
 from .errors import CheckpointError
 from .loading import load
-from .weights import PublicFile, public_file, public_files
+from .public import PublicFile, public_file, public_files
 
 
 def locate(name: str | Path) -> tuple[Path, PublicFile | None]:

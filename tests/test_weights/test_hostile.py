@@ -18,7 +18,7 @@ def outcomes(tmp_path_factory):
         make(path)
         sizes[make.__name__] = path.stat().st_size
     done = subprocess.run(
-        [sys.executable, '-m', 'tests.test_checkpoint.hostile', str(folder)],
+        [sys.executable, '-m', 'tests.test_weights.hostile', str(folder)],
         capture_output=True,
         text=True,
         env=dict(os.environ, OMP_NUM_THREADS='1'),

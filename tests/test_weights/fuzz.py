@@ -1,6 +1,6 @@
 """Random pickles of what a checkpoint may hold, mostly a little wrong.
 
-``python -m tests.test_checkpoint.fuzz SEED COUNT`` loads COUNT of them in one
+``python -m tests.test_weights.fuzz SEED COUNT`` loads COUNT of them in one
 process, uses what loads, and prints how many did. A crash ends the process.
 """
 
@@ -244,7 +244,7 @@ def use(loaded):
 
 
 def main(seed, count):
-    from mmvovnet.checkpoint import (
+    from mmvovnet.weights import (
         CheckpointError,
         UnsafeCheckpointError,
         load,

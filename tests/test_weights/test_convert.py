@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from mmvovnet import VoVNet
-from mmvovnet.checkpoint import CheckpointError, convert
-from mmvovnet.checkpoint.convert import find, summary
 from mmvovnet.models.archs import ARCHS
+from mmvovnet.weights import CheckpointError, convert
+from mmvovnet.weights.convert import find, summary
 
 from .peers import (
     RECORDED,

@@ -7,7 +7,7 @@ from mmengine.registry import HOOKS
 from torch import nn
 
 from mmvovnet import VoVNet
-from mmvovnet.checkpoint import PixelStatisticsHook
+from mmvovnet.weights import PixelStatisticsHook
 
 from .peers import authors_shapes, fill
 

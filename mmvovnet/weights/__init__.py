@@ -6,7 +6,7 @@ from .download import fetch
 from .errors import CheckpointError, UnsafeCheckpointError
 from .loading import is_whole, load
 from .pixels import PixelStatisticsHook
-from .weights import public_files
+from .public import public_files
 
 __all__ = [
     'CheckpointError',

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from mmvovnet import VoVNet
-from mmvovnet.checkpoint import CheckpointError, convert
-from mmvovnet.checkpoint.timm_hub import write_hub_folder
+from mmvovnet.weights import CheckpointError, convert
+from mmvovnet.weights.timm_hub import write_hub_folder
 
 pytest.importorskip('safetensors')
 IMAGES = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))

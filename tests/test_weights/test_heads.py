@@ -12,7 +12,7 @@ from mmengine.runner import load_checkpoint
 
 import mmvovnet.engine  # noqa: F401, load_checkpoint
 from mmvovnet import VoVNet  # noqa: F401, registers
-from mmvovnet.checkpoint import convert
+from mmvovnet.weights import convert
 
 from .peers import (
     assert_close,

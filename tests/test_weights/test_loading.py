@@ -13,7 +13,7 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 
-from mmvovnet.checkpoint import (
+from mmvovnet.weights import (
     CheckpointError,
     UnsafeCheckpointError,
     is_whole,

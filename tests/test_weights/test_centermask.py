@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from mmvovnet import VoVNet
-from mmvovnet.checkpoint import convert
+from mmvovnet.weights import convert
 
 from .peers import assert_close, authors_forward, authors_shapes, fill
 from .test_heads import (

@@ -12,7 +12,7 @@ def fuzz(seed, count):
     """Counts of what came of random pickles, in a process of their own."""
     done = subprocess.run(
         [
-            *(sys.executable, '-m', 'tests.test_checkpoint.fuzz'),
+            *(sys.executable, '-m', 'tests.test_weights.fuzz'),
             *(str(seed), str(count)),
         ],
         capture_output=True,

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from mmvovnet import VoVNet
-from mmvovnet.checkpoint import CheckpointError, convert, dialects, weights
-from mmvovnet.checkpoint.weights import public_file
+from mmvovnet.weights import CheckpointError, convert, dialects, public
+from mmvovnet.weights.public import public_file
 
 from .server import hub_error, hub_file, page, serve, status, whole
 
@@ -41,10 +41,10 @@ def timm_file(tmp_path_factory):
 def row(monkeypatch, tmp_path):
     """Puts one row of the table on a server of ours."""
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'torch'))
-    table = dict(weights.public_files())
-    monkeypatch.setattr(weights, 'public_files', lambda: table)
+    table = dict(public.public_files())
+    monkeypatch.setattr(public, 'public_files', lambda: table)
     monkeypatch.setattr(
-        'mmvovnet.checkpoint.pretrained.public_files', lambda: table
+        'mmvovnet.weights.pretrained.public_files', lambda: table
     )
 
     def change(name, **fields):

@@ -11,8 +11,8 @@ from torch import nn
 
 import mmvovnet.engine  # noqa: F401, load_checkpoint
 from mmvovnet import VoVNet
-from mmvovnet.checkpoint import CheckpointError, convert
-from mmvovnet.checkpoint.adapt import to_openmmlab
+from mmvovnet.weights import CheckpointError, convert
+from mmvovnet.weights.adapt import to_openmmlab
 
 from .peers import authors_shapes, fill
 
@@ -231,7 +231,7 @@ def test_foreign_names_need_no_other_import():
     code = (
         'import sys\n'
         'from mmvovnet.models.vovnet import VoVNet\n'
-        'from mmvovnet.checkpoint import convert\n'
+        'from mmvovnet.weights import convert\n'
         "model = VoVNet('V-27-slim')\n"
         "assert 'mmvovnet.engine' not in sys.modules\n"
         "theirs = convert(model.state_dict(), to='timm')\n"

@@ -1,6 +1,6 @@
 """Files made to harm whoever loads them, each by one function of a path.
 
-``python -m tests.test_checkpoint.hostile FOLDER`` loads all files of a
+``python -m tests.test_weights.hostile FOLDER`` loads all files of a
 folder, each in a process of its own, and prints what came of it.
 """
 

@@ -5,8 +5,8 @@ from torch import nn
 
 import mmvovnet.engine  # noqa: F401
 from mmvovnet import VoVNet
-from mmvovnet.checkpoint import CheckpointError
-from mmvovnet.checkpoint.fit import load_weights
+from mmvovnet.weights import CheckpointError
+from mmvovnet.weights.fit import load_weights
 
 
 def model():

@@ -4,8 +4,8 @@ from collections import namedtuple
 
 import pytest
 
-from mmvovnet.checkpoint import transfer as module
-from mmvovnet.checkpoint.transfer import DownloadError, transfer
+from mmvovnet.weights import transfer as module
+from mmvovnet.weights.transfer import DownloadError, transfer
 
 from .server import breaking, page, ranges, serve, slow, status, whole
 

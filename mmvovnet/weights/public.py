@@ -1,6 +1,6 @@
 """Published weights by name.
 
-The table of public files is ``weights.csv``: a row each, with the address, the
+The table of public files is ``public.csv``: a row each, with the address, the
 page that gives it, and what the file's user must know.
 """
 
@@ -75,7 +75,7 @@ def public_files() -> dict[str, PublicFile]:
         >>> public_files()['ese_vovnet39b.ra_in1k'].options
         {'arch': 'V-39-eSE', 'gate_place': 'last'}
     """
-    text = files(__package__).joinpath('weights.csv').read_text()
+    text = files(__package__).joinpath('public.csv').read_text()
     found = {}
     for row in csv.DictReader(text.splitlines()):
         fields: dict[str, Any] = row | dict(
@@ -109,5 +109,5 @@ def public_file(name: str) -> PublicFile:
     raise CheckpointError(
         f'no published weights are called {name!r}; near it are '
         f'{", ".join(near) or "none"}. All are in docs/checkpoints.md and '
-        'mmvovnet.checkpoint.public_files()'
+        'mmvovnet.weights.public_files()'
     )

@@ -107,7 +107,7 @@ def convert(
         checkpoint (Mapping): A state dict of tensors or numpy arrays, or a
             dict that holds one as 'state_dict' or 'model'.
         to (str): Name of a dialect in
-            :data:`mmvovnet.checkpoint.dialects.DIALECTS`. Defaults to
+            :data:`mmvovnet.weights.dialects.DIALECTS`. Defaults to
             'mmvovnet', ours.
 
     Returns:
@@ -169,7 +169,7 @@ def convert_file(
     """Convert a file: see :func:`convert`.
 
     Args:
-        source (str | Path): A file that :func:`mmvovnet.checkpoint.load`
+        source (str | Path): A file that :func:`mmvovnet.weights.load`
             reads.
         target (str | Path): Where to write the state dict, all of it or
             nothing; the ending '.safetensors' chooses that format.
@@ -179,7 +179,7 @@ def convert_file(
         list[Path]: The file.
 
     Raises:
-        CheckpointError: As of :func:`mmvovnet.checkpoint.load`,
+        CheckpointError: As of :func:`mmvovnet.weights.load`,
             :func:`convert`, and of :func:`.sound.check_sound`: a part of a
             network, or NaN, is not written.
     """

@@ -1,8 +1,8 @@
 import pytest
 
 from mmvovnet import VoVNet
-from mmvovnet.checkpoint.dialects import DIALECTS, STEM_STRIDES
-from mmvovnet.checkpoint.naming import rename
+from mmvovnet.weights.dialects import DIALECTS, STEM_STRIDES
+from mmvovnet.weights.naming import rename
 
 OURS = (
     'stem.1.conv.weight',

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from mmvovnet import VoVNet
-from mmvovnet.checkpoint import CheckpointError
-from mmvovnet.checkpoint.convert import convert_file
-from mmvovnet.checkpoint.sound import check_sound
+from mmvovnet.weights import CheckpointError
+from mmvovnet.weights.convert import convert_file
+from mmvovnet.weights.sound import check_sound
 
 WHOLE = VoVNet('V-27-slim').state_dict()
 KEY = 'stages.1.blocks.0.layers.1.conv.weight'

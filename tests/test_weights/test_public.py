@@ -8,9 +8,9 @@ import torch
 import yaml
 
 from mmvovnet import VoVNet
-from mmvovnet.checkpoint import CheckpointError, dialects
-from mmvovnet.checkpoint.convert import NAMES
-from mmvovnet.checkpoint.weights import public_file, public_files
+from mmvovnet.weights import CheckpointError, dialects
+from mmvovnet.weights.convert import NAMES
+from mmvovnet.weights.public import public_file, public_files
 
 ROOT = Path(__file__).parents[2]
 FILES = public_files().values()

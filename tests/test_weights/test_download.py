@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from mmvovnet.checkpoint.download import cached, fetch
-from mmvovnet.checkpoint.transfer import DownloadError
+from mmvovnet.weights.download import cached, fetch
+from mmvovnet.weights.transfer import DownloadError
 
 from .server import page, serve, status, whole
 

@@ -3,7 +3,7 @@ import torch
 from mmengine.config import Config
 
 from mmvovnet import VoVNet
-from mmvovnet.checkpoint.check import check
+from mmvovnet.weights.check import check
 
 from .peers import authors_shapes, fill
 
@@ -35,8 +35,8 @@ def config(**pixels):
 def trained(tmp_path_factory):
     """Weights whose norms have seen images of these pixels."""
     pytest.importorskip('mmdet')
-    from mmvovnet.checkpoint import convert
-    from mmvovnet.checkpoint.check import _smooth_noise
+    from mmvovnet.weights import convert
+    from mmvovnet.weights.check import _smooth_noise
 
     torch.manual_seed(0)
     model = VoVNet(ARCH)
