@@ -13,8 +13,8 @@ for the whole network:
 ``depthwise``        depthwise separable convs instead of dense ones
 ``gate``             channel gate of a module: none, SE, eSE or ECA
 ``gate_place``       in 'every' module of a stage or in its 'last' one
-``identity``         add a module's input to its output where both have the
-                     same channels, that is from a stage's second module on
+``identity``         add a module's input to its output from a stage's second
+                     module on, or in 'every' one of equal channels
 ==================== =====================================================
 """
 
@@ -135,7 +135,9 @@ def resolve_arch(arch: str | dict, **overrides: Any) -> dict[str, Any]:
 
     for key in _REQUIRED:
         _check_counts(key, row[key])
-    check_flags(depthwise=row['depthwise'], identity=row['identity'])
+    check_flags(depthwise=row['depthwise'])
+    if row['identity'] != 'every':
+        check_flags(identity=row['identity'])
     lengths = {key: len(row[key]) for key in _PER_STAGE}
     if len(set(lengths.values())) != 1:
         raise ValueError(

@@ -209,29 +209,36 @@ class OSAModule(BaseModule):
         return out + x if self.identity else out
 
 
-def max_pool(stride: int = 2, dilation: int = 1) -> nn.Module:
+def max_pool(
+    stride: int = 2, dilation: int = 1, padding: int = 0
+) -> nn.Module:
     """The 3x3 max pool in front of a stage.
 
-    At stride 2 it halves the size, rounding down. At stride 1 it keeps the
-    size, and the maxima are those of stride 2 with others between them: the
-    weights of a network with stride 2 see what they have learned from.
+    At stride 2 it halves the size. Without padding it rounds down, with
+    padding up. At stride 1 it keeps the size; its maxima are those of stride
+    2 and those of the places between them, so weights that were trained with
+    stride 2 still fit.
 
     Args:
         stride (int): 1 or 2. Defaults to 2.
         dilation (int): Distance of the taps, the dilation of the stage
             before. Defaults to 1.
+        padding (int): 0 for windows that start at the border, as in the
+            authors' code, or 1 for windows centred on it, as in ResNet.
+            Defaults to 0.
 
     Example:
         >>> x = torch.rand(1, 1, 7, 7)
         >>> torch.equal(max_pool(1)(x)[..., 1::2, 1::2], max_pool(2)(x))
         True
     """
-    padding = dilation if stride == 1 else dilation - 1
-    if padding <= 1:  # the most that MaxPool2d takes
-        return nn.MaxPool2d(3, stride, padding, dilation, ceil_mode=True)
+    ceil_mode = not padding
+    width = dilation if stride == 1 or padding else dilation - 1
+    if width <= 1:  # the most that MaxPool2d takes
+        return nn.MaxPool2d(3, stride, width, dilation, ceil_mode=ceil_mode)
     return nn.Sequential(
-        nn.ConstantPad2d(padding, -math.inf),
-        nn.MaxPool2d(3, stride, 0, dilation, ceil_mode=True),
+        nn.ConstantPad2d(width, -math.inf),
+        nn.MaxPool2d(3, stride, 0, dilation, ceil_mode=ceil_mode),
     )
 
 
@@ -247,8 +254,8 @@ class OSAStage(BaseModule):
         pool (nn.Module, optional): What comes first: see :func:`max_pool`.
         gate (str): Channel gate.
         gate_place (str): Gate 'every' module or the 'last' one.
-        identity (bool): Identity add in all modules but the first, whose
-            input has other channels.
+        identity (bool | str): Identity add in all modules but the first, or
+            in 'every' one whose input and output channels are equal.
         drop_paths (tuple[float]): Drop path probability of each module; it
             takes effect where there is an identity add.
         **kwargs: See :class:`OSAModule`.
@@ -264,7 +271,7 @@ class OSAStage(BaseModule):
         pool: nn.Module | None,
         gate: str,
         gate_place: str,
-        identity: bool,
+        identity: bool | str,
         drop_paths: tuple[float, ...],
         **kwargs,
     ) -> None:
@@ -273,10 +280,12 @@ class OSAStage(BaseModule):
         self.blocks = nn.ModuleList()
         for i in range(num_modules):
             gated = gate_place == 'every' or i == num_modules - 1
-            adds = identity and i > 0
+            inputs = out_channels if i else in_channels
+            same = inputs == out_channels and identity == 'every'
+            adds = same or (bool(identity) and i > 0)
             self.blocks.append(
                 OSAModule(
-                    out_channels if i else in_channels,
+                    inputs,
                     conv_channels,
                     out_channels,
                     num_layers,

@@ -52,6 +52,8 @@ class VoVNet(BaseModule):
     paper (Caffe), V1          ``stem_strides=(2, 1, 1), identity=False``
     timm ``vovnet39a``         ``identity=False``
     timm ``ese_vovnet39b``     ``arch='V-39-eSE', gate_place='last'``
+    vision-toolbox, V1, V2     ``stem_strides=(2, 1, 1), pool_padding=1,
+                               identity='every'``
     ========================== =============================================
 
     What freezes a layer: ``frozen_stages`` stops gradients and batch norm
@@ -79,8 +81,12 @@ class VoVNet(BaseModule):
             last stages at stride 8, as segmentation wants them, with the
             weights and the receptive field of stride 32. Defaults to None, 1
             for each.
-        identity (bool, optional): Add a module's input to its output where
-            the channels are equal. Defaults to None, as in ``arch``.
+        pool_padding (int): Padding of the stages' 3x3 max pools. Without it
+            a pool takes a side of n pixels to n / 2, rounded down; with 1, as
+            in ResNet, rounded up. Defaults to 0.
+        identity (bool | str, optional): Add a module's input to its output
+            from a stage's second module on, or in 'every' module whose input
+            and output channels are equal. Defaults to None, as in ``arch``.
         gate (str, optional): Channel gate: 'none', 'SE', 'eSE' or 'ECA'.
             Defaults to None, as in ``arch``.
         gate_place (str, optional): Gate 'every' module of a stage or its
@@ -152,7 +158,8 @@ class VoVNet(BaseModule):
         stem_strides: Sequence[int] = (2, 1, 2),
         strides: Sequence[int] | None = None,
         dilations: Sequence[int] | None = None,
-        identity: bool | None = None,
+        pool_padding: int = 0,
+        identity: bool | str | None = None,
         gate: str | None = None,
         gate_place: str | None = None,
         bottleneck: bool = False,
@@ -191,6 +198,7 @@ class VoVNet(BaseModule):
         self.in_channels = in_channels
         self.out_indices = check_indices(out_indices, num_stages)
         self.frozen_stages = frozen_stages
+        self.pool_padding = pool_padding
         self.norm_eval = norm_eval
         self.memory_efficient = memory_efficient
         stride = check_stem_strides(stem_strides)
@@ -206,6 +214,10 @@ class VoVNet(BaseModule):
             raise ValueError(
                 f'frozen_stages must be from -1 (none) to {num_stages} (stem '
                 f'and all stages), got {frozen_stages!r}'
+            )
+        if type(pool_padding) is not int or pool_padding not in (0, 1):
+            raise ValueError(
+                f'pool_padding must be 0 or 1, got {pool_padding!r}'
             )
         if not 0 <= drop_path_rate < 1:
             raise ValueError(
@@ -247,7 +259,9 @@ class VoVNet(BaseModule):
             out_strides.append(stride)
             pool = None
             if i > 0 or pooled:
-                pool = max_pool(strides[i], dilations[i - 1] if i else 1)
+                pool = max_pool(
+                    strides[i], dilations[i - 1] if i else 1, pool_padding
+                )
             self.stages.append(
                 OSAStage(
                     channels,
@@ -280,10 +294,11 @@ class VoVNet(BaseModule):
         # A stride 2 conv takes one pixel to one; a max pool needs two.
         pools = sum(s == 2 for s in strides[: len(self.stages)])
         convs = 1 if pooled else 2
-        self._min_size = 2**convs * (2**pools - 1) + 1
+        self._min_size = 1 if pool_padding else 2**convs * (2**pools - 1) + 1
         check_ops(self)
         self._freeze()
         self.pixels: tuple[Pixels, ...] = ()
+        self.starting = False
         # Public, without the underscore, since PyTorch 2.5.
         self._register_load_state_dict_pre_hook(
             _rename_foreign_weights, with_module=True
@@ -325,6 +340,17 @@ class VoVNet(BaseModule):
 
         return from_pretrained(cls, name, **options)
 
+    def init_weights(self) -> None:
+        """Initialise, by ``init_cfg``.
+
+        Gates that its weights lack start open: see :mod:`mmvovnet.weights`.
+        """
+        self.starting = True
+        try:
+            super().init_weights()
+        finally:
+            self.starting = False
+
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Compute the feature maps.
 
@@ -334,7 +360,8 @@ class VoVNet(BaseModule):
         Returns:
             tuple[Tensor]: One map per entry of ``out_indices``, in its order,
             of shape (N, C, H / stride, W / stride). Where a size is odd, a
-            conv of the stem rounds its half up and a max pool down.
+            conv of the stem rounds its half up, and a max pool down unless it
+            is padded.
 
         Raises:
             ValueError: If ``x`` has another number of dimensions or channels,

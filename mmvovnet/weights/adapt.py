@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
@@ -25,11 +26,12 @@ from .convert import (
     unwrap,
 )
 from .describe import describe, difference
-from .dialects import DIALECTS, STEM_STRIDES, Pixels
+from .dialects import AUTHORS, DIALECTS, Pixels
 from .errors import CheckpointError
 from .naming import fits
 
 _OURS = DIALECTS[0]
+OPEN = 2.999
 _NORMS = {'.bn.': "dict(type='BN')", '.gn.': "dict(type='GN', num_groups=...)"}
 
 
@@ -119,6 +121,8 @@ def translate(model: VoVNet, state_dict: dict[str, Any], prefix: str) -> None:
         if plain:
             return  # a part of our own weights, which PyTorch may allow
         raise
+    if model.starting:
+        theirs = _open_gates(model, weights, theirs)
     unbuilt = [n for n in weights if _stage(n) >= len(model.stages)]
     weights = {n: v for n, v in weights.items() if n not in unbuilt}
     stages = max(map(_stage, weights)) + 1
@@ -139,8 +143,38 @@ def translate(model: VoVNet, state_dict: dict[str, Any], prefix: str) -> None:
         if not plain or source.in_backbone(name) is not None:
             del state_dict[prefix + name]
     state_dict.update({prefix + name: v for name, v in weights.items()})
+    if model.starting:
+        _log(f'The backbone starts from {len(expected)} weights of the file')
     if others or unbuilt:
         _log(f'Not used by the backbone: {summary(others + unbuilt)}')
+
+
+def _open_gates(
+    model: VoVNet, weights: dict[str, Tensor], theirs: dict[str, Any]
+) -> dict[str, Any]:
+    """Add gates that let everything pass where the weights have none.
+
+    timm gates the last module of a stage and V1 none, the authors' V2 every
+    one. Of an eSE gate relu6(x + 3) / 6 that is open, x = 3, no gradient
+    would flow: a bias just below it can learn.
+    """
+    if model.arch['gate'] != 'eSE' or theirs['gate'] not in ('eSE', 'none'):
+        return theirs
+    added = {
+        name: torch.zeros_like(value)
+        if name.endswith('weight')
+        else torch.full_like(value, OPEN)
+        for name, value in model.state_dict().items()
+        if '.gate.' in name and name not in weights
+    }
+    if not added:
+        return theirs
+    weights |= added
+    _log(
+        f'{len(added) // 2} gates that the weights lack start open: they '
+        'pass all and learn from there'
+    )
+    return describe(weights)
 
 
 def _check(
@@ -205,7 +239,8 @@ def _tell_what_weights_cannot(
     dialect = source.dialect
     expected: dict[Pixels, str] = {}
     for code in (dialect, *source.others):
-        pixels = dict(code.other_pixels).get(theirs['arch'], code.pixels)
+        known = (p for arch, p in code.other_pixels if arch == theirs['arch'])
+        pixels = next(known, code.pixels)
         expected.setdefault(pixels, code.name)
     model.pixels = tuple(expected)
     if len(expected) == 1:
@@ -217,26 +252,44 @@ def _tell_what_weights_cannot(
             + ', or else '.join(f'{p} ({n})' for p, n in expected.items())
         )
     _log(f"{told}: see the model's data_preprocessor")
-    identity = theirs['gate'] != 'none' or dialect.ungated_identity
-    deep = any(len(stage.blocks) > 1 for stage in model.stages)
-    if deep and model.arch['identity'] != identity:
-        _log(
-            f'{dialect.name} trained this network with identity={identity}, '
-            f'and the model has {not identity}: set identity={identity} in '
-            "the backbone's config, or its features differ",
-            logging.WARNING,
-        )
+    expected_options = dialect.hidden(theirs['gate'])
     strides = tuple(
         next(m.stride[0] for m in unit.modules() if isinstance(m, nn.Conv2d))
         for unit in model.stem
     )
-    if strides != STEM_STRIDES:
+    present = dict(
+        stem_strides=strides,
+        pool_padding=model.pool_padding,
+        identity=model.arch['identity'],
+    )
+    identities = [
+        _adds(model, o['identity']) for o in (expected_options, present)
+    ]
+    if identities[0] == identities[1]:
+        present['identity'] = expected_options['identity']
+    if len(model.stages) == 1 and strides == AUTHORS['stem_strides']:
+        present['pool_padding'] = expected_options['pool_padding']
+    wrong = {k: v for k, v in expected_options.items() if v != present[k]}
+    if wrong:
+        options = ', '.join(f'{k}={v!r}' for k, v in wrong.items())
+        others = ', '.join(f'{k}={present[k]!r}' for k in wrong)
         _log(
-            f'{dialect.name} trained this network with stem_strides='
-            f'{STEM_STRIDES}, and the model has {strides}: its features '
-            'differ',
+            f'{dialect.name} trained this network with {options}, and the '
+            f"model has {others}: set {options} in the backbone's config, or "
+            'its features differ',
             logging.WARNING,
         )
+
+
+def _adds(model: VoVNet, identity: bool | str) -> list[bool]:
+    """Which modules add their input to their output."""
+    inputs = (model.arch['stem_channels'][-1], *model.arch['out_channels'])
+    adds = []
+    for i, stage in enumerate(model.stages):
+        equal = inputs[i] == inputs[i + 1]
+        adds.append(identity == 'every' and equal)
+        adds += [bool(identity)] * (len(stage.blocks) - 1)
+    return adds
 
 
 def _words(options: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ Which dialect a checkpoint speaks is told by its names alone: it is the one
 that explains most of them.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -47,8 +47,9 @@ class Dialect(NamedTuple):
         vectors (tuple[str]): Our names of numbers that it keeps as vectors.
         thing_first (tuple[str]): Our names of weights whose class of things
             is the last, and there the first.
-        ungated_identity (bool): Whether its networks without gates add a
-            module's input to its output; weights cannot tell.
+        options (dict): Options of VoVNet that its networks have and names
+            and shapes of weights do not show.
+        ungated (dict): The same, of its networks without gates only.
         other_pixels (tuple): Archs whose published weights expect other
             images than ``pixels``, and which.
     """
@@ -62,8 +63,15 @@ class Dialect(NamedTuple):
     constants: tuple[str, ...] = ()
     vectors: tuple[str, ...] = ()
     thing_first: tuple[str, ...] = ()
-    ungated_identity: bool = True
+    options: dict[str, Any] = {}
+    ungated: dict[str, Any] = {}
     other_pixels: tuple[tuple[str, Pixels], ...] = ()
+
+    def hidden(self, gate: str) -> dict[str, Any]:
+        """Options of a network with this gate that its weights do not show."""
+        return (
+            AUTHORS | self.options | (self.ungated if gate == 'none' else {})
+        )
 
 
 def _parts(units: Pairs, parts: Pairs) -> Pairs:
@@ -235,14 +243,41 @@ _DETECTRON2_CONSTANTS = (
     'proposal_generator.anchor_generator.cell_anchors.{level}',
 )
 
+# pytorchcv counts from one; its backbone has a folder of its own.
+_PYTORCHCV_UNIT = 'features.stage{stage+1}.unit{block+1}'
+_PYTORCHCV = _parts(
+    (
+        ('stem.{unit}', 'features.init_block.conv{unit+1}'),
+        (
+            _MODULE + '.layers.{layer}',
+            _PYTORCHCV_UNIT + '.branches.branch{layer+1}',
+        ),
+        (_MODULE + '.aggregate', _PYTORCHCV_UNIT + '.concat_conv'),
+    ),
+    _TIMM_UNIT,
+)
+
+_TOOLBOX_MODULE = 'stages.{stage}.module_{block}'
+_TOOLBOX = (
+    *_parts(
+        (
+            ('stem.{unit}', 'stem.{unit}'),
+            (_MODULE + '.layers.{layer}', _TOOLBOX_MODULE + '.convs.{layer}'),
+            (_MODULE + '.aggregate', _TOOLBOX_MODULE + '.out_conv'),
+        ),
+        (('.conv.{name}', '.conv.{name}'), ('.bn.{name}', '.norm.{name}')),
+    ),
+    (_MODULE + '.gate.fc.{name}', _TOOLBOX_MODULE + '.ese.linear.{name}'),
+)
+
 IMAGENET = Pixels('RGB', (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 IMAGENET_BGR = Pixels('BGR', IMAGENET.mean[::-1], IMAGENET.std[::-1])
 HALF = Pixels('RGB', (127.5,) * 3, (127.5,) * 3)
 CAFFE = Pixels('BGR', (102.9801, 115.9465, 122.7717), (1.0, 1.0, 1.0))
 DETECTRON2 = Pixels('BGR', IMAGENET.mean[::-1], (1.0, 1.0, 1.0))
 
-# All of them are PyTorch's; the paper's Caffe models had (2, 1, 1).
-STEM_STRIDES = (2, 1, 2)
+# What names and shapes of weights do not show, of the authors' PyTorch code.
+AUTHORS = dict(stem_strides=(2, 1, 2), pool_padding=0, identity=True)
 
 DIALECTS = (
     Dialect(
@@ -296,7 +331,7 @@ DIALECTS = (
         _TIMM,
         IMAGENET,
         heads=_TIMM_HEAD,
-        ungated_identity=False,
+        ungated=dict(identity=False),
         other_pixels=(('V-57-eSE', HALF),),
     ),
     Dialect(
@@ -304,6 +339,18 @@ DIALECTS = (
         _TIMM_DEPTHWISE,
         IMAGENET,
         heads=_TIMM_HEAD,
-        ungated_identity=False,
+        ungated=dict(identity=False),
+    ),
+    Dialect(
+        'pytorchcv',
+        _PYTORCHCV,
+        IMAGENET,
+        heads=(('head.fc.{name}', 'output.{name}'),),
+    ),
+    Dialect(
+        'vision-toolbox',
+        _TOOLBOX,
+        IMAGENET,
+        options=dict(stem_strides=(2, 1, 1), pool_padding=1, identity='every'),
     ),
 )

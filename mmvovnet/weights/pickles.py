@@ -233,7 +233,9 @@ def _take(
     """Items down to the mark, or ``count``, and the stack below them."""
     if many:
         return stack, marks.pop()
-    return stack[-count:], stack[:-count]
+    items = stack[-count:]
+    del stack[-count:]
+    return items, stack
 
 
 def _expect(value: Any, kind: type) -> Any:

@@ -65,8 +65,7 @@ def from_pretrained(
     ours = {source.in_backbone(key): key for key in weights}
     told = describe({our: weights[key] for our, key in ours.items() if our})
     weights = {key: weights[key] for our, key in ours.items() if our}
-    if told['gate'] == 'none' and not source.dialect.ungated_identity:
-        told['identity'] = False
+    told |= source.dialect.hidden(told['gate'])
     published = row.options if row else {}
     model = cls(**told | published | options)
     model.load_state_dict(weights)

@@ -57,7 +57,7 @@ def write_hub_folder(source: str | Path, folder: str | Path) -> list[Path]:
     source_names = find(unwrap(checkpoint))
     assert source_names  # or convert() had found nothing
     dialect = source_names.dialect
-    if name.endswith('a') and dialect.ungated_identity:
+    if name.endswith('a') and not dialect.ungated:
         print_log(
             f"timm's {name} adds no identity: what was trained with one, as "
             'VoVNet does by default, has other features there',

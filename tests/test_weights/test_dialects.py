@@ -1,7 +1,7 @@
 import pytest
 
 from mmvovnet import VoVNet
-from mmvovnet.weights.dialects import DIALECTS, STEM_STRIDES
+from mmvovnet.weights.dialects import AUTHORS, DIALECTS
 from mmvovnet.weights.naming import rename
 
 OURS = (
@@ -61,6 +61,21 @@ def variants(name):
             'stages.2.blocks.0.conv_mid.1.bn.running_var',
             'stages.2.blocks.0.attn.fc.bias',
         )),
+        ('pytorchcv', 0, OURS, (
+            'features.init_block.conv2.conv.weight',
+            'features.init_block.conv3.bn.running_mean',
+            'features.stage2.unit11.branches.branch5.conv.weight',
+            'features.stage4.unit3.branches.branch1.bn.num_batches_tracked',
+            'features.stage1.unit1.concat_conv.bn.bias',
+        )),
+        ('vision-toolbox', 0, (*OURS, DEPTHWISE[-1]), (
+            'stem.1.conv.weight',
+            'stem.2.norm.running_mean',
+            'stages.1.module_10.convs.4.conv.weight',
+            'stages.3.module_2.convs.0.norm.num_batches_tracked',
+            'stages.0.module_0.out_conv.norm.bias',
+            'stages.2.module_0.ese.linear.bias',
+        )),
     ],
 )  # fmt: skip
 def test_names(name, variant, ours, theirs):
@@ -72,7 +87,7 @@ def test_names(name, variant, ours, theirs):
 @pytest.mark.parametrize('dialect', DIALECTS[1:], ids=lambda d: d.name)
 def test_no_two_names_are_one(dialect):
     arch = 'V-57-eSE'
-    if dialect.backbone in (d.backbone for d in variants('torchvision')):
+    if dialect.name in ('torchvision', 'pytorchcv'):
         arch = 'V-57'
     elif dialect is variants('timm')[1]:
         arch = 'V-19-dw-eSE'
@@ -114,4 +129,11 @@ def test_towers_skip_what_has_no_weights():
 
 def test_our_defaults_are_the_authors():
     model = VoVNet('V-27-slim')
-    assert tuple(unit.conv.stride[0] for unit in model.stem) == STEM_STRIDES
+    assert (
+        dict(
+            stem_strides=tuple(unit.conv.stride[0] for unit in model.stem),
+            pool_padding=model.pool_padding,
+            identity=model.arch['identity'],
+        )
+        == AUTHORS
+    )
