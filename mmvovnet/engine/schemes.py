@@ -99,7 +99,7 @@ def load_from_zoo(filename: str, map_location: MapLocation = None) -> dict:
 def load_from_name(filename: str, map_location: MapLocation = None) -> dict:
     """Load published weights, for mmengine: see :mod:`.weights`.
 
-    ``vovnet://vovnet39_ese_detectron2`` is a file of our table,
+    ``vovnet://vovnet39_pytorchcv`` is a file of our table,
     ``timm://ese_vovnet39b.ra_in1k`` a model of timm, and
     ``hf-hub:USER/REPOSITORY`` a repository of the Hugging Face hub.
     """

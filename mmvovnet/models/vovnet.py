@@ -315,7 +315,7 @@ class VoVNet(BaseModule):
 
         Args:
             name (str | Path): A name of docs/checkpoints.md, such as
-                'ese_vovnet39b.ra_in1k' or 'vovnet39_ese_detectron2'; the path
+                'ese_vovnet39b.ra_in1k' or 'vovnet39_pytorchcv'; the path
                 of a file; ``hf-hub:USER/REPOSITORY``; or a URL.
             **options: Options of this class, such as ``out_indices``.
 

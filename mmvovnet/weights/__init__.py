@@ -6,7 +6,7 @@ from .download import fetch
 from .errors import CheckpointError, UnsafeCheckpointError
 from .loading import is_whole, load
 from .pixels import PixelStatisticsHook
-from .public import public_files
+from .public import default_weights, public_files
 
 __all__ = [
     'CheckpointError',
@@ -14,6 +14,7 @@ __all__ = [
     'UnsafeCheckpointError',
     'convert',
     'convert_file',
+    'default_weights',
     'describe',
     'fetch',
     'is_whole',

@@ -9,6 +9,7 @@ import io
 import os
 import struct
 import sys
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -24,6 +25,7 @@ Restore = Callable[[torch.UntypedStorage, str], torch.UntypedStorage]
 
 _MAX_DIRECTORY = 16 * 2**20  # 200 000 records, listed in a second
 _SLACK = 16 * 2**20  # what small files may make of themselves, in bytes
+_MAX_RATIO = 20  # weights shrink by a tenth, those of zeros more
 _CHUNK = 2**20  # stays in a core's cache from reading to checksum to copy
 
 
@@ -66,6 +68,53 @@ def read_zip(file: IO[bytes], restore: Restore) -> Any:
         for record in records.values():  # of no tensor, but with a checksum
             _read_record(file, record)
         return data
+
+
+def unpack(file: IO[bytes]) -> IO[bytes] | None:
+    """Unpack a zip that holds one ``.pth``, as pytorchcv publishes them.
+
+    Args:
+        file (IO[bytes]): A zip.
+
+    Returns:
+        IO[bytes] | None: What it holds, as a temporary file; None if it is an
+        archive of ``torch.save`` itself.
+
+    Raises:
+        CheckpointError: If it holds anything else too, or unpacks to more
+            than weights do.
+        Exception: Of any kind, if it is damaged.
+    """
+    size = os.fstat(file.fileno()).st_size
+    _check_directory(file, size)
+    with zipfile.ZipFile(file) as archive:
+        infos = archive.infolist()
+        names = [info.filename for info in infos]
+        if not any(name.endswith('.pth') for name in names):
+            return None
+        if len(infos) > 1:
+            raise CheckpointError(
+                f'the zip holds {len(infos)} files, {names[:3]}, and not one '
+                '.pth alone'
+            )
+        most = _MAX_RATIO * size + _SLACK
+        if infos[0].file_size > most:
+            raise CheckpointError(
+                f'the zip of {size} bytes would unpack to '
+                f'{infos[0].file_size}, which weights never do'
+            )
+        inner = tempfile.TemporaryFile()  # noqa: SIM115
+        try:
+            with archive.open(infos[0]) as packed:  # compares the checksum
+                while chunk := packed.read(_CHUNK):
+                    inner.write(chunk)
+                    if inner.tell() > most:
+                        raise CheckpointError('the zip unpacks without end')
+        except BaseException:
+            inner.close()
+            raise
+        inner.seek(0)
+        return inner
 
 
 def read_legacy(file: IO[bytes], restore: Restore) -> Any:

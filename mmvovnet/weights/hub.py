@@ -8,13 +8,13 @@ from pathlib import Path
 
 from .errors import CheckpointError
 
-_SCHEME = 'hf-hub:'
+SCHEME = 'hf-hub:'
 _NAMES = ('model.safetensors', 'pytorch_model.bin')
 
 
 def is_address(text: str) -> bool:
     """Whether a text is the address of a repository on the hub."""
-    return text.startswith(_SCHEME)
+    return text.startswith(SCHEME)
 
 
 def url(address: str) -> str:
@@ -26,7 +26,7 @@ def url(address: str) -> str:
     """
     if not is_address(address):
         return address
-    repository, _, revision = address.removeprefix(_SCHEME).partition('@')
+    repository, _, revision = address.removeprefix(SCHEME).partition('@')
     return (
         f'https://huggingface.co/{repository}/resolve/{revision or "main"}/'
         f'{_NAMES[0]}'
@@ -52,7 +52,7 @@ def fetch(address: str) -> Path:
         raise CheckpointError(
             f'{address!r} needs huggingface_hub: pip install huggingface_hub'
         ) from error
-    repository, _, revision = address.removeprefix(_SCHEME).partition('@')
+    repository, _, revision = address.removeprefix(SCHEME).partition('@')
     for name in _NAMES:
         try:
             return Path(

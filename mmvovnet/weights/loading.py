@@ -9,11 +9,12 @@ end, and compares no checksums. So :mod:`.archive`, :mod:`.pickles` and
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import torch
 from torch.serialization import default_restore_location
 
-from .archive import Restore, read_legacy, read_zip
+from .archive import Restore, read_legacy, read_zip, unpack
 from .errors import CheckpointError, UnsafeCheckpointError
 
 MapLocation = str | torch.device | dict[str, str] | Callable | None
@@ -32,7 +33,7 @@ def load(path: str | Path, map_location: MapLocation = None) -> dict:
 
     Args:
         path (str | Path): A file of ``torch.save``, old or new format, or a
-            ``.safetensors`` file.
+            ``.safetensors`` file; or a ``.zip`` that holds one ``.pth``.
         map_location: As in :func:`torch.load`.
 
     Returns:
@@ -45,7 +46,7 @@ def load(path: str | Path, map_location: MapLocation = None) -> dict:
 
     Example:
         >>> from pathlib import Path
-        >>> from tempfile import TemporaryDirectory
+            >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
         ...     path = Path(folder, 'weights.pth')
         ...     torch.save({'state_dict': {'bias': torch.zeros(2)}}, path)
@@ -66,30 +67,41 @@ def load(path: str | Path, map_location: MapLocation = None) -> dict:
     if path.suffix == '.safetensors':
         return _load_safetensors(path, map_location)
     with path.open('rb') as file:
-        head = file.read(len(_LEGACY_HEAD))
-        file.seek(0)
-        if not head:
-            raise _damaged(path, 'it is empty')
-        if head.startswith(_ZIP_HEAD):
-            read = read_zip
-        elif head == _LEGACY_HEAD:
-            read = read_legacy
-        else:
-            raise CheckpointError(
-                f"'{path}' begins with {head!r}, as no file of torch.save "
-                'does: is it a web page, a Git LFS pointer or another '
-                'format? Fetch the checkpoint itself.'
-            )
         try:
-            return read(file, _restorer(map_location))
+            if path.suffix == '.zip' and (inner := unpack(file)):
+                with inner:
+                    return _read(path, inner, map_location)
+            return _read(path, file, map_location)
         except UnsafeCheckpointError as error:
             raise UnsafeCheckpointError(
                 f"'{path}' asks for {error}, which no checkpoint needs; it "
                 'was refused and nothing was run. If you trust where the '
                 'file comes from, save its state_dict alone there.'
             ) from None
+        except _NoCheckpoint as error:
+            raise CheckpointError(str(error)) from None
         except Exception as error:  # a damaged file can raise anything
             raise _damaged(path, error) from error
+
+
+class _NoCheckpoint(CheckpointError):
+    """A file of another kind."""
+
+
+def _read(path: Path, file: IO[bytes], map_location: MapLocation) -> dict:
+    head = file.read(len(_LEGACY_HEAD))
+    file.seek(0)
+    if not head:
+        raise CheckpointError('it is empty')
+    if head.startswith(_ZIP_HEAD):
+        return read_zip(file, _restorer(map_location))
+    if head == _LEGACY_HEAD:
+        return read_legacy(file, _restorer(map_location))
+    raise _NoCheckpoint(
+        f"'{path}' begins with {head!r}, as no file of torch.save does: is "
+        'it a web page, a Git LFS pointer or another format? Fetch the '
+        'checkpoint itself.'
+    )
 
 
 def is_whole(path: str | Path) -> bool:

@@ -19,8 +19,9 @@ def locate(name: str | Path) -> tuple[Path, PublicFile | None]:
 
     Args:
         name (str | Path): A name in the table of public files, which
-            ``vovnet://`` may precede; ``timm://`` and a model of timm; the
-            path of a file; ``hf-hub:USER/REPOSITORY``; or a URL.
+            ``vovnet://`` may precede; ``timm://`` and a model of timm, with
+            or without its tag; the path of a file;
+            ``hf-hub:USER/REPOSITORY``; or a URL.
 
     Returns:
         tuple[Path, PublicFile | None]: The file on this machine, and its row
@@ -30,8 +31,10 @@ def locate(name: str | Path) -> tuple[Path, PublicFile | None]:
         CheckpointError: If it can't be had.
     """
     scheme, _, name = str(name).rpartition('://')
-    if scheme == 'timm' and name not in public_files():
-        name = f'hf-hub:timm/{name}'
+    name = name.replace('hf_hub:', hub.SCHEME)
+    bare = name.removeprefix(hub.SCHEME)
+    if scheme == 'timm' or bare.startswith('timm/'):
+        name = _of_timm(bare.removeprefix('timm/'))
     elif scheme not in ('', 'timm', 'vovnet'):
         return fetch(f'{scheme}://{name}'), None
     if hub.is_address(name):
@@ -42,6 +45,14 @@ def locate(name: str | Path) -> tuple[Path, PublicFile | None]:
         return path, None
     row = public_file(name)
     return row.fetch(), row
+
+
+def _of_timm(name: str) -> str:
+    """A row of the table, whose tag may be missing; else timm's repository."""
+    for row in public_files():
+        if row == name or row.startswith(f'{name}.'):
+            return row
+    return f'{hub.SCHEME}timm/{name}'
 
 
 def from_pretrained(

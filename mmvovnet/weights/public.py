@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from . import dialects, hub
-from .download import fetch
+from .download import FOLDER, cached, fetch, file_name, kept
 from .errors import CheckpointError
 
 _PIXELS = {
@@ -38,10 +38,13 @@ class PublicFile(NamedTuple):
         config (str): The config whose whole model it is, by file name; empty
             if it gives the backbone alone.
         sha256 (str): Published digest or the first digits of it, or empty.
+        sha1 (str): Published digest of the one file that a zip holds.
         size (int | None): Published size in bytes.
-        url (str): Where it is; ``hf-hub:USER/REPOSITORY`` on the Hugging Face
-            hub.
+        urls (tuple[str]): Where it is, tried in this order;
+            ``hf-hub:USER/REPOSITORY`` on the Hugging Face hub.
         source (str): The page that gives the address.
+        host (str): When the host was last known to live, or since when it
+            refuses, and by what source.
     """
 
     name: str
@@ -51,20 +54,66 @@ class PublicFile(NamedTuple):
     metrics: dict[str, float]
     config: str
     sha256: str
+    sha1: str
     size: int | None
-    url: str
+    urls: tuple[str, ...]
     source: str
+    host: str
+
+    @property
+    def url(self) -> str:
+        """The first address."""
+        return self.urls[0]
+
+    @property
+    def lives(self) -> bool:
+        """Whether its host served it when that was last looked at."""
+        return self.host.startswith('lives')
+
+    @property
+    def init_cfg(self) -> str:
+        """The config lines that start a backbone from it."""
+        return (
+            "init_cfg=dict(type='Pretrained', "
+            f"checkpoint='vovnet://{self.name}')"
+        )
 
     def fetch(self) -> Path:
-        """Get the file, from the network if it is in no cache.
+        """Get the file, from the network if it is not at hand.
 
         Raises:
             CheckpointError: If it can't be had. It says where to get it by
-                hand and where to put it.
+                hand, where to put it, and which weights of the same arch can
+                be had.
         """
-        if hub.is_address(self.url):
-            return hub.fetch(self.url)
-        return fetch(self.url, self.sha256 or None, self.size, self.source)
+        addresses = [hub.url(url) for url in self.urls]
+        if path := kept(self.name, *map(file_name, addresses)):
+            return path
+        errors = []
+        for url in self.urls:
+            try:
+                if hub.is_address(url):
+                    return hub.fetch(url)
+                return fetch(url, self.sha256, self.size, self.sha1)
+            except CheckpointError as error:
+                errors.append(str(error))
+        raise CheckpointError(
+            f"the weights '{self.name}' can't be had: {'; '.join(errors)}. "
+            f'They are published on {self.source}. Save the file as '
+            f"'{cached(addresses[-1])}', or in any folder and set "
+            f'{FOLDER} to it. {self._others()}'
+        )
+
+    def _others(self) -> str:
+        arch = self.options['arch']
+        others = [
+            f'{file.init_cfg} with {file.options} and {file.pixels}'
+            for file in public_files().values()
+            if file.lives and file != self and file.options['arch'] == arch
+        ]
+        if not others:
+            return 'No other weights of this arch can be had.'
+        return f'Of the same arch, these can be had: {", or ".join(others)}.'
 
 
 @cache
@@ -78,14 +127,46 @@ def public_files() -> dict[str, PublicFile]:
     text = files(__package__).joinpath('public.csv').read_text()
     found = {}
     for row in csv.DictReader(text.splitlines()):
+        urls = tuple(row.pop('url').split())
         fields: dict[str, Any] = row | dict(
             options=yaml.safe_load(row['options']),
             pixels=_PIXELS[row['pixels']],
             metrics=yaml.safe_load(row['metrics'] or '{}'),
+            urls=urls,
             size=int(row['size']) if row['size'] else None,
         )
         found[row['name']] = PublicFile(**fields)
     return found
+
+
+# What configs start from, where there is something to start from.
+_DEFAULTS = {
+    'V-27-slim': 'vovnet27s_pytorchcv',
+    'V-39': 'vovnet39_pytorchcv',
+    'V-57': 'vovnet57_pytorchcv',
+    'V-19-dw-eSE': 'ese_vovnet19b_dw.ra_in1k',
+    'V-19-eSE': 'vovnet19_ese_toolbox',
+    'V-39-eSE': 'ese_vovnet39b.ra_in1k',
+    'V-57-eSE': 'ese_vovnet57b.ra4_e3600_r256_in1k',
+    'V-99-eSE': 'vovnet99_ese_toolbox',
+}
+
+
+def default_weights(arch: str) -> PublicFile | None:
+    """The weights that a config of this arch starts from.
+
+    Args:
+        arch (str): A key of :data:`mmvovnet.models.archs.ARCHS`.
+
+    Returns:
+        PublicFile | None: None if none can be had.
+
+    Example:
+        >>> default_weights('V-39').name
+        'vovnet39_pytorchcv'
+    """
+    name = _DEFAULTS.get(arch)
+    return public_files()[name] if name else None
 
 
 def public_file(name: str) -> PublicFile:
@@ -98,13 +179,16 @@ def public_file(name: str) -> PublicFile:
         CheckpointError: If there is none of this name.
 
     Example:
-        >>> public_file('vovnet39_ese_detectron2.pth').dialect
-        'detectron2'
+        >>> public_file('vovnet39_pytorchcv').dialect
+        'pytorchcv'
     """
     table = public_files()
     for known in (name, name.removesuffix('.tar').removesuffix('.pth')):
         if known in table:
             return table[known]
+    for file in table.values():
+        if file_name(hub.url(file.url)).startswith(f'{name}.pth'):
+            return file
     near = get_close_matches(name, table, n=3, cutoff=0.3)
     raise CheckpointError(
         f'no published weights are called {name!r}; near it are '

@@ -16,6 +16,7 @@ from .errors import CheckpointError
 TRIES = 5
 _WAIT = 0.5  # seconds before the second try, doubled for each after it
 _TIMEOUT = 60.0  # seconds without a byte
+_CONNECT = 4.0  # the same, before the first
 _CHUNK = 1 << 20
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 
@@ -56,10 +57,11 @@ def transfer(url: str, path: Path) -> None:
                     raise DownloadError(
                         f"no space is left for '{path}'"
                     ) from error
-                if not left:
+                silent = not state.answered and left < TRIES - 1
+                if not left or silent:
                     reason = getattr(error, 'reason', error)
                     raise DownloadError(
-                        f'{TRIES} tries failed, the last with: {reason}'
+                        f'{TRIES - left} tries failed, the last with: {reason}'
                     ) from error
             time.sleep(_WAIT * 2 ** (TRIES - 1 - left))
 
@@ -69,6 +71,7 @@ class _State:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.answered = False
         self.version = ''  # by which a server knows that it is the same file
 
     def receive(self, file: BinaryIO) -> None:
@@ -78,7 +81,9 @@ class _State:
         if have:
             headers |= {'Range': f'bytes={have}-', 'If-Range': self.version}
         request = Request(self.url, headers=headers)
-        with urlopen(request, timeout=_TIMEOUT) as response:
+        timeout = _TIMEOUT if self.answered else _CONNECT
+        with urlopen(request, timeout=timeout) as response:
+            self.answered = True
             if response.status != 206:
                 have = 0
             file.seek(have)

@@ -21,7 +21,7 @@ from mmvovnet.weights import (
     CheckpointError,
     UnsafeCheckpointError,
     convert,
-    weights,
+    public,
 )
 from mmvovnet.weights.download import cached as cached_at
 from mmvovnet.weights.public import public_file
@@ -145,9 +145,9 @@ def test_published_weights_by_name(served, monkeypatch):
     name = 'vovnet19_ese_slim_dw_detectron2'
     theirs = VoVNet('V-19-slim-dw-eSE').state_dict()
     torch.save(convert(theirs, 'detectron2'), folder / f'{name}.pth')
-    row = public_file(name)._replace(url=f'{url}/{name}.pth')
-    table = weights.public_files() | {name: row}
-    monkeypatch.setattr(weights, 'public_files', lambda: table)
+    row = public_file(name)._replace(urls=(f'{url}/{name}.pth',))
+    table = public.public_files() | {name: row}
+    monkeypatch.setattr(public, 'public_files', lambda: table)
     model = VoVNet(
         'V-19-slim-dw-eSE',
         init_cfg=dict(type='Pretrained', checkpoint=f'vovnet://{name}'),

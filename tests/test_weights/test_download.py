@@ -1,9 +1,14 @@
+import hashlib
 import multiprocessing
+import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 
+from mmvovnet.weights import CheckpointError, load
 from mmvovnet.weights.download import cached, fetch
+from mmvovnet.weights.public import public_file
 from mmvovnet.weights.transfer import DownloadError
 
 from .server import page, serve, status, whole
@@ -52,11 +57,10 @@ def test_what_is_not_the_file_leaves_nothing(
         serve({'/a.pth': (content, respond)}) as (url, _),
         pytest.raises(DownloadError, match=message) as caught,
     ):
-        fetch(f'{url}/a.pth', source='https://example.org', **more)
+        fetch(f'{url}/a.pth', **more)
     assert not files(cache)
     said = str(caught.value)
     assert f"Save a copy of it as '{cached(f'{url}/a.pth')}'" in said
-    assert 'published on https://example.org' in said
 
 
 def test_a_copy_by_hand_is_taken():
@@ -77,3 +81,96 @@ def test_two_processes_at_once(cache):
     assert len(set(paths)) == 1
     assert Path(paths[0]).read_bytes() == content
     assert len(files(cache)) == 1
+
+
+def zipped(folder, **files):
+    path = folder / 'weights.pth.zip'
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name.replace('_pth', '.pth'), content)
+    return path
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / 'plain.pth'
+    torch.save({'stem': torch.ones(3)}, path)
+    return path.read_bytes()
+
+
+def test_a_zip_of_one_file(tmp_path, saved):
+    path = zipped(tmp_path, a_pth=saved)
+    assert load(path)['stem'].tolist() == [1, 1, 1]
+    digest = hashlib.sha1(saved).hexdigest()
+    with serve({'/a.pth.zip': (path.read_bytes(), whole)}) as (url, _):
+        assert load(fetch(f'{url}/a.pth.zip', sha1=digest))
+
+
+@pytest.mark.parametrize(
+    ('files', 'message'),
+    [
+        (dict(a_pth=b'x', setup=b'y'), 'holds 2 files'),
+        (dict(a_pth=b'0' * 2**25), 'would unpack to 33554432'),
+        (dict(a_pth=b'no checkpoint'), 'as no file of torch.save does'),
+    ],
+)
+def test_other_zips_are_refused(tmp_path, files, message):
+    with pytest.raises(CheckpointError, match=message):
+        load(zipped(tmp_path, **files))
+
+
+def test_a_zip_that_is_cut_off_or_another(tmp_path, saved, cache):
+    content = zipped(tmp_path, a_pth=saved).read_bytes()
+    other = zipped(tmp_path, b=b'x').read_bytes()
+    served = {
+        '/cut.zip': (content[:-30], whole),
+        '/other.zip': (other, whole),
+        '/wrong.zip': (content, whole),
+    }
+    digest = hashlib.sha1(saved).hexdigest()
+    with serve(served) as (url, _):
+        for name, sha1, message in (
+            ('cut', digest, 'the zip is damaged'),
+            ('other', digest, 'no zip that holds a .pth'),
+            ('wrong', '0' * 40, 'the SHA-1 of what came begins'),
+        ):
+            with pytest.raises(DownloadError, match=message):
+                fetch(f'{url}/{name}.zip', sha1=sha1)
+    assert not list((cache / 'hub').rglob('*.zip'))
+
+
+def test_a_folder_of_files_comes_before_the_network(tmp_path, monkeypatch):
+    monkeypatch.setenv('MMVOVNET_WEIGHTS', str(tmp_path))
+    names = {
+        'vovnet39_ese_detectron2': 'vovnet39_ese_detectron2.pth',
+        'ese_vovnet39b.ra_in1k': 'ese_vovnet39b.ra_in1k.safetensors',
+        'vovnet39_pytorchcv': 'vovnet39-0564-63bfa613.pth.zip',
+    }
+    for name, file in names.items():
+        (tmp_path / file).write_bytes(b'x')
+        assert public_file(name).fetch() == tmp_path / file
+    url = 'https://example.invalid/a/vovnet39_ese_detectron2.pth?dl=1'
+    assert fetch(url) == tmp_path / 'vovnet39_ese_detectron2.pth'
+
+
+def test_addresses_take_turns_and_the_error_names_what_can_be_had(
+    monkeypatch, tmp_path
+):
+    row = public_file('vovnet39_ese_detectron2')
+    with serve(
+        {
+            '/a': (b'x', status(403)),
+            '/b': (b'<html>', page),
+            '/c': (b'c', whole),
+        }
+    ) as (url, _):
+        urls = tuple(f'{url}/{name}' for name in 'abc')
+        assert row._replace(urls=urls).fetch().read_bytes() == b'c'
+        with pytest.raises(CheckpointError) as caught:
+            row._replace(urls=urls[:2]).fetch()
+    said = str(caught.value)
+    assert 'HTTP 403' in said and 'web page' in said
+    assert row.source in said and 'MMVOVNET_WEIGHTS' in said
+    assert "checkpoint='vovnet://ese_vovnet39b.ra_in1k'" in said
+    assert "checkpoint='vovnet://vovnet39_ese_toolbox'" in said
+    assert '\n' not in said

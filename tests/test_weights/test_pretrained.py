@@ -8,6 +8,7 @@ import torch
 
 from mmvovnet import VoVNet
 from mmvovnet.weights import CheckpointError, convert, dialects, public
+from mmvovnet.weights.pretrained import locate
 from mmvovnet.weights.public import public_file
 
 from .server import hub_error, hub_file, page, serve, status, whole
@@ -47,7 +48,8 @@ def row(monkeypatch, tmp_path):
         'mmvovnet.weights.pretrained.public_files', lambda: table
     )
 
-    def change(name, **fields):
+    def change(name, url, **fields):
+        fields['urls'] = (url,)
         table[name] = table[name]._replace(**fields)
 
     return change
@@ -65,7 +67,7 @@ def test_a_name_gives_model_and_weights(row, tmp_path):
     content = saved(convert(ours.state_dict(), 'detectron2'), tmp_path)
     name = 'vovnet19_ese_slim_dw_detectron2'
     with serve({f'/s/{name}.pth': (content, whole)}) as (url, requests):
-        row(name, url=f'{url}/s/{name}.pth?dl=1')
+        row(name, f'{url}/s/{name}.pth?dl=1')
         model = VoVNet.from_pretrained(name, out_indices=(1, 3))
         VoVNet.from_pretrained(f'{name}.pth')
     assert len(requests) == 1  # the second from the cache
@@ -141,7 +143,7 @@ def test_a_dead_link_says_what_to_do(row, respond, message):
         serve({f'/{name}.pth': (b'', respond)}) as (url, _),
         pytest.raises(CheckpointError, match=message) as caught,
     ):
-        row(name, url=f'{url}/{name}.pth')
+        row(name, f'{url}/{name}.pth')
         VoVNet.from_pretrained(name)
     said = str(caught.value)
     assert f'{url}/{name}.pth' in said and public_file(name).source in said
@@ -157,10 +159,10 @@ def test_a_dead_link_says_what_to_do(row, respond, message):
 def test_a_wrong_hash_leaves_nothing(row, tmp_path):
     name = 'ese_vovnet19b_dw-a8741004'
     with serve({f'/{name}.pth': (b'x' * 100, whole)}) as (url, _):
-        row(name, url=f'{url}/{name}.pth', size=None)
+        row(name, f'{url}/{name}.pth', size=None)
         with pytest.raises(CheckpointError, match='a8741004'):
             VoVNet.from_pretrained(name)
-        row(name, url=f'{url}/{name}.pth', size=99)
+        row(name, f'{url}/{name}.pth', size=99)
         with pytest.raises(CheckpointError, match='99'):
             VoVNet.from_pretrained(name)
     assert not [p for p in (tmp_path / 'torch').rglob('*') if p.is_file()]
@@ -254,3 +256,24 @@ def test_hub_by_its_environment(timm_file, tmp_path):
         for process in processes:
             output, _ = process.communicate(timeout=200)
             assert 'RGB images, mean (123.675' in output
+
+
+@pytest.mark.parametrize(
+    'spelling',
+    [
+        'ese_vovnet39b.ra_in1k',
+        'vovnet://ese_vovnet39b.ra_in1k',
+        'timm://ese_vovnet39b.ra_in1k',
+        'timm://ese_vovnet39b',
+        'timm/ese_vovnet39b.ra_in1k',
+        'hf-hub:timm/ese_vovnet39b.ra_in1k',
+        'hf_hub:timm/ese_vovnet39b.ra_in1k',
+    ],
+)
+def test_spellings_of_a_name(spelling, monkeypatch, tmp_path):
+    monkeypatch.setenv('MMVOVNET_WEIGHTS', str(tmp_path))
+    kept = tmp_path / 'ese_vovnet39b.ra_in1k.safetensors'
+    kept.touch()
+    path, row = locate(spelling)
+    assert path == kept
+    assert row.name == 'ese_vovnet39b.ra_in1k'

@@ -10,7 +10,11 @@ import yaml
 from mmvovnet import VoVNet
 from mmvovnet.weights import CheckpointError, dialects
 from mmvovnet.weights.convert import NAMES
-from mmvovnet.weights.public import public_file, public_files
+from mmvovnet.weights.public import (
+    default_weights,
+    public_file,
+    public_files,
+)
 
 ROOT = Path(__file__).parents[2]
 FILES = public_files().values()
@@ -124,3 +128,61 @@ def test_cited_metrics_are_those_of_the_weights():
 def test_unknown_name():
     with pytest.raises(CheckpointError, match='near it .*faster_V_39_eSE'):
         public_file('faster_V_39')
+
+
+def test_defaults_live_and_come_first():
+    firsts = {}
+    for file in FILES:
+        if file.lives and isinstance(file.options['arch'], str):
+            firsts.setdefault(file.options['arch'], file)
+    for arch in VoVNet.arch_settings:
+        assert default_weights(arch) == firsts.get(arch)
+    missing = [a for a in VoVNet.arch_settings if not default_weights(a)]
+    assert missing == ['V-93', 'V-99', 'V-19-slim-dw-eSE', 'V-19-slim-eSE']
+
+
+# Typed anew from the pages of both codes.
+@pytest.mark.parametrize(
+    ('name', 'end', 'digest', 'top_1'),
+    [
+        (
+            'vovnet27s_pytorchcv',
+            'v0.0.551/vovnet27s-0997-b7a5bf67.pth.zip',
+            'b7a5bf677bd3431bbed44b439fde7a01d699ace1',
+            100 - 29.78,
+        ),
+        (
+            'vovnet39_pytorchcv',
+            'v0.0.493/vovnet39-0564-63bfa613.pth.zip',
+            '63bfa613870b37bd4fb5b71412e7875392aa4f66',
+            100 - 21.71,
+        ),
+        (
+            'vovnet57_pytorchcv',
+            'v0.0.505/vovnet57-0518-c080e471.pth.zip',
+            'c080e47169a176043f298b1e909ddd8776d5aa76',
+            100 - 20.33,
+        ),
+        ('vovnet27_slim_toolbox', 'slim-dd43306a.pth', 'dd43306a', 71.6),
+        ('vovnet39_toolbox', 'vovnet39-4c79d629.pth', '4c79d629', 78.2),
+        ('vovnet57_toolbox', 'vovnet57-ecb9cc34.pth', 'ecb9cc34', 79.3),
+        ('vovnet19_slim_ese_toolbox', '-f8075640.pth', 'f8075640', 70.8),
+        ('vovnet19_ese_toolbox', '-a077657e.pth', 'a077657e', 75.4),
+        ('vovnet39_ese_toolbox', '-9ce81b0d.pth', '9ce81b0d', 78.1),
+        ('vovnet57_ese_toolbox', '-ae1a7f89.pth', 'ae1a7f89', 79.2),
+        ('vovnet99_ese_toolbox', '-713f3062.pth', '713f3062', 80.7),
+    ],
+)
+def test_files_on_github(name, end, digest, top_1):
+    file = public_file(name)
+    assert file.url.endswith(end)
+    assert digest in (file.sha1, file.sha256)
+    assert file.metrics['top-1'] == pytest.approx(top_1)
+    assert file.lives and file.pixels == dialects.IMAGENET
+    assert build(repr(file.options)).pool_padding == name.endswith('toolbox')
+
+
+def test_dropbox_is_not_recommended():
+    for file in FILES:
+        assert file.lives != ('dropbox.com' in file.url)
+    assert sum(file.lives for file in FILES) == 22

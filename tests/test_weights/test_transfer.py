@@ -88,7 +88,8 @@ def test_a_page_is_no_file(tmp_path):
 
 
 def test_silence_is_a_broken_connection(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, '_TIMEOUT', 0.1)
+    for name in ('_TIMEOUT', '_CONNECT'):
+        monkeypatch.setattr(module, name, 0.1)
     monkeypatch.setattr(module, 'TRIES', 2)
     with pytest.raises(DownloadError, match='2 tries failed.*timed out'):
         get(slow(2, pieces=1), tmp_path)

@@ -124,33 +124,30 @@ def weights(files: list[PublicFile]) -> str:
             f'{key}={value!r}' for key, value in file.options.items()
         )
         place = file.source.removeprefix('https://github.com/')
+        name = f'`{file.name}`'
         rows.append(
             [
-                f'[`{file.name}`]({hub.url(file.url)})',
+                f'[{name}]({hub.url(file.url)})' if file.lives else name,
                 f'[{place}]({file.source})',
-                file.dialect,
                 f'`{options}`',
                 ', '.join(f'{k} {v}' for k, v in file.metrics.items()),
                 f'`{file.config}`' if file.config else 'backbone',
             ]
         )
-    head = ['name', 'from', 'dialect', 'options', 'published, %', 'loads into']
+    head = ['name', 'from', 'options', 'published, %', 'loads into']
     return table_of(head, rows)
 
 
 def public_weights() -> dict[str, str]:
-    """The tables of public files, by what these were trained for."""
-    groups: dict[str, list[PublicFile]] = {
-        f'weights-{name}': [] for name in ('images', 'detectors', 'cameras')
+    """The tables of public files: those that can be had first."""
+    files = public_files().values()
+    live = [file for file in files if file.lives]
+    cameras = [f for f in live if f.pixels == IMAGENET_BGR]
+    return {
+        'weights-images': weights([f for f in live if f not in cameras]),
+        'weights-cameras': weights(cameras),
+        'weights-kept': weights([f for f in files if not f.lives]),
     }
-    for file in public_files().values():
-        if file.pixels == IMAGENET_BGR:
-            groups['weights-cameras'].append(file)
-        elif any('AP' in key for key in file.metrics):
-            groups['weights-detectors'].append(file)
-        else:
-            groups['weights-images'].append(file)
-    return {name: weights(files) for name, files in groups.items()}
 
 
 @cache
