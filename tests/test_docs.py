@@ -17,6 +17,8 @@ XML = """<annotation><size><width>80</width><height>60</height></size>
 <object><name>cell</name><bndbox><xmin>10</xmin><ymin>12</ymin>
 <xmax>40</xmax><ymax>44</ymax></bndbox></object></annotation>"""
 
+pytestmark = pytest.mark.usefixtures('published')
+
 
 @pytest.fixture(autouse=True)
 def no_scope():

@@ -70,7 +70,6 @@ ROWS = [
         (2, 1, 1),
         CAFFE,
     ),
-    ('refinedet/*vovnet[357][79]_*', 'model.backbone.identity', False, CAFFE),
     ('refinedet/*vgg16*', 'model.neck.l2_scales', (10, 8), REFINEDET),
     ('refinedet/*320*_400k_*', STEPS, [280000, 360000], f'{VOVNET}, 4.3'),
     ('refinedet/*512*_400k_*', STEPS, [280000, 360000], f'{VOVNET}, table 7'),

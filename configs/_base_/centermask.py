@@ -1,7 +1,7 @@
 # CenterMask2 on VoVNetV2-39 as its authors built and trained it, but for the
-# data and the number of epochs. Checkpoints of youngwanLEE/centermask2 load as
-# they are. Pixels are those of vovnet39_ese_detectron2.pth, the authors'
-# ImageNet weights; batch norms keep its statistics and nothing else is frozen.
+# data, the number of epochs, and the weights that it starts from, with their
+# pixels. tools/test.py gives checkpoints of youngwanLEE/centermask2 their own.
+# Batch norms keep the statistics of the weights and nothing else is frozen.
 _base_ = [
     'mmdet::_base_/schedules/schedule_1x.py',
     'mmdet::_base_/default_runtime.py',
@@ -17,15 +17,13 @@ model = dict(
     type='mmvovnet.CenterMask',
     data_preprocessor=dict(
         type='DetDataPreprocessor',
-        mean=[103.53, 116.28, 123.675],
-        std=[1.0, 1.0, 1.0],
-        bgr_to_rgb=False,
+        **_base_.vovnet39_ese.data_preprocessor,
         pad_mask=True,
         pad_size_divisor=32,
     ),
     backbone=dict(
         type='mmvovnet.VoVNet',
-        arch='V-39-eSE',
+        **_base_.vovnet39_ese.backbone,
         out_indices=(1, 2, 3),
         norm_cfg=dict(type='BN', requires_grad=False),
         norm_eval=True,

@@ -1,4 +1,4 @@
-# RefineDet on a VoVNet, or on any backbone with strides 8, 16 and 32.
+# RefineDet on the paper's VoVNet, or on any backbone with strides 8, 16 and 32.
 matching = dict(
     assigner=dict(type='BipartiteAssigner', pos_iou_thr=0.5, neg_iou_thr=0.5),
     sampler=dict(type='PseudoSampler'),

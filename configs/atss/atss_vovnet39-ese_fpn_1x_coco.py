@@ -1,12 +1,12 @@
-# ATSS on VoVNetV2-39 and FPN, 1x on COCO. Its pixels are those of
-# vovnet39-ese_8xb32_in1k.py and timm's weights, not of detectron2's.
+# ATSS on VoVNetV2-39 and FPN, 1x on COCO.
 _base_ = ['mmdet::atss/atss_r50_fpn_1x_coco.py', '../_base_/runtime.py']
 
 model = dict(
+    data_preprocessor=_base_.vovnet39_ese.data_preprocessor,
     backbone=dict(
         _delete_=True,
         type='mmvovnet.VoVNet',
-        arch='V-39-eSE',
+        **_base_.vovnet39_ese.backbone,
         out_indices=(1, 2, 3),
         norm_eval=True,
     ),

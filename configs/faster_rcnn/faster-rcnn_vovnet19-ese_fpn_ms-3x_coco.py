@@ -1,4 +1,4 @@
 # Faster R-CNN on VoVNetV2-19, 3x with multi-scale training.
 _base_ = './faster-rcnn_vovnet39-ese_fpn_ms-3x_coco.py'
 
-model = dict(backbone=dict(arch='V-19-eSE'))
+model = _base_.vovnet19_ese

@@ -1,9 +1,9 @@
 # Faster R-CNN of vovnet-detectron2. Its checkpoints load as they are:
 #   python tools/test.py configs/faster_rcnn/faster-rcnn_vovnet39-ese_fpn_1x_coco.py \
 #       faster_V_39_eSE_ms_3x.pth
-# mmdet's anchors, box coding, RoIAlign, order of classes and background column
-# are detectron2's. Its images are BGR and only have their mean subtracted.
-# The other backbones differ in `arch` alone.
+# tools/test.py gives such a file its own stem, pools, gates and pixels. mmdet's
+# anchors, box coding, RoIAlign, order of classes and background column are
+# detectron2's.
 _base_ = [
     'mmdet::_base_/models/faster-rcnn_r50_fpn.py',
     'mmdet::_base_/datasets/coco_detection.py',
@@ -13,15 +13,11 @@ _base_ = [
 ]
 
 model = dict(
-    data_preprocessor=dict(
-        mean=[103.53, 116.28, 123.675],
-        std=[1.0, 1.0, 1.0],
-        bgr_to_rgb=False,
-    ),
+    data_preprocessor=_base_.vovnet39_ese.data_preprocessor,
     backbone=dict(
         _delete_=True,
         type='mmvovnet.VoVNet',
-        arch='V-39-eSE',
+        **_base_.vovnet39_ese.backbone,
         norm_cfg=dict(type='BN', requires_grad=False),
         norm_eval=True,
     ),

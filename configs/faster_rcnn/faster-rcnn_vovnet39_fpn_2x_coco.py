@@ -1,6 +1,5 @@
-# Faster R-CNN on VoVNet-39 and FPN, 2x on COCO. See fcos_vovnet39_fpn_1x_coco.py for how to
-# start from ImageNet weights, whose norms it keeps: two images per GPU say
-# little about a batch.
+# Faster R-CNN on VoVNet-39 and FPN, 2x on COCO. Its norms keep the statistics
+# of the weights: two images per GPU say little about a batch.
 _base_ = [
     'mmdet::_base_/models/faster-rcnn_r50_fpn.py',
     'mmdet::_base_/datasets/coco_detection.py',
@@ -10,10 +9,11 @@ _base_ = [
 ]
 
 model = dict(
+    data_preprocessor=_base_.vovnet39.data_preprocessor,
     backbone=dict(
         _delete_=True,
         type='mmvovnet.VoVNet',
-        arch='V-39',
+        **_base_.vovnet39.backbone,
         norm_eval=True,
     ),
     neck=dict(in_channels=[256, 512, 768, 1024]),

@@ -10,10 +10,11 @@ _base_ = [
 ]
 
 model = dict(
+    data_preprocessor=_base_.vovnet39_ese.data_preprocessor,
     backbone=dict(
         _delete_=True,
         type='mmvovnet.VoVNet',
-        arch='V-39-eSE',
+        **_base_.vovnet39_ese.backbone,
         out_indices=(1, 2, 3),
         norm_cfg=dict(type='BN', requires_grad=False),
         norm_eval=True,

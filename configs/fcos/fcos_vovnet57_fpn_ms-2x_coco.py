@@ -2,7 +2,10 @@
 # Two images per GPU say little about a batch: norms keep ImageNet's statistics.
 _base_ = './fcos_vovnet39_fpn_1x_coco.py'
 
-model = dict(backbone=dict(arch='V-57', norm_eval=True))
+model = dict(
+    data_preprocessor=_base_.vovnet57.data_preprocessor,
+    backbone=dict(**_base_.vovnet57.backbone, norm_eval=True),
+)
 
 train_pipeline = [
     dict(type='LoadImageFromFile', backend_args=None),

@@ -1,4 +1,4 @@
 # FCOS on VoVNetV2-99, 3x with multi-scale training.
 _base_ = './fcos_vovnet39-ese_fpn_ms-3x_coco.py'
 
-model = dict(backbone=dict(arch='V-99-eSE'))
+model = _base_.vovnet99_ese

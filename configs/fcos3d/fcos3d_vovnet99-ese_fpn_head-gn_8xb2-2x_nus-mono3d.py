@@ -2,7 +2,7 @@
 # fine-tuning config.
 _base_ = './fcos3d_vovnet39-ese_fpn_head-gn_8xb2-1x_nus-mono3d.py'
 
-model = dict(backbone=dict(arch='V-99-eSE'))
+model = _base_.vovnet99_ese_dd3d
 train_cfg = dict(max_epochs=24)
 param_scheduler = [
     dict(

@@ -9,15 +9,11 @@ _base_ = [
 ]
 
 model = dict(
-    data_preprocessor=dict(
-        mean=[103.53, 116.28, 123.675],
-        std=[1.0, 1.0, 1.0],
-        bgr_to_rgb=False,
-    ),
+    data_preprocessor=_base_.vovnet39_ese.data_preprocessor,
     backbone=dict(
         _delete_=True,
         type='mmvovnet.VoVNet',
-        arch='V-39-eSE',
+        **_base_.vovnet39_ese.backbone,
         norm_cfg=dict(type='BN', requires_grad=False),
         norm_eval=True,
     ),

@@ -1,6 +1,5 @@
 # Mask R-CNN of vovnet-detectron2 on VoVNetV2-39, trained as it was: 3x, the
-# shorter side one of six from 640 to 800. Its pixels are those of
-# vovnet39_ese_detectron2.pth, the authors' ImageNet weights.
+# shorter side one of six from 640 to 800.
 _base_ = [
     './mask-rcnn_vovnet39-ese_fpn_1x_coco.py',
     '../_base_/schedules/ms-3x.py',

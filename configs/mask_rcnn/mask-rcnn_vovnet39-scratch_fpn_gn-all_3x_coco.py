@@ -5,7 +5,7 @@ _base_ = './mask-rcnn_vovnet39_fpn_2x_coco.py'
 
 norm_cfg = dict(type='GN', num_groups=32)
 model = dict(
-    backbone=dict(norm_cfg=norm_cfg, norm_eval=False),
+    backbone=dict(init_cfg=None, norm_cfg=norm_cfg, norm_eval=False),
     neck=dict(norm_cfg=norm_cfg),
     roi_head=dict(
         bbox_head=dict(

@@ -1,4 +1,4 @@
 # Mask R-CNN on VoVNet-57, 2x on COCO.
 _base_ = './mask-rcnn_vovnet39_fpn_2x_coco.py'
 
-model = dict(backbone=dict(arch='V-57'))
+model = _base_.vovnet57

@@ -1,17 +1,16 @@
-# Panoptic FPN on VoVNetV2-39, 1x on COCO panoptic; its evaluation needs
-# `pip install git+https://github.com/cocodataset/panopticapi.git`.
-# Its pixels are those of vovnet39-ese_8xb32_in1k.py and timm's weights, not of
-# detectron2's.
+# Panoptic FPN on VoVNetV2-39, 1x on COCO panoptic; its evaluation needs `pip
+# install git+https://github.com/cocodataset/panopticapi.git`.
 _base_ = [
     'mmdet::panoptic_fpn/panoptic-fpn_r50_fpn_1x_coco.py',
     '../_base_/runtime.py',
 ]
 
 model = dict(
+    data_preprocessor=_base_.vovnet39_ese.data_preprocessor,
     backbone=dict(
         _delete_=True,
         type='mmvovnet.VoVNet',
-        arch='V-39-eSE',
+        **_base_.vovnet39_ese.backbone,
         norm_eval=True,
     ),
     neck=dict(in_channels=[256, 512, 768, 1024]),

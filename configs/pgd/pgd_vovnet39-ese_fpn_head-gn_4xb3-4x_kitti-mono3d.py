@@ -5,16 +5,11 @@ _base_ = [
 ]
 
 model = dict(
-    # MMDetection3D's, which the published V-99-eSE weights expect.
-    data_preprocessor=dict(
-        mean=[103.53, 116.28, 123.675],
-        std=[57.375, 57.12, 58.395],
-        bgr_to_rgb=False,
-    ),
+    data_preprocessor=_base_.vovnet39_ese.data_preprocessor,
     backbone=dict(
         _delete_=True,
         type='mmvovnet.VoVNet',
-        arch='V-39-eSE',
+        **_base_.vovnet39_ese.backbone,
         frozen_stages=0,
         norm_eval=True,
     ),

@@ -1,6 +1,6 @@
 _base_ = './pgd_vovnet39-ese_fpn_head-gn_16xb2-1x_nus-mono3d.py'
 
-model = dict(backbone=dict(arch='V-99-eSE'))
+model = _base_.vovnet99_ese_dd3d
 train_cfg = dict(max_epochs=24)
 param_scheduler = [
     dict(

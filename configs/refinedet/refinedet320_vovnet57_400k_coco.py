@@ -1,3 +1,3 @@
 _base_ = './refinedet320_vovnet39_400k_coco.py'
 
-model = dict(backbone=dict(arch='V-57'))
+model = _base_.vovnet57_toolbox

@@ -1,7 +1,7 @@
 _base_ = './refinedet512_vovnet39_400k_coco.py'
 
 model = dict(
-    backbone=dict(arch='V-27-slim'),
+    **_base_.vovnet27_slim_toolbox,
     neck=dict(in_channels=[256, 384, 512]),
     arm_head=dict(in_channels=[256, 384, 512, 512]),
 )

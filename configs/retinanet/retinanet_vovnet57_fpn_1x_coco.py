@@ -1,4 +1,4 @@
 # RetinaNet on VoVNet-57, 1x on COCO.
 _base_ = './retinanet_vovnet39_fpn_1x_coco.py'
 
-model = dict(backbone=dict(arch='V-57'))
+model = _base_.vovnet57

@@ -5,11 +5,12 @@ _base_ = [
 ]
 
 model = dict(
+    data_preprocessor=_base_.vovnet39_ese.data_preprocessor,
     pretrained=None,
     backbone=dict(
         _delete_=True,
         type='mmvovnet.VoVNet',
-        arch='V-39-eSE',
+        **_base_.vovnet39_ese.backbone,
         norm_cfg=dict(type='SyncBN'),
     ),
     neck=dict(in_channels=[256, 512, 768, 1024]),

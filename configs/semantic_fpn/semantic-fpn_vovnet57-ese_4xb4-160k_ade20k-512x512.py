@@ -1,3 +1,3 @@
 _base_ = './semantic-fpn_vovnet39-ese_4xb4-160k_ade20k-512x512.py'
 
-model = dict(backbone=dict(arch='V-57-eSE'))
+model = _base_.vovnet57_ese

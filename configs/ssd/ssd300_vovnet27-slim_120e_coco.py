@@ -6,6 +6,7 @@ _base_ = [
 ]
 
 model = _base_.ssd300_model
+model.backbone.update(_base_.vovnet27_slim_toolbox.backbone)
 train_dataloader = _base_.repeatable
 
 # 8 GPUs x 8 images

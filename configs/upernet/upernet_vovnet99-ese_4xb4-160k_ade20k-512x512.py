@@ -1,3 +1,3 @@
 _base_ = './upernet_vovnet39-ese_4xb4-160k_ade20k-512x512.py'
 
-model = dict(backbone=dict(arch='V-99-eSE'))
+model = _base_.vovnet99_ese

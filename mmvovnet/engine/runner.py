@@ -14,6 +14,7 @@ from torch import nn
 
 from mmvovnet.leftovers import remove_leftovers
 from mmvovnet.registry import MODEL_WRAPPERS, RUNNERS
+from mmvovnet.weights.errors import CheckpointError
 from mmvovnet.weights.fit import Fit
 
 from . import loops  # noqa: F401, in the place of mmengine's
@@ -23,6 +24,7 @@ from .lock import WorkDirLock, make_work_dir
 from .newest import INTERRUPTED, saved
 from .processes import init_gloo, meeting
 from .signals import shield_children
+from .start import FROM_SCRATCH, check_frozen, thaw
 
 _WRAPPER = 'MMDistributedDataParallel'
 
@@ -58,6 +60,9 @@ class Runner(mmengine.runner.Runner):
         self, model: nn.Module | dict, work_dir: str, *args, **kwargs
     ) -> None:
         make_work_dir(work_dir)
+        cfg = kwargs.get('cfg') or {}
+        if cfg.get('from_scratch') is True and isinstance(model, dict):
+            thaw(model)
         super().__init__(model, work_dir, *args, **kwargs)
 
     def setup_env(self, env_cfg: dict) -> None:
@@ -120,6 +125,35 @@ class Runner(mmengine.runner.Runner):
                     'is whole; --resume goes on from the last checkpoint.'
                 )
                 raise
+
+    def _init_model_weights(self) -> None:
+        """Initialise; what is resumed needs no file to start from."""
+        self._missed: CheckpointError | None = None
+        try:
+            super()._init_model_weights()
+        except CheckpointError as error:
+            self._missed = error
+
+    def load_or_resume(self) -> None:
+        """Load what the config names, and see what the training starts from.
+
+        Raises:
+            SystemExit: Weights of ``init_cfg`` can't be had and no others were
+                loaded. The message is one line that says what to do.
+            ValueError: :func:`.start.check_frozen` finds a part that is frozen
+                and random, and ``freeze_random=True`` is not set.
+        """
+        super().load_or_resume()
+        if not isinstance(self._train_loop, BaseLoop):
+            return
+        if missed := getattr(self, '_missed', None):
+            if not self._has_loaded:
+                raise SystemExit(
+                    f'This training cannot start: {missed} {FROM_SCRATCH}.'
+                )
+            self.logger.warning(f'{missed} The weights loaded are enough.')
+        if not self.cfg.get('freeze_random'):
+            check_frozen(self.model)
 
     def _check_data(self) -> None:
         from mmvovnet.datasets.check import check

@@ -298,7 +298,7 @@ class VoVNet(BaseModule):
         check_ops(self)
         self._freeze()
         self.pixels: tuple[Pixels, ...] = ()
-        self.starting = False
+        self.starting = self.has_weights = False
         # Public, without the underscore, since PyTorch 2.5.
         self._register_load_state_dict_pre_hook(
             _rename_foreign_weights, with_module=True
@@ -460,6 +460,8 @@ class VoVNet(BaseModule):
 def _rename_foreign_weights(
     model: VoVNet, state_dict: dict[str, Any], prefix: str, *args
 ) -> None:
+    if any(name.startswith(prefix) for name in state_dict):
+        model.has_weights = True
     # Not before weights are loaded: it is built on the models.
     from mmvovnet.weights.adapt import translate
 

@@ -89,6 +89,7 @@ class _NoCheckpoint(CheckpointError):
 
 
 def _read(path: Path, file: IO[bytes], map_location: MapLocation) -> dict:
+    file.seek(0)
     head = file.read(len(_LEGACY_HEAD))
     file.seek(0)
     if not head:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from . import dialects, hub
-from .download import FOLDER, cached, fetch, file_name, kept
+from .download import FOLDER, fetch, file_name, kept
 from .errors import CheckpointError
 
 _PIXELS = {
@@ -98,10 +98,9 @@ class PublicFile(NamedTuple):
             except CheckpointError as error:
                 errors.append(str(error))
         raise CheckpointError(
-            f"the weights '{self.name}' can't be had: {'; '.join(errors)}. "
-            f'They are published on {self.source}. Save the file as '
-            f"'{cached(addresses[-1])}', or in any folder and set "
-            f'{FOLDER} to it. {self._others()}'
+            f"the weights '{self.name}' can't be had. {'. '.join(errors)}; "
+            f'or save it in any folder and set {FOLDER} to that. It is '
+            f'published on {self.source}. {self._others()}'
         )
 
     def _others(self) -> str:

@@ -7,3 +7,8 @@ def scope():
     """The scope a config names, and none afterwards."""
     yield init_default_scope
     DefaultScope._instance_dict.clear()
+
+
+@pytest.fixture(scope='module', autouse=True)
+def weights(published):
+    """What the configs start from is at hand."""

@@ -6,6 +6,9 @@ import pytest
 import torch
 from mmengine.registry import MODELS
 
+from mmvovnet.weights.dialects import IMAGENET, Pixels
+from mmvovnet.weights.public import default_weights, public_file
+
 from .files import CONFIGS, ROOT, dataset_of, leaves, load, name
 
 # The demos have data of their own, and peers a backbone.
@@ -16,26 +19,15 @@ PUBLIC = [
 ]
 ABLATIONS = [path for path in CONFIGS if path.parent.name == 'ablations']
 
-FOREIGN = re.compile(r'resnet|torchvision|open-mmlab|caffe|\.pth|://')
+FOREIGN = re.compile(
+    r'resnet|torchvision|open-mmlab|caffe|\.pth|(?<!vovnet)://'
+)
+# Trained from scratch, on the pixels of ImageNet's classifiers or of CIFAR-10.
 PIXELS = {
-    'CocoDataset': [
-        # torchvision, timm and our classifiers
-        ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375], True),
-        # detectron2
-        ([103.53, 116.28, 123.675], [1.0, 1.0, 1.0], False),
-    ],
-    'VOCDataset': [([123.675, 116.28, 103.53], [58.395, 57.12, 57.375], True)],
-    'CIFAR10': [
-        ([125.307, 122.961, 113.8575], [51.5865, 50.847, 51.255], False),
-    ],
+    'CIFAR10': Pixels(
+        'BGR', (125.307, 122.961, 113.8575), (51.5865, 50.847, 51.255)
+    ),
 }
-PIXELS['ImageNet'] = PIXELS['ADE20KDataset'] = PIXELS['CocoDataset'][:1]
-PIXELS['CocoPanopticDataset'] = PIXELS['CocoDataset']
-PIXELS['CityscapesDataset'] = PIXELS['CocoDataset'][:1]
-# MMDetection3D and its descendants
-PIXELS['NuScenesDataset'] = PIXELS['KittiDataset'] = [
-    ([103.53, 116.28, 123.675], [57.375, 57.12, 58.395], False)
-]
 CLASSES = {
     'CocoDataset': {80},
     'CocoPanopticDataset': {80},
@@ -58,9 +50,15 @@ def test_nothing_is_left_of_the_base(path):
         assert not (isinstance(value, str) and FOREIGN.search(value)), key
 
     kind = dataset_of(cfg.train_dataloader).type
-    pixels = cfg.model.get('data_preprocessor') or cfg.data_preprocessor
-    swaps = pixels.get('bgr_to_rgb', pixels.get('to_rgb'))
-    assert (pixels.mean, pixels.std, swaps) in PIXELS[kind]
+    given = cfg.model.get('data_preprocessor') or cfg.data_preprocessor
+    swaps = given.get('bgr_to_rgb', given.get('to_rgb'))
+    order = 'RGB' if swaps else 'BGR'
+    pixels = Pixels(order, tuple(given.mean), tuple(given.std))
+    init_cfg = cfg.model.backbone.get('init_cfg')
+    if init_cfg:
+        assert pixels == public_file(init_cfg.checkpoint[9:]).pixels
+    else:
+        assert pixels == PIXELS.get(kind, IMAGENET)
 
     classes = {
         value
@@ -79,13 +77,12 @@ def test_an_ablation_changes_one_thing(path):
         assert changed <= {'optim_wrapper', 'runner_type', 'strategy'}
         return
     backbone = base.model.backbone
-    assert (
-        sum(
-            value != backbone.get(key)
-            for key, value in ablation.model.backbone.items()
-        )
-        == 1
-    )
+    changed = {
+        key
+        for key, value in ablation.model.backbone.items()
+        if value != backbone.get(key)
+    }
+    assert len(changed - {'init_cfg'}) == 1
     ablation.model.backbone = backbone
     assert ablation.model == base.model
 
@@ -106,3 +103,44 @@ def test_from_scratch_nothing_is_frozen(scope):
         kinds = {type(module).__name__ for module in part.modules()}
         assert 'GroupNorm' in kinds
         assert 'BatchNorm2d' not in kinds
+
+
+# Nothing public that lives fits these, or their papers train them so.
+SCRATCH = re.compile(
+    r'^(vovnet|demo|dsod)/|scratch|vovnet93|slim-dw|'
+    r'ablations/.*_(bottleneck|gate-(se|eca)|gn|layers-3|no-identity|paper-stem)_1x'
+)
+
+
+@pytest.mark.parametrize('path', PUBLIC, ids=name)
+def test_it_starts_trained(path):
+    """From weights of a host that lives, in the network of these weights."""
+    cfg = load(path)
+    backbone = cfg.model.backbone
+    if SCRATCH.search(name(path)):
+        assert not backbone.get('init_cfg')
+        assert backbone.get('frozen_stages', -1) == -1
+        assert not backbone.get('norm_eval')
+        return
+    assert backbone.init_cfg.type == 'Pretrained'
+    scheme, weights = backbone.init_cfg.checkpoint.split('://')
+    file = public_file(weights)
+    assert scheme == 'vovnet' and weights == file.name and file.lives
+    arch = file.options['arch']
+    if isinstance(arch, str) and not weights.endswith('_toolbox'):
+        cameras = 'mono3d' in path.stem and arch == 'V-99-eSE'
+        assert cameras or file == default_weights(arch)
+    hidden = ('arch', 'stem_strides', 'pool_padding', 'identity')
+    for option in hidden:
+        default = dict(stem_strides=(2, 1, 2), pool_padding=0, identity=None)
+        expected = file.options.get(option, default.get(option))
+        given = backbone.get(option, default.get(option))
+        if option == 'stem_strides':
+            expected, given = tuple(expected), tuple(given)
+        if option == 'arch' and isinstance(expected, dict):
+            given = {k: v for k, v in given.items() if k in expected}
+            expected = {
+                k: tuple(v) if isinstance(v, list) else v
+                for k, v in expected.items()
+            }
+        assert given == expected, option

@@ -1,0 +1,19 @@
+# VoVNet-27-slim with the paper's stem, from vision-toolbox's weights, with its pools
+# and pixels.
+vovnet27_slim_toolbox = dict(
+    data_preprocessor=dict(
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+    ),
+    backbone=dict(
+        arch='V-27-slim',
+        stem_strides=(2, 1, 1),
+        pool_padding=1,
+        identity='every',
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='vovnet://vovnet27_slim_toolbox',
+        ),
+    ),
+)

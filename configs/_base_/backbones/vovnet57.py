@@ -1,0 +1,18 @@
+# VoVNet-57, from pytorchcv's weights and their pixels.
+vovnet57 = dict(
+    data_preprocessor=dict(
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+    ),
+    backbone=dict(
+        arch='V-57',
+        stem_strides=(2, 1, 2),
+        pool_padding=0,
+        identity=None,
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='vovnet://vovnet57_pytorchcv',
+        ),
+    ),
+)
