@@ -45,7 +45,7 @@ def main() -> None:
     """Print what the check found."""
     args = parse_args()
     # Not before: these take seconds to import.
-    from mmvovnet.datasets.check import check
+    from mmvovnet.data_check import check
     from mmvovnet.engine import load_config
     from mmvovnet.engine.known_warnings import ignore_known_warnings
 

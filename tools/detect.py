@@ -69,8 +69,12 @@ def main() -> None:
     args = parse_args()
     # Not before: these take seconds to import.
     import mmvovnet.engine  # noqa: F401
-    from mmvovnet.deploy.detect import open_detector
-    from mmvovnet.deploy.media import detect_media, find_media, write_results
+    from mmvovnet.deploy.inference.detect import open_detector
+    from mmvovnet.deploy.inference.media import (
+        detect_media,
+        find_media,
+        write_results,
+    )
     from mmvovnet.engine.known_warnings import ignore_known_warnings
     from mmvovnet.weights import CheckpointError
 

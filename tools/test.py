@@ -164,7 +164,7 @@ def main() -> None:
         dump_predictions(runner, args.out)
     if args.exported:
         from mmvovnet.deploy import FuseHook, load_exported
-        from mmvovnet.deploy.detect import Detector, FileDetector
+        from mmvovnet.deploy.inference.detect import Detector, FileDetector
 
         file = FileDetector(Detector(load_exported(args.checkpoint)))
         runner.register_hook(FuseHook(lambda model: file))

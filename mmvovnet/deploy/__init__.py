@@ -1,10 +1,10 @@
 """Models made ready for inference: folded, exported, run."""
 
-from .accelerate import accelerate
+from .cpu.accelerate import accelerate
 from .export import describe_model, export
 from .fuse import fuse
 from .hook import FuseHook
-from .runtime import Exported, load_exported
+from .inference.runtime import Exported, load_exported
 
 __all__ = [
     'Exported',

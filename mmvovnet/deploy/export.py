@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from mmvovnet.leftovers import part_folder
 
 from .fuse import fuse
+from .inference.runtime import SUFFIXES, load_exported
 from .metadata import decode
 from .quantize import check_quantizer, quantize
-from .runtime import SUFFIXES, load_exported
 
 _NEEDS = {
     'onnx': ('onnx', 'onnxscript', 'onnxruntime'),
@@ -66,8 +66,8 @@ def export(
         model (nn.Module): A VoVNet, or a whole detector of MMDetection or
             classifier of MMPretrain, in eval mode on the CPU.
         path (str | PathLike): File to write, with the suffix in
-            :data:`mmvovnet.deploy.runtime.SUFFIXES`. OpenVINO's weights go
-            beside it, with the suffix ``.bin``.
+            :data:`.inference.runtime.SUFFIXES`. OpenVINO's weights go next to
+            it, with the suffix ``.bin``.
         format (str): onnx, torchscript, torch-export or openvino.
         outputs (str, optional): 'raw' are feature maps, logits or a
             detection head's outputs; 'boxes' are a one-stage detector's

@@ -14,7 +14,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS, init_default_scope
 from torch import Tensor, nn
 
-from .runtime import load_exported
+from .inference.runtime import load_exported
 
 _PACKAGES = {'onnx': 'onnxruntime', 'openvino': 'nncf'}
 # What onnxruntime computes in int8: convs, and what lies between them.

@@ -21,7 +21,7 @@ from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.runner import IterBasedTrainLoop, Runner, set_random_seed
 
 from mmvovnet.models.layout import needs_usual_layout
-from mmvovnet.models.recompute import recompute_forward
+from mmvovnet.models.memory import recompute_forward
 from mmvovnet.registry import HOOKS
 from mmvovnet.weights import CheckpointError, is_whole
 

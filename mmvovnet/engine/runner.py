@@ -93,7 +93,7 @@ class Runner(mmengine.runner.Runner):
             FileNotFoundError: The work_dir was removed meanwhile.
             FileExistsError: It holds checkpoints of an earlier training,
                 neither ``resume`` nor ``overwrite=True`` is set.
-            ValueError: :func:`mmvovnet.datasets.check.check` finds errors,
+            ValueError: :func:`mmvovnet.data_check.check` finds errors,
                 and ``check_data=False`` is not set.
         """
         earlier = [] if self._resume else self._checkpoints()
@@ -156,7 +156,7 @@ class Runner(mmengine.runner.Runner):
             check_frozen(self.model)
 
     def _check_data(self) -> None:
-        from mmvovnet.datasets.check import check
+        from mmvovnet.data_check import check
 
         report = check(self.cfg, headers=False)
         if report.errors:

@@ -10,8 +10,8 @@ from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from .checkpointing import checkpoint_module
 from .layers import GATES, conv_unit
+from .memory import checkpoint_module
 
 
 class Concat(nn.Module):

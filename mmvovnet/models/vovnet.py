@@ -26,8 +26,8 @@ from .checks import (
     check_strides,
 )
 from .layers import conv_unit
+from .memory import can_recompute, recompute_elementwise
 from .osa import OSAStage, max_pool
-from .recompute import can_recompute, recompute_elementwise
 
 if TYPE_CHECKING:
     from mmvovnet.weights.dialects import Pixels

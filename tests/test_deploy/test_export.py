@@ -14,9 +14,9 @@ from mmvovnet.deploy import (
     export,
     load_exported,
 )
-from mmvovnet.deploy.detect import Detector
 from mmvovnet.deploy.export import Boxes
-from mmvovnet.deploy.runtime import SUFFIXES
+from mmvovnet.deploy.inference.detect import Detector
+from mmvovnet.deploy.inference.runtime import SUFFIXES
 
 from .small import ARCH, settle, small_config
 

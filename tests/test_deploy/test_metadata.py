@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mmvovnet.deploy import runtime
-from mmvovnet.deploy.media import read_image
+from mmvovnet.deploy.inference import runtime
+from mmvovnet.deploy.inference.media import read_image
 from mmvovnet.deploy.metadata import check, decode
 
 GOOD = dict(

@@ -18,11 +18,11 @@ from .conftest import error, images, tiny
 )
 def test_accelerate_elsewhere_just_folds(device, dtype, monkeypatch):
     """No kernel is compiled, and no transformed weight held."""
-    module = importlib.import_module('mmvovnet.deploy.accelerate')
+    module = importlib.import_module('mmvovnet.deploy.cpu.accelerate')
     monkeypatch.setattr(module, 'load_kernels', pytest.fail)
     model = tiny(device).to(dtype).eval()
     fast, x = accelerate(model), images(device).to(dtype)
-    assert 'mmvovnet.deploy.packed' not in {
+    assert 'mmvovnet.deploy.cpu.packed' not in {
         type(part).__module__ for part in fast.modules()
     }
     with torch.no_grad():

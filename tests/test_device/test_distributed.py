@@ -7,8 +7,8 @@ import torch
 from torch import distributed, multiprocessing, nn
 from torch.nn.modules._functions import SyncBatchNorm
 
+from mmvovnet.models.memory import recompute_elementwise
 from mmvovnet.models.osa import OSAStage
-from mmvovnet.models.recompute import recompute_elementwise
 
 from .conftest import error, images, step, tiny
 

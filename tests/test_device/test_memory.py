@@ -6,7 +6,7 @@ from mmvovnet import VoVNet
 from mmvovnet.analysis import saved_bytes
 from mmvovnet.analysis.benchmark import Setting
 from mmvovnet.analysis.benchmark.memory import peak_memory
-from mmvovnet.models.recompute import recompute_elementwise
+from mmvovnet.models.memory import recompute_elementwise
 
 
 def kept(model, x):

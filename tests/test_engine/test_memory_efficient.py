@@ -11,7 +11,7 @@ from torch import nn
 from mmvovnet.analysis import saved_bytes
 from mmvovnet.registry import HOOKS
 
-from ..test_models.test_recompute import TINY
+from ..test_models.test_memory.test_recompute import TINY
 
 mmdet = pytest.importorskip('mmdet', reason='mmdet is not installed')
 

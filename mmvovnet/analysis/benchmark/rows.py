@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import nn
 
 from mmvovnet.models import VoVNet
-from mmvovnet.models.recompute import recompute_forward
+from mmvovnet.models.memory import recompute_forward
 from mmvovnet.registry import MODELS
 
 from .detector import FCOS

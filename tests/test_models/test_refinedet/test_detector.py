@@ -13,7 +13,7 @@ from torch import nn
 
 from mmvovnet.deploy import fuse
 from mmvovnet.deploy.export import RawOutputs, export
-from mmvovnet.deploy.runtime import load_exported
+from mmvovnet.deploy.inference.runtime import load_exported
 from mmvovnet.weights import load
 from tests.test_deploy.small import settle
 

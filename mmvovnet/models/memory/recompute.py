@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from .recipes import PAUSED, Recorder
+from .recorder import PAUSED, Recorder
 
 
 @contextmanager

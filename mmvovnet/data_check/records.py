@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .check_report import ERROR, Report
+from .report import ERROR, Report
 
 _HOW = 'correct the file'
 

@@ -10,15 +10,15 @@ from torch import nn
 
 from mmvovnet import VoVNet
 from mmvovnet.deploy import accelerate, fuse
-from mmvovnet.deploy.accelerate import (
+from mmvovnet.deploy.cpu.accelerate import (
     AggregateConv2d,
     WinogradConv2d,
     load_kernels,
 )
 
-from .small import ARCH as SMALL
-from .small import settle, small_config
-from .test_fuse import count, flatten
+from ..small import ARCH as SMALL
+from ..small import settle, small_config
+from ..test_fuse import count, flatten
 
 ARCH = dict(
     stem_channels=(16, 16, 16),

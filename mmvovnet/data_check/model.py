@@ -9,7 +9,7 @@ import torch
 from mmengine.registry import MODELS
 from torch import nn
 
-from .check_report import ERROR, WARNING, Report
+from .report import ERROR, WARNING, Report
 
 
 def check_settings(cfg: Mapping[str, Any], report: Report) -> None:

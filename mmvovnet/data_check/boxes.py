@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .check_records import Records
-from .check_report import ERROR, NOTE, WARNING, Report, table
+from .records import Records
+from .report import ERROR, NOTE, WARNING, Report, table
 
 
 def check_boxes(

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmvovnet.deploy.packed import AggregateConv2d, WinogradConv2d
+from mmvovnet.deploy.cpu.packed import AggregateConv2d, WinogradConv2d
 
 from .test_accelerate import kernels
 

@@ -85,7 +85,7 @@ class Detector:
         found = boxes, scores[: len(best)], labels[best]
         if 'masks' not in out:
             return found
-        from .masks import paste
+        from ..masks import paste
 
         return *found, paste(out['masks'][best], boxes, *image.shape[:2])
 
@@ -135,8 +135,8 @@ def open_detector(
         return lambda images: [detector(image) for image in images], classes
     from mmvovnet.apis import build_model
 
-    from .fuse import fuse
-    from .publish import build_published
+    from ..fuse import fuse
+    from ..publish import build_published
 
     model: Any
     if checkpoint:

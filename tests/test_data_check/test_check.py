@@ -10,8 +10,8 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
-from mmvovnet.datasets.check import check
-from mmvovnet.datasets.check_images import _faulty_file, _faulty_image
+from mmvovnet.data_check import check
+from mmvovnet.data_check.images import _faulty_file, _faulty_image
 
 pytest.importorskip('mmdet.datasets', exc_type=ImportError)
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .metadata import check, decode
+from ..metadata import check, decode
 
 SUFFIXES = {
     'onnx': '.onnx',

@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from mmvovnet import VoVNet
 from mmvovnet.analysis import saved_bytes
 from mmvovnet.models import vovnet
-from mmvovnet.models.recompute import recompute_elementwise, recompute_forward
+from mmvovnet.models.memory import recompute_elementwise, recompute_forward
 
 TINY = dict(
     stem_channels=(8, 8, 16),

@@ -13,12 +13,12 @@ from torch.func import jvp, vmap
 
 from mmvovnet import VoVNet
 from mmvovnet.deploy import accelerate, fuse
-from mmvovnet.deploy.accelerate import load_kernels
-from mmvovnet.deploy.packed import AggregateConv2d, WinogradConv2d
+from mmvovnet.deploy.cpu.accelerate import load_kernels
+from mmvovnet.deploy.cpu.packed import AggregateConv2d, WinogradConv2d
 
-from .small import settle
+from ..small import settle
+from ..test_fuse import count
 from .test_accelerate import ARCH, assert_close, kernels
-from .test_fuse import count
 
 pytestmark = kernels
 

@@ -3,7 +3,12 @@ import pytest
 import torch
 
 from mmvovnet.deploy import Exported
-from mmvovnet.deploy.detect import Detector, FileDetector, draw, outputs
+from mmvovnet.deploy.inference.detect import (
+    Detector,
+    FileDetector,
+    draw,
+    outputs,
+)
 
 INFO = dict(
     kind='detections',

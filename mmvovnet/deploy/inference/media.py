@@ -102,7 +102,7 @@ def detect_media(
     """Detect objects in images and videos, and write their pictures.
 
     Args:
-        detect (Detect): From :func:`mmvovnet.deploy.detect.open_detector`.
+        detect (Detect): From :func:`.detect.open_detector`.
         classes (Sequence[str]): Names of the labels.
         files (Sequence[str]): Images and videos.
         out_dir (str | Path): Folder for what is drawn.

@@ -10,7 +10,7 @@ import numpy as np
 from mmengine.utils import ProgressBar
 from PIL import Image
 
-from .check_report import ERROR, WARNING, Report
+from .report import ERROR, WARNING, Report
 
 MAX_PIXELS = 89_478_485
 """Pillow's own limit for what is no decompression bomb (0.27 GB as RGB)."""

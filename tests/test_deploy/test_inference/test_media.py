@@ -7,8 +7,12 @@ import pytest
 import torch
 from pycocotools import mask as coco_mask
 
-from mmvovnet.deploy.detect import draw
-from mmvovnet.deploy.media import detect_media, find_media, write_results
+from mmvovnet.deploy.inference.detect import draw
+from mmvovnet.deploy.inference.media import (
+    detect_media,
+    find_media,
+    write_results,
+)
 
 CLASSES = ['cell', 'platelet']
 

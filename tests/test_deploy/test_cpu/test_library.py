@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from mmvovnet.deploy import library
-from mmvovnet.deploy.library import compile_once, private_folder
+from mmvovnet.deploy.cpu import library
+from mmvovnet.deploy.cpu.library import compile_once, private_folder
 
 COMPILER = """#!{python}
 import sys

@@ -9,11 +9,11 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, DefaultScope
 
-from .check_boxes import check_boxes, check_masks
-from .check_images import check_images
-from .check_model import check_classes, check_settings, check_shapes
-from .check_records import Records, read_coco, read_voc
-from .check_report import ERROR, NOTE, WARNING, Report, table
+from .boxes import check_boxes, check_masks
+from .images import check_images
+from .model import check_classes, check_settings, check_shapes
+from .records import Records, read_coco, read_voc
+from .report import ERROR, NOTE, WARNING, Report, table
 
 
 def check(

@@ -1,0 +1,1 @@
+"""Detection with a model or an exported file: images, folders and films."""

@@ -1,0 +1,19 @@
+"""Training that keeps fewer bytes, and computes the rest again.
+
+:mod:`.recompute` keeps the outputs of convs only (``memory_efficient``),
+:mod:`.checkpointing` the input of a module only (``with_cp``).
+"""
+
+from .checkpointing import checkpoint_module
+from .recompute import (
+    can_recompute,
+    recompute_elementwise,
+    recompute_forward,
+)
+
+__all__ = [
+    'can_recompute',
+    'checkpoint_module',
+    'recompute_elementwise',
+    'recompute_forward',
+]
