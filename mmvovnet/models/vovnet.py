@@ -350,6 +350,11 @@ class VoVNet(BaseModule):
             super().init_weights()
         finally:
             self.starting = False
+        if self.has_weights and isinstance(self.init_cfg, dict):
+            from mmvovnet.weights.pixels import published_pixels
+
+            name = self.init_cfg.get('checkpoint', '')
+            self.pixels = published_pixels(name) or self.pixels
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Compute the feature maps.

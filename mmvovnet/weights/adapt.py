@@ -121,6 +121,7 @@ def translate(model: VoVNet, state_dict: dict[str, Any], prefix: str) -> None:
         if plain:
             return  # a part of our own weights, which PyTorch may allow
         raise
+    told = theirs
     if model.starting:
         theirs = _open_gates(model, weights, theirs)
     unbuilt = [n for n in weights if _stage(n) >= len(model.stages)]
@@ -134,7 +135,7 @@ def translate(model: VoVNet, state_dict: dict[str, Any], prefix: str) -> None:
     _check(expected, weights, theirs, partly=plain)
     model.pixels = ()  # ours are trained as they are used
     if source.dialect is not _OURS:
-        _tell_what_weights_cannot(model, theirs, source)
+        _tell_what_weights_cannot(model, told, source)
     for name, counter in model.named_buffers():
         if name.endswith('num_batches_tracked'):
             weights.setdefault(name, counter)  # frozen norms have none

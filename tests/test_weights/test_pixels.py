@@ -7,7 +7,7 @@ from mmengine.registry import HOOKS
 from torch import nn
 
 from mmvovnet import VoVNet
-from mmvovnet.weights import PixelStatisticsHook
+from mmvovnet.weights import PixelStatisticsHook, convert, dialects
 
 from .peers import authors_shapes, fill
 
@@ -155,3 +155,16 @@ def test_mmsegmentation(messages):
     mmseg = pytest.importorskip('mmseg.models')
     compare(mmseg.SegDataPreProcessor(**IMAGENET), '')
     assert not [m for m in messages if m[0] == 'WARNING']
+
+
+def test_the_table_knows_more_than_names(tmp_path, monkeypatch):
+    """DD3D's file has detectron2's names, and other pixels."""
+    name = 'depth_pretrained_v99-3jlw0p36-20210423_010520-model_final-remapped'
+    arch = 'V-19-slim-dw-eSE'
+    path = tmp_path / f'{name}.pth'
+    torch.save(convert(VoVNet(arch).state_dict(), to='detectron2'), path)
+    monkeypatch.setenv('MMVOVNET_WEIGHTS', str(tmp_path))
+    init_cfg = dict(type='Pretrained', checkpoint=f'vovnet://{name}')
+    model = VoVNet(arch, init_cfg=init_cfg)
+    model.init_weights()
+    assert model.pixels == (dialects.IMAGENET_BGR,)

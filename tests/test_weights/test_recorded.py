@@ -1,5 +1,7 @@
 """Recorded outputs of other networks, by ``from_pretrained`` alone."""
 
+from unittest.mock import patch
+
 import pytest
 import torch
 
@@ -79,3 +81,15 @@ def test_gates_stay_missing_where_a_model_is_used():
     state = VoVNet('V-39-eSE', gate_place='last').state_dict()
     with pytest.raises(CheckpointError, match="gate_place='last'"):
         VoVNet('V-39-eSE').load_state_dict(convert(state, to='timm'))
+
+
+def test_open_gates_keep_the_word_of_their_code(tmp_path):
+    """timm's V1 adds no identity, whatever the model's gate is."""
+    theirs = VoVNet('V-39', identity=False)
+    path = tmp_path / 'weights.pth'
+    torch.save(convert(theirs.state_dict(), to='timm'), path)
+    init_cfg = dict(type='Pretrained', checkpoint=str(path))
+    with patch('mmvovnet.weights.adapt.print_log') as log:
+        VoVNet('V-39-eSE', init_cfg=init_cfg).init_weights()
+    said = ' '.join(call.args[0] for call in log.call_args_list)
+    assert 'set identity=False' in said
