@@ -5,6 +5,8 @@ packages.
 """
 
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 from .errors import CheckpointError
 
@@ -47,16 +49,34 @@ def fetch(address: str) -> Path:
         CheckpointError: If it can't be had.
     """
     try:
-        from huggingface_hub import errors, hf_hub_download
+        from huggingface_hub import (
+            constants,
+            errors,
+            hf_hub_download,
+            try_to_load_from_cache,
+        )
     except ImportError as error:
         raise CheckpointError(
             f'{address!r} needs huggingface_hub: pip install huggingface_hub'
         ) from error
     repository, _, revision = address.removeprefix(SCHEME).partition('@')
+    if problem := _unreachable(constants.ENDPOINT):
+        for name in _NAMES:
+            kept = try_to_load_from_cache(
+                repository, name, revision=revision or None
+            )
+            if isinstance(kept, str):
+                return Path(kept)
+        raise _failed(address, problem)
     for name in _NAMES:
         try:
             return Path(
-                hf_hub_download(repository, name, revision=revision or None)
+                hf_hub_download(
+                    repository,
+                    name,
+                    revision=revision or None,
+                    etag_timeout=4,  # seconds
+                )
             )
         except errors.LocalEntryNotFoundError as error:
             raise _failed(address, error) from error
@@ -67,6 +87,17 @@ def fetch(address: str) -> Path:
     raise CheckpointError(
         f'{address!r} has none of the files {", ".join(_NAMES)}'
     )
+
+
+def _unreachable(url: str) -> OSError | None:
+    """Why a host does not answer: the library asks for half a minute."""
+    try:
+        urlopen(Request(url, method='HEAD'), timeout=4).close()
+    except HTTPError:
+        return None
+    except OSError as error:
+        return error
+    return None
 
 
 def _failed(address: str, error: Exception) -> CheckpointError:

@@ -1,13 +1,20 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from mmvovnet import VoVNet
-from mmvovnet.weights import CheckpointError, convert, dialects, public
+from mmvovnet.weights import (
+    CheckpointError,
+    convert,
+    dialects,
+    public,
+)
+from mmvovnet.weights.hub import fetch
 from mmvovnet.weights.pretrained import locate
 from mmvovnet.weights.public import public_file
 
@@ -277,3 +284,13 @@ def test_spellings_of_a_name(spelling, monkeypatch, tmp_path):
     path, row = locate(spelling)
     assert path == kept
     assert row.name == 'ese_vovnet39b.ra_in1k'
+
+
+def test_a_hub_that_is_not_there_is_said_at_once(monkeypatch, tmp_path):
+    constants = pytest.importorskip('huggingface_hub').constants
+    monkeypatch.setattr(constants, 'ENDPOINT', 'http://127.0.0.1:9')
+    monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path))
+    start = time.monotonic()
+    with pytest.raises(CheckpointError, match="can't be fetched .*refused"):
+        fetch('hf-hub:timm/ese_vovnet39b.ra_in1k')
+    assert time.monotonic() - start < 5
