@@ -16,15 +16,23 @@ def main() -> None:
     parser.add_argument('--val', type=float, default=0.2, help='share (0.2)')
     parser.add_argument('--test', type=float, default=0.0, help='share (0)')
     parser.add_argument('--seed', type=int, default=0)
+    for name, default in (('ann', 'Annotations'), ('img', 'JPEGImages')):
+        parser.add_argument(
+            f'--{name}-subdir', default=default, help=f"VOC's ({default})"
+        )
     args = parser.parse_args()
     if not Path(args.data).exists():
         parser.error(f"there is no '{args.data}'")
     # Not before: this takes seconds to import.
     from mmvovnet.datasets.split import split_coco, split_voc
 
-    split = split_voc if Path(args.data).is_dir() else split_coco
+    shares = args.val, args.test, args.seed
     try:
-        written = split(args.data, args.val, args.test, args.seed)
+        if Path(args.data).is_dir():
+            folders = args.ann_subdir, args.img_subdir
+            written = split_voc(args.data, *shares, *folders)
+        else:
+            written = split_coco(args.data, *shares)
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
     for path in written:

@@ -71,6 +71,14 @@ def check_boxes(
     )
     add(WARNING, 'a box is thinner than a pixel and is dropped', small)
     add(WARNING, 'a box lies outside its image and is dropped', outside)
+    areas = records.areas
+    bare = finite & ~flat & (False if areas is None else areas <= 0)
+    add(
+        WARNING,
+        'the area of a box is 0 or less, and mmdet drops the box: write its '
+        'width times its height',
+        bare,
+    )
     add(WARNING, 'a box reaches over the edge of its image', over)
     corners = finite & (w > x) & (h > y) & (w <= width) & (h <= height)
     if len(boxes) and (over | outside).mean() > 0.3 and corners.mean() > 0.9:
@@ -81,12 +89,13 @@ def check_boxes(
             'their images, and would not if they were x1, y1, x2, y2: COCO '
             'wants x, y, width, height',
         )
-    used = finite & ~flat & ~small & ~outside & listed & ~records.ignored
+    faulty = ~finite | flat | small | outside | bare
+    used = ~faulty & listed & ~records.ignored
     _check_classes(records, of, classes, used, report, by_name)
     if not used.any():
         reason = Counter(
             crowd=int(records.ignored.sum()),
-            faulty=int((flat | small | outside | ~finite).sum()),
+            faulty=int(faulty.sum()),
             of_other_classes=int((~listed).sum()),
         )
         why = ', '.join(f'{n} {k}' for k, n in reason.items() if n)
@@ -134,6 +143,16 @@ def check_masks(records: Records, used: np.ndarray, report: Report) -> None:
         [records.ids[i] for i in bare[:4]],
         count=len(bare),
     )
+    torn = False if records.torn is None else records.torn
+    torn = np.flatnonzero(used & np.broadcast_to(torn, used.shape))
+    report.add(
+        ERROR,
+        records.source,
+        'a segmentation is no list of polygons, each a list of six numbers '
+        'or more in pairs x, y: correct it',
+        [records.ids[i] for i in torn[:4]],
+        count=len(torn),
+    )
 
 
 def _check_classes(
@@ -165,7 +184,11 @@ def _check_classes(
                 f"'{name}' is no class of '{where}', which has {near}",
             )
     order = [name for name in records.names if name in classes]
-    if not by_name and order != [n for n in classes if n in known]:
+    if (
+        not by_name
+        and len(order) == len(set(order))
+        and order != [n for n in classes if n in known]
+    ):
         report.add(
             ERROR,
             'metainfo.classes',
@@ -175,6 +198,10 @@ def _check_classes(
         )
     never = [n for n in classes if n in known and not counts[n]]
     report.add(WARNING, where, 'a class has no box', never, count=len(never))
+    vain = [n for n in classes if counts[n] and not kept[n]]
+    report.add(
+        WARNING, where, 'no box of a class can be used', vain, count=len(vain)
+    )
     left_out = {n: c for n, c in counts.items() if n not in classes}
     report.add(
         WARNING,

@@ -95,9 +95,9 @@ def _read(
         return None
     try:
         lazy = DATASETS.build(dict(cfg, lazy_init=True, pipeline=[]))
-    except TypeError:  # it has other options
-        return None
     except Exception as error:  # whatever the data set raises
+        if isinstance(error, TypeError) and "'lazy_init'" in str(error):
+            return None  # a data set that has no such option
         report.add(ERROR, f'{split}_dataloader.dataset', f'{kind}: {error}')
         return None
     bases = {base.__name__ for base in cls.__mro__}
@@ -105,6 +105,13 @@ def _read(
     if 'CocoDataset' in bases:
         folder = (lazy.data_prefix or {}).get('img') or ''
         records = read_coco(lazy.ann_file, folder, report)
+        if split != 'train' and records and 0 in records.ids:
+            report.add(
+                ERROR,
+                lazy.ann_file,
+                "an annotation has the id 0, and COCO's metric counts what "
+                'matches it as a miss: count ids from 1',
+            )
     elif 'XMLDataset' in bases:
         records = read_voc(lazy, report)
     else:

@@ -31,6 +31,10 @@ class Records:
         ids (list): What the data calls each box.
         outlined (np.ndarray, optional): Boxes with a segmentation, bool of
             shape (M,). None if the data's form has none.
+        torn (np.ndarray, optional): Boxes whose segmentation has no form
+            that mmdet reads, bool of shape (M,).
+        areas (np.ndarray, optional): That the data claims, float of shape
+            (M,).
     """
 
     source: str
@@ -43,6 +47,8 @@ class Records:
     ignored: np.ndarray
     ids: list = field(default_factory=list)
     outlined: np.ndarray | None = None
+    torn: np.ndarray | None = None
+    areas: np.ndarray | None = None
 
     def only(self, mask: np.ndarray) -> 'Records':
         """All images, and the boxes that a mask of shape (M,) is true for."""
@@ -99,6 +105,15 @@ def read_coco(path: str, folder: str, report: Report) -> Records | None:
             sorted(_twice(ids)),
             count=len(ids) - len(set(ids)),
         )
+    twice = sorted(_twice([str(item['name']) for item in categories]))
+    report.add(
+        ERROR,
+        path,
+        'several categories have one name, and mmdet takes both for one '
+        'class: give them one id, or two names',
+        twice,
+        count=len(twice),
+    )
     four = [a for a in annotations if _is_box(a['bbox'])]
     report.add(
         ERROR,
@@ -139,6 +154,8 @@ def read_coco(path: str, folder: str, report: Report) -> Records | None:
         ),
         ids=[a['id'] for a in used],
         outlined=np.array([bool(a.get('segmentation')) for a in used], bool),
+        torn=np.array([_is_torn(a.get('segmentation')) for a in used], bool),
+        areas=_floats([a.get('area', np.nan) for a in used], 1)[:, 0],
     )
 
 
@@ -153,13 +170,21 @@ def read_voc(dataset: Any, report: Report) -> Records | None:
         Records | None: What can be used of them; None if nothing can.
     """
     try:
-        names = Path(dataset.ann_file).read_text().split()
+        names = Path(dataset.ann_file).read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         report.add(ERROR, str(dataset.ann_file), f'cannot be read: {error}')
         return None
     root = Path(dataset.sub_data_root)
+    blank = [f'line {n}' for n, name in enumerate(names, 1) if not name]
+    report.add(
+        ERROR,
+        str(dataset.ann_file),
+        'a line is blank, and mmdet takes it for a file: remove it',
+        blank,
+        count=len(blank),
+    )
     files, sizes, rows, classes = [], [], [], {}
-    for name in names:
+    for name in filter(None, names):
         path = root / dataset.ann_subdir / f'{name}.xml'
         image = root / dataset.img_subdir / f'{name}.jpg'
         try:
@@ -266,6 +291,16 @@ def _is_box(box: Any) -> bool:
         isinstance(box, list)
         and len(box) == 4
         and all(type(x) in (int, float) for x in box)
+    )
+
+
+def _is_torn(segmentation: Any) -> bool:
+    """Whether mmdet drops a polygon of it, or cannot read it."""
+    return isinstance(segmentation, list) and not all(
+        isinstance(polygon, list)
+        and len(polygon) >= 6
+        and len(polygon) % 2 == 0
+        for polygon in segmentation
     )
 
 

@@ -55,15 +55,22 @@ def divide(
 
 
 def split_voc(
-    root: str | Path, val: float, test: float, seed: int = 0
+    root: str | Path,
+    val: float,
+    test: float,
+    seed: int = 0,
+    ann_subdir: str = 'Annotations',
+    img_subdir: str = 'JPEGImages',
 ) -> list[Path]:
     """Write ``ImageSets/Main/{train,val,test}.txt`` of a VOC folder.
 
     Args:
-        root (str | Path): Folder with ``Annotations`` and ``JPEGImages``.
+        root (str | Path): Folder with the two below.
         val (float): As of :func:`divide`.
         test (float): The same.
         seed (int): The same.
+        ann_subdir (str): Folder of the XML files, as of ``XMLDataset``.
+        img_subdir (str): Folder of the images.
 
     Returns:
         list[Path]: The files.
@@ -72,13 +79,13 @@ def split_voc(
         FileNotFoundError: If there are no annotations, or one has no image.
     """
     root = Path(root)
-    names = sorted(path.stem for path in root.glob('Annotations/*.xml'))
-    images = {path.stem for path in root.glob('JPEGImages/*')}
+    names = sorted(path.stem for path in Path(root, ann_subdir).glob('*.xml'))
+    images = {path.stem for path in Path(root, img_subdir).glob('*')}
     if not names:
-        raise FileNotFoundError(f"there is no '{root}/Annotations/*.xml'")
+        raise FileNotFoundError(f"there is no '{root}/{ann_subdir}/*.xml'")
     if lost := [name for name in names if name not in images]:
         raise FileNotFoundError(
-            f"'{root}/JPEGImages' has no image of {', '.join(lost[:5])}"
+            f"'{root}/{img_subdir}' has no image of {', '.join(lost[:5])}"
         )
     written = []
     for part, chosen in divide(names, val, test, seed).items():

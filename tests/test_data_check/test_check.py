@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from PIL import Image
 
 from mmvovnet.data_check import check
 from mmvovnet.data_check.images import _faulty_file, _faulty_image
+from mmvovnet.data_check.records import read_voc
+from mmvovnet.data_check.report import Report
 
 pytest.importorskip('mmdet.datasets', exc_type=ImportError)
 
@@ -410,3 +413,87 @@ def test_headers_are_read_by_several_processes(folder):
     (error,) = found(coco(), headers=True, processes=2).errors
     assert 'cannot be read' in error.what
     assert error.examples[0].startswith('images/3.png (it begins ')
+
+
+def test_boxes_of_area_0_are_not_used():
+    data = coco()
+    for item in data['annotations'][::2]:  # all cats
+        item['area'] = 0
+    report = found(data)
+    said = {finding.what: finding for finding in report.findings}
+    (area,) = [f for what, f in said.items() if 'area of a box is 0' in what]
+    assert area.count == 8
+    assert said['no box of a class can be used'].examples == ('cat',)
+    assert 'cat        8     0' in str(report)
+
+
+def test_annotation_ids_from_0_where_a_metric_reads_them(folder):
+    data = coco()
+    for item in data['annotations']:
+        item['id'] -= 1
+    assert not found(data).errors
+    validation = coco(8)
+    for item in validation['annotations']:
+        item['id'] -= 1
+    (folder / 'val.json').write_text(json.dumps(validation))
+    (error,) = found(coco()).errors
+    assert error.where == 'val.json'
+    assert 'has the id 0' in error.what
+
+
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_a_mistyped_option_of_a_data_set(split):
+    cfg = config()
+    part = cfg[f'{split}_dataloader']['dataset']
+    part['ann_fil'] = part['ann_file']
+    (error,) = found(coco(), cfg).errors
+    assert error.where == f'{split}_dataloader.dataset'
+    assert "unexpected keyword argument 'ann_fil'" in error.what
+
+
+@pytest.mark.parametrize(
+    'value',
+    [
+        [30, 30, 60, 30, 60, 50],
+        [[30, 30, 60, 50]],
+        [[30, 30, 60, 30, 60, 50, 9]],
+    ],
+    ids=['flat', 'four', 'odd'],
+)
+def test_segmentations_that_mmdet_does_not_read(value):
+    (error,) = masked(segmentation=value).errors
+    assert 'is no list of polygons' in error.what
+    assert error.examples == ('4',)
+
+
+def test_two_categories_of_one_name():
+    data = coco()
+    data['categories'].append(dict(id=2, name='cat'))
+    (error,) = found(data).errors
+    assert 'several categories have one name' in error.what
+    assert error.examples == ('cat',)
+
+
+def test_voc_names_with_spaces_and_blank_lines(folder):
+    for name in ('Annotations', 'JPEGImages'):
+        (folder / name).mkdir()
+    xml = VOC.format('cat', 1, 1, 20, 20)
+    (folder / 'Annotations' / 'cell (1).xml').write_text(xml)
+    Image.new('RGB', (SIZE, SIZE)).save('JPEGImages/cell (1).jpg')
+    read = []
+    for text in ('cell (1)\n', 'cell (1)\n\n'):
+        (folder / 'list.txt').write_text(text)
+        report = Report()
+        dataset = SimpleNamespace(
+            ann_file='list.txt',
+            sub_data_root='.',
+            ann_subdir='Annotations',
+            img_subdir='JPEGImages',
+        )
+        records = read_voc(dataset, report)
+        assert records.files == ['JPEGImages/cell (1).jpg']
+        read.append(report.errors)
+    assert not read[0]
+    (error,) = read[1]
+    assert 'a line is blank' in error.what
+    assert error.examples == ('line 2',)

@@ -78,3 +78,20 @@ def test_tool(voc, monkeypatch, capsys):
         monkeypatch.setattr('sys.argv', ['split_data.py', 'none'])
         runpy.run_path(str(TOOL), run_name='__main__')
     assert "there is no 'none'" in capsys.readouterr().err
+
+
+def test_voc_in_other_folders(voc, monkeypatch, capsys):
+    (voc / 'Annotations').rename(voc / 'xml')
+    (voc / 'JPEGImages').rename(voc / 'photographs')
+    with pytest.raises(FileNotFoundError, match='Annotations'):
+        split_voc(voc, 0.2, 0)
+    folders = ['--ann-subdir', 'xml', '--img-subdir', 'photographs']
+    options = ['--val', '0.2', '--test', '0.1', *folders]
+    monkeypatch.setattr('sys.argv', [str(TOOL), str(voc), *options])
+    runpy.run_path(str(TOOL), run_name='__main__')
+    main = voc / 'ImageSets' / 'Main'
+    counts = [
+        len((main / f'{part}.txt').read_text().split())
+        for part in ('train', 'val', 'test')
+    ]
+    assert counts == [7, 2, 1]
