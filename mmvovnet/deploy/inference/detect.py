@@ -21,6 +21,7 @@ from .runtime import Exported, load_exported
 Found = tuple[Tensor, ...]
 Detect = Callable[[list[np.ndarray]], list[Found]]
 PARTS = ('bboxes', 'scores', 'labels', 'masks')
+VIDEOS = ('.avi', '.mkv', '.mov', '.mp4', '.webm')
 
 
 class Detector:
@@ -169,10 +170,10 @@ def _of_model(model: Any) -> Detect:
 
 
 def outputs(images: Sequence[str], out_dir: str | Path) -> list[Path]:
-    """Where to write the pictures of images, one file for each.
+    """Where to write what is drawn: a picture, or an MP4 for a video.
 
     Args:
-        images (Sequence[str]): Files.
+        images (Sequence[str]): Images and videos.
         out_dir (str | Path): Folder. Images from several folders keep what
             tells these apart.
 
@@ -180,8 +181,8 @@ def outputs(images: Sequence[str], out_dir: str | Path) -> list[Path]:
         list[Path]: A file for each image.
 
     Raises:
-        ValueError: If one of them is an image itself, or an image is given
-            twice.
+        ValueError: If one of them is an image itself, two are one file, or
+            an image is given twice.
 
     Example:
         >>> [path.as_posix() for path in outputs(['a/1.png', 'b/1.png'], 'o')]
@@ -190,6 +191,10 @@ def outputs(images: Sequence[str], out_dir: str | Path) -> list[Path]:
     paths = [Path(image).resolve() for image in images]
     root = os.path.commonpath([path.parent for path in paths])
     targets = [Path(out_dir, path.relative_to(root)) for path in paths]
+    targets = [
+        t.with_suffix('.mp4') if t.suffix.lower() in VIDEOS else t
+        for t in targets
+    ]
     for path, target in zip(paths, targets, strict=True):
         if target.resolve() in paths:
             raise ValueError(
@@ -198,6 +203,11 @@ def outputs(images: Sequence[str], out_dir: str | Path) -> list[Path]:
             )
         if paths.count(path) > 1:
             raise ValueError(f"the image '{path}' is given twice")
+        if targets.count(target) > 1:
+            raise ValueError(
+                f"'{path}' and another video would both be written to "
+                f"'{target}': detect them in two calls, with two --out-dir"
+            )
     return targets
 
 

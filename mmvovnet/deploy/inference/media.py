@@ -6,7 +6,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,10 @@ from torch import Tensor
 
 from mmvovnet.fileio import write
 
-from .detect import Detect, Found, draw, outputs
+from .detect import VIDEOS, Detect, Found, draw, outputs
 
 IMAGES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 MAX_PIXELS = 100_000_000  # 0.3 GB, decoded
-VIDEOS = ('.avi', '.mkv', '.mov', '.mp4', '.webm')
 
 
 def find_media(names: Sequence[str]) -> list[str]:
@@ -120,7 +119,8 @@ def detect_media(
         label, from 0.
 
     Raises:
-        ValueError: If a picture would overwrite an image.
+        ValueError: If a picture would overwrite an image or another picture,
+            or ``annotations`` don't tell an image's id.
     """
     targets = outputs(files, out_dir)
     ids = _Ids(annotations, classes)
@@ -133,6 +133,7 @@ def detect_media(
             for pair in zip(files, targets, strict=True)
             if Path(pair[0]).suffix.lower() not in VIDEOS
         ]
+        ids.check([file for file, _ in stills])
         for group in _groups(iter(stills), batch_size):
             read = [(f, out, read_image(f, max_pixels)) for f, out in group]
             unread += [f for f, _, image in read if image is None]
@@ -147,7 +148,7 @@ def detect_media(
                 mmcv.imwrite(_drawn(image, kept, classes), str(out))
                 results += ids.coco(file, kept)
                 progress.console.print(
-                    f'{out}: {len(kept[0])} objects', highlight=False
+                    f'{out}: {_count(found, score_thr)}', highlight=False
                 )
             progress.advance(task, len(group))
         for file, out in zip(files, targets, strict=True):
@@ -163,9 +164,7 @@ def detect_media(
             if not frames:
                 unread.append(file)
             progress.advance(task)
-            progress.console.print(
-                f'{out.with_suffix(".mp4")}: {frames} frames'
-            )
+            progress.console.print(f'{out}: {frames} frames')
     return results, unread
 
 
@@ -180,13 +179,15 @@ class _Ids:
     def __init__(
         self, annotations: str | Path | None, classes: Sequence[str]
     ) -> None:
-        self.images: dict[str, int] | None = None
+        self.images: dict[str, list[tuple[Path, int]]] | None = None
         self.categories = list(range(len(classes)))
         if annotations:
             known = json.loads(Path(annotations).read_text())
-            self.images = {
-                Path(i['file_name']).name: i['id'] for i in known['images']
-            }
+            self.images = {}
+            for each in known['images']:
+                path = Path(each['file_name'])
+                same = self.images.setdefault(path.name, [])
+                same.append((path, each['id']))
             by_name = {c['name']: c['id'] for c in known['categories']}
             unknown = [name for name in classes if name not in by_name]
             if unknown:
@@ -196,13 +197,37 @@ class _Ids:
                 )
             self.categories = [by_name[name] for name in classes]
 
+    def check(self, files: Sequence[str]) -> None:
+        """Refuse files without an id of their own."""
+        seen: dict[str | int, str] = {}
+        for file in files:
+            other = seen.setdefault(self.image(file), file)
+            if other != file:
+                raise ValueError(
+                    f"'{other}' and '{file}' are one image in the "
+                    'annotations: detect one of them only'
+                )
+
+    def image(self, file: str) -> str | int:
+        """The id of the image whose path has the longest end in common."""
+        if self.images is None:
+            return file
+        path = Path(file).absolute()
+        known = self.images.get(path.name, [])
+        if not known:
+            raise ValueError(f"the annotations have no image '{path.name}'")
+        lengths = [_common_end(path, each) for each, _ in known]
+        best = [i for i, n in enumerate(lengths) if n == max(lengths)]
+        if len(best) > 1:
+            raise ValueError(
+                f"'{file}' may be any of the annotations' images "
+                f'{[known[i][0].as_posix() for i in best]}: keep its folders '
+                'as they are there'
+            )
+        return known[best[0]][1]
+
     def coco(self, file: str, found: Found) -> list[dict[str, Any]]:
-        image: str | int = file
-        if self.images is not None:
-            name = Path(file).name
-            if name not in self.images:
-                raise ValueError(f"the annotations have no image '{name}'")
-            image = self.images[name]
+        image = self.image(file)
         results = [
             dict(
                 image_id=image,
@@ -218,6 +243,23 @@ class _Ids:
             for result, mask in zip(results, masks, strict=True):
                 result['segmentation'] = _runs(mask)
         return results
+
+
+def _common_end(one: Path, other: Path) -> int:
+    """How many parts of two paths agree, from the end."""
+    pairs = zip(reversed(one.parts), reversed(other.parts), strict=False)
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
+
+
+def _count(found: Found, score_thr: float) -> str:
+    """How many objects are found; the best score if it is too low."""
+    count = int((found[1] >= score_thr).sum())
+    if count or not len(found[1]):
+        return f'{count} objects'
+    return (
+        f'0 objects (best score {found[1].max():.3f}, below --score-thr '
+        f'{score_thr:g})'
+    )
 
 
 def _groups(items: Iterator, size: int) -> Iterator[list]:
@@ -256,7 +298,7 @@ def _video(
         for group in _groups(_frames(source), batch_size):
             if writer is None:
                 writer = cv2.VideoWriter(
-                    str(out.with_suffix('.mp4')),
+                    str(out),
                     cv2.VideoWriter.fourcc(*'mp4v'),
                     source.get(cv2.CAP_PROP_FPS) or 25,
                     group[0].shape[1::-1],

@@ -123,6 +123,47 @@ def test_ids_of_coco(folder):
         )
 
 
+def test_ids_by_the_longest_path(folder):
+    truth = dict(
+        images=[
+            dict(id=1, file_name='x/a/1.png'),
+            dict(id=2, file_name='x/b/1.png'),
+        ],
+        categories=[dict(id=i, name=name) for i, name in enumerate(CLASSES)],
+    )
+
+    def ids(files):
+        Path('truth.json').write_text(json.dumps(truth))
+        results, _ = detect_media(
+            detect, CLASSES, files, 'out', annotations='truth.json'
+        )
+        return [each['image_id'] for each in results]
+
+    assert ids(['b/1.png', 'a/1.png']) == [2, 1]
+    Path('c').mkdir()
+    Path('c/1.png').write_bytes(Path('a/1.png').read_bytes())
+    with pytest.raises(ValueError, match=r"'c/1\.png' may be any of"):
+        ids(['c/1.png'])
+    truth['images'] = truth['images'][:1]
+    with pytest.raises(ValueError, match='are one image'):
+        ids(['a/1.png', 'c/1.png'])
+
+
+def test_the_best_score_of_no_objects_is_said(folder, capsys):
+    detect_media(detect, CLASSES, ['a/1.png'], 'out', score_thr=0.95)
+    said = capsys.readouterr().out
+    assert '0 objects (best score 0.900, below --score-thr 0.95)' in said
+
+
+def test_videos_do_not_overwrite_each_other(folder):
+    Path('a/v.mov').write_bytes(Path('a/v.avi').read_bytes())
+    with pytest.raises(ValueError, match='would both be written'):
+        detect_media(detect, CLASSES, ['a/v.avi', 'a/v.mov'], 'out')
+    with pytest.raises(ValueError, match='would be overwritten'):
+        Path('a/v.mp4').write_bytes(b'')
+        detect_media(detect, CLASSES, ['a/v.avi', 'a/v.mp4'], 'a')
+
+
 def test_images_are_not_overwritten(folder):
     before = Path('a/1.png').read_bytes()
     with pytest.raises(ValueError, match='would be overwritten'):
