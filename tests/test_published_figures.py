@@ -131,3 +131,15 @@ def test_sentences_agree_with_the_tables(sentence):
         for arch, ap in CENTERMASK_TABLE_4.items()
     }
     assert sentence.format(**CIFAR_10, **gains) in plain
+
+
+def test_what_weights_give_on_blood_cells():
+    """Typed anew from the runs' logs."""
+    page = (PAGES / 'own_data.md').read_text()
+    runs = {
+        'weights, right pixels': ('0.518', '0.512', '0.515'),
+        'weights, wrong pixels': ('0.510', '0.498', '0.516'),
+        'random weights': ('0.494', '0.479', '0.486'),
+    }
+    for start, seeds in runs.items():
+        assert f'| {start} | {" | ".join(seeds)} |' in page

@@ -13,6 +13,7 @@ from mmengine.runner import load_checkpoint
 import mmvovnet.engine  # noqa: F401, load_checkpoint
 from mmvovnet import VoVNet  # noqa: F401, registers
 from mmvovnet.weights import convert
+from mmvovnet.weights.match import match
 
 from .peers import (
     assert_close,
@@ -85,6 +86,14 @@ def small(config):
     config.model.backbone.arch = ARCH
     neck = config.model.neck
     neck.in_channels = list(WIDTHS[-len(neck.in_channels) :])
+    return config
+
+
+def as_theirs(config, state, tmp_path):
+    """The config with the network and the pixels of the file."""
+    path = tmp_path / 'theirs.pth'
+    torch.save(state, path)
+    match(config.model, str(path))
     return config
 
 
@@ -234,7 +243,7 @@ def test_rcnn(config, tmp_path, messages):
     if config.startswith('faster'):
         shapes = {k: v for k, v in shapes.items() if 'mask' not in k}
     backbone, state = detector_state(shapes)
-    model = build(small(config))
+    model = build(as_theirs(small(config), state, tmp_path))
     load(model, state, tmp_path, messages)
     assert convert(convert(state), to='detectron2').keys() == state.keys()
 
@@ -322,7 +331,11 @@ def check_roi_heads(roi_head, state, features):
 def test_fcos(tmp_path, messages):
     pytest.importorskip('mmdet')
     backbone, state = detector_state(fcos_shapes())
-    model = build(small('fcos/fcos_vovnet39-ese_fpn_1x_coco.py'))
+    model = build(
+        as_theirs(
+            small('fcos/fcos_vovnet39-ese_fpn_1x_coco.py'), state, tmp_path
+        )
+    )
     load(model, state, tmp_path, messages)
     assert convert(convert(state), to='detectron2').keys() == state.keys()
 
