@@ -118,7 +118,9 @@ def folder(tmp_path, monkeypatch):
         cv2.imwrite(str(path), noise.integers(0, 255, (64, 64, 3)))
         image = dict(id=i, file_name=name, width=64, height=64)
         coco['images'].append(image)
-        box = dict(id=i, image_id=i, category_id=i % 2, bbox=[8, 8, 40, 40])
+        box = dict(
+            id=i + 1, image_id=i, category_id=i % 2, bbox=[8, 8, 40, 40]
+        )
         coco['annotations'].append(box | dict(area=1600, iscrowd=0))
     (tmp_path / 'data' / 'coco.json').write_text(json.dumps(coco))
     return tmp_path
