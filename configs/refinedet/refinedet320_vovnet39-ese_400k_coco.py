@@ -1,5 +1,5 @@
-# The network of VoVNetV2's authors, for its weights: stem, pools and identity
-# adds are those of their PyTorch code, and so are the pixels (detectron2's).
+# RefineDet320 on VoVNetV2-39, from timm's weights: stem, pools and identity adds
+# are those of the authors' PyTorch code, the pixels are timm's.
 _base_ = './refinedet320_vovnet39_400k_coco.py'
 
 model = _base_.vovnet39_ese
