@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from pathlib import Path
 from typing import IO
 
@@ -14,6 +15,11 @@ from .transfer import DownloadError, transfer
 FOLDER = 'MMVOVNET_WEIGHTS'
 
 _PAGES = (b'<', b'version https://git-lfs')  # what web pages, pointers begin
+# Names that every run or repository gives: they tell no file from another.
+_GENERIC = re.compile(
+    r'((pytorch_)?model(_final|_best)?|latest|last|best|final|file|weights|'
+    r'checkpoint(_\d+)?|(epoch|iter)_\d+)(\.\w+)*'
+)
 _ENDINGS = ('', '.pth', '.pth.tar', '.pth.zip', '.safetensors')
 
 
@@ -32,15 +38,15 @@ def kept(*names: str) -> Path | None:
 
     Args:
         *names (str): Looked for in the folder that the environment variable
-            ``MMVOVNET_WEIGHTS`` names.
+            ``MMVOVNET_WEIGHTS`` names. ``latest.pth`` and other names that
+            many files share are not.
 
     Returns:
         Path | None: None if there is none.
     """
     if folder := os.environ.get(FOLDER):
-        generic = 'model.safetensors'  # of every repository of the hub
         for name in names:
-            for ending in _ENDINGS if name != generic else ():
+            for ending in () if _GENERIC.fullmatch(name) else _ENDINGS:
                 path = Path(folder, name + ending).expanduser()
                 if path.is_file():
                     return path

@@ -33,7 +33,8 @@ def locate(name: str | Path) -> tuple[Path, PublicFile | None]:
     scheme, _, name = str(name).rpartition('://')
     name = name.replace('hf_hub:', hub.SCHEME)
     bare = name.removeprefix(hub.SCHEME)
-    if scheme == 'timm' or bare.startswith('timm/'):
+    is_file = not scheme and Path(name).expanduser().exists()
+    if scheme == 'timm' or (bare.startswith('timm/') and not is_file):
         name = _of_timm(bare.removeprefix('timm/'))
     elif scheme not in ('', 'timm', 'vovnet'):
         return fetch(f'{scheme}://{name}'), None

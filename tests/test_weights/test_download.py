@@ -153,6 +153,18 @@ def test_a_folder_of_files_comes_before_the_network(tmp_path, monkeypatch):
     assert fetch(url) == tmp_path / 'vovnet39_ese_detectron2.pth'
 
 
+@pytest.mark.parametrize(
+    'name', ['model_final.pth', 'latest.pth', 'epoch_12.pth', 'best.pth']
+)
+def test_a_name_that_many_files_share_is_not_taken(
+    name, tmp_path, monkeypatch
+):
+    monkeypatch.setenv('MMVOVNET_WEIGHTS', str(tmp_path))
+    (tmp_path / name).write_bytes(b'of another run')
+    with serve({f'/run/{name}': (b'asked for', whole)}) as (url, _):
+        assert fetch(f'{url}/run/{name}').read_bytes() == b'asked for'
+
+
 def test_addresses_take_turns_and_the_error_names_what_can_be_had(
     monkeypatch, tmp_path
 ):

@@ -286,6 +286,14 @@ def test_spellings_of_a_name(spelling, monkeypatch, tmp_path):
     assert row.name == 'ese_vovnet39b.ra_in1k'
 
 
+def test_a_folder_called_timm_is_no_hub(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    path = Path('timm', 'mine.pth')
+    path.parent.mkdir()
+    path.touch()
+    assert locate('timm/mine.pth') == (path, None)
+
+
 def test_a_hub_that_is_not_there_is_said_at_once(monkeypatch, tmp_path):
     constants = pytest.importorskip('huggingface_hub').constants
     monkeypatch.setattr(constants, 'ENDPOINT', 'http://127.0.0.1:9')
