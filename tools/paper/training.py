@@ -123,11 +123,12 @@ def fingerprint(cfg: Config) -> str:
     """
     package = Path(mmvovnet.__file__).parent
     networks = Path(__file__).with_name('networks')
-    sources = sorted(
+    # Each folder in its own order: where the package lies has no part in it.
+    sources = [
         path
         for room in (package / 'models', package / 'datasets', networks)
-        for path in room.rglob('*.py')
-    )
+        for path in sorted(room.rglob('*.py'))
+    ]
     settings = {k: v for k, v in cfg.to_dict().items() if k != 'work_dir'}
     digest = hashlib.sha256(repr(sorted(settings.items())).encode())
     digest.update(describe_machine(Setting(batch=1)).encode())
