@@ -1,6 +1,7 @@
 """The cost of a model, counted: the same on every machine."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +49,7 @@ def count_cost(model: nn.Module, shape: tuple[int, int, int]) -> Cost:
     parameters = list(model.parameters())
     cost = Cost(sum(p.numel() for p in parameters))
 
-    def count(module: nn.Module, inputs: tuple, out: Tensor) -> None:
+    def count(module: Any, inputs: tuple, out: Tensor) -> None:
         weight = module.weight
         # A transposed conv applies its weight once per input position.
         values = inputs[0] if getattr(module, 'transposed', False) else out

@@ -12,7 +12,7 @@ class GradCAMWrapper(nn.Module):
 
     def __init__(self, model: nn.Module, samples: list) -> None:
         super().__init__()
-        self.model = model
+        self.model: Any = model
         self.samples = samples
 
     def forward(self, x: Tensor) -> Tensor | list[Any]:

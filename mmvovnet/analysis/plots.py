@@ -149,7 +149,8 @@ def _draw_boxes(
         colour = colours.get(label, 'white')
         draw_box(ax, box, color=colour)
         ax.text(
-            *box[:2],
+            box[0],
+            box[1],
             label,
             fontsize=8,
             color='black',

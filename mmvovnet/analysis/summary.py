@@ -30,7 +30,7 @@ class Quartiles:
     def of(cls, values: Sequence[float]) -> 'Quartiles':
         """Find the quartiles; a single value is exact."""
         if len(values) == 1:
-            return cls(*values * 3)
+            return cls(values[0], values[0], values[0])
         return cls(*statistics.quantiles(values, n=4, method='inclusive'))
 
     @property

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmvovnet.apis import build_model
 
@@ -75,7 +75,7 @@ def explain(
         raise ImportError(
             "Grad-CAM needs a library: pip install 'mmvovnet[analysis]'"
         ) from error
-    model = build_model(config, checkpoint)
+    model: Any = build_model(config, checkpoint)
     if not hasattr(model.backbone, 'stages'):
         raise ValueError(
             f'{type(model.backbone).__name__} has no `stages` to look into, '
@@ -110,7 +110,7 @@ def explain(
 
 
 def _prepare(
-    path: str | Path, cfg: Config, model: nn.Module
+    path: str | Path, cfg: Config, model: Any
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Take an image through the test pipeline.
 
@@ -144,7 +144,7 @@ def _prepare(
     return pixels, model.data_preprocessor(batch, False)
 
 
-def _stage_outputs(model: nn.Module, x: Tensor) -> list[Tensor]:
+def _stage_outputs(model: Any, x: Tensor) -> list[Tensor]:
     outputs: list[Tensor] = []
     handles = [
         stage.register_forward_hook(lambda *args: outputs.append(args[-1]))

@@ -4,7 +4,6 @@ import os
 import runpy
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
@@ -175,7 +174,7 @@ def draw_confusion(
     for (i, j), count in np.ndenumerate(counts):
         if count:
             colour = 'white' if shares[i, j] > 0.5 else 'black'
-            ax.text(j, i, int(count), ha='center', va='center', color=colour)
+            ax.text(j, i, str(count), ha='center', va='center', color=colour)
     display.im_.colorbar.set_label('share of the row')
     ax.set(xlabel='prediction', ylabel='truth')
     ax.tick_params('x', rotation=90 if max(map(len, classes)) > 2 else 0)
@@ -226,7 +225,9 @@ def analyze_errors(cfg: Config, out_dir: str | Path) -> Path | None:
 
 
 def _mmdet_tool(name: str) -> Path:
-    package = Path(find_spec('mmdet').origin).parent
+    import mmdet
+
+    package = Path(mmdet.__file__).parent
     return package / '.mim' / 'tools' / 'analysis_tools' / f'{name}.py'
 
 

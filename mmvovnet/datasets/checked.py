@@ -65,7 +65,7 @@ class CheckedXMLDataset(XMLDataset):
         objects = ET.parse(path).getroot().iterfind('object/bndbox')
         for number, bounds in enumerate(objects, 1):
             x1, y1, x2, y2 = box = [
-                float(bounds.find(name).text)
+                float(bounds.findtext(name, ''))
                 for name in ('xmin', 'ymin', 'xmax', 'ymax')
             ]
             where = f"'{path}': object {number} (x1, y1, x2, y2)"

@@ -26,5 +26,6 @@ class DigitsDetection(CocoDataset):
     def __init__(
         self, data_root: str, sides: tuple[int, int] = (22, 52), **kwargs
     ) -> None:
-        prepare(data_root, sides=tuple(sides))
+        low, high = sides
+        prepare(data_root, sides=(low, high))
         super().__init__(data_root=data_root, **kwargs)

@@ -159,7 +159,8 @@ def _make_split(
     regions = load_regions(split)
     (root / split).mkdir(parents=True)
     (root / 'labels' / split).mkdir(parents=True)
-    images, annotations = [], []
+    images: list[dict] = []
+    annotations: list[dict] = []
     for image_id in range(num_images):
         image = _crop(regions, rng)
         classes = np.zeros((SIZE, SIZE), np.uint8)
@@ -248,7 +249,7 @@ def _glyph(
     )
     alpha = np.array(glyph)
     alpha[alpha < _VISIBLE] = 0
-    rows, columns = alpha.any(1).nonzero()[0], alpha.any(0).nonzero()[0]
+    rows, columns = np.flatnonzero(alpha.any(1)), np.flatnonzero(alpha.any(0))
     return alpha[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 

@@ -44,6 +44,7 @@ class DigitsSegmentation(BaseSegDataset):
     def __init__(
         self, data_root: str, sides: tuple[int, int] = (22, 52), **kwargs
     ) -> None:
-        prepare(data_root, sides=tuple(sides))
+        low, high = sides
+        prepare(data_root, sides=(low, high))
         suffixes = dict(img_suffix='.png', seg_map_suffix='.png')
         super().__init__(data_root=data_root, **suffixes | kwargs)

@@ -44,7 +44,9 @@ class FiniteLossHook(Hook):
                 f'{k} is {v.detach().float().mean().item()}'
                 for k, v in wrong.items()
             )
-            rates = next(iter(runner.optim_wrapper.get_lr().values()), [])
+            rates: list[float] = next(
+                iter(runner.optim_wrapper.get_lr().values()), []
+            )
             raise FloatingPointError(
                 f'iteration {runner.iter + 1} (epoch {runner.epoch + 1}): '
                 f'{losses}; images: {", ".join(_images(data_batch)) or "?"}; '

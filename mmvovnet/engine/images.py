@@ -21,6 +21,7 @@ class LoadImageFromFile(mmcv.transforms.LoadImageFromFile):
     mmcv has it, and the log says which one was left out and how many were.
     """
 
+    ignore_empty: bool
     skipped = 0
 
     def transform(self, results: dict) -> dict | None:

@@ -10,7 +10,7 @@ from types import TracebackType
 try:
     import fcntl
 except ImportError:  # Windows: its users see to it themselves
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 LOCK = '.training'
 

@@ -44,8 +44,8 @@ def init_gloo(launcher: str, dist_cfg: dict) -> None:
         env['MASTER_ADDR'] = hosts.split()[0]
     port = dist_cfg.get('port') or env.get('MASTER_PORT', 29500)
     env['MASTER_PORT'] = str(port)
-    options = {'timeout': timedelta(seconds=dist_cfg.get('timeout', 1800))}
-    distributed.init_process_group('gloo', **options, **meeting())
+    timeout = timedelta(seconds=dist_cfg.get('timeout', 1800))
+    distributed.init_process_group('gloo', timeout=timeout, **meeting())
 
 
 def meeting() -> dict[str, Any]:

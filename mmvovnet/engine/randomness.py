@@ -19,7 +19,8 @@ def get_state() -> dict[str, Any]:
         ... )
         True
     """
-    name, keys, *rest = np.random.get_state()
+    state: Any = np.random.get_state()
+    name, keys, *rest = state
     return dict(
         python=random.getstate(),
         numpy=(name, torch.from_numpy(keys.astype('int64')), *rest),

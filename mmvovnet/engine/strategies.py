@@ -19,6 +19,8 @@ class FSDPStrategy(mmengine._strategy.FSDPStrategy):
     as many processes as wrote them, and are refused.
     """
 
+    model_wrapper: dict | None
+
     def _setup_distributed(self, launcher: str, *args, **kwargs) -> None:
         """Start torch.distributed, with gloo on a CPU."""
         if get_device() == 'cpu':

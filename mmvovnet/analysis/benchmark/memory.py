@@ -2,7 +2,6 @@
 
 import ctypes
 import gc
-import re
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from multiprocessing import get_context
@@ -16,7 +15,7 @@ from .subject import Subject
 
 def _status_mb(key: str) -> float:
     text = Path('/proc/self/status').read_text()
-    return int(re.search(rf'{key}:\s+(\d+) kB', text)[1]) / 1e3
+    return int(text.split(f'{key}:')[1].split()[0]) / 1e3  # kB
 
 
 def _process_peak(row: str, setting: Setting, stock: bool) -> float | None:

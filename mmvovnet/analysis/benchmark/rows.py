@@ -1,6 +1,7 @@
 """The backbones that are compared, by the rows of the table."""
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 
@@ -137,7 +138,7 @@ def build_row(row: str) -> nn.Module:
             f'row {row!r} has modes that {source or "VoVNet"} does not have; '
             f'modes are {known}, the first {len(OPTIONS)} for ours only'
         )
-    model = SOURCES[source](name, **options)
+    model: Any = SOURCES[source](name, **options)
     if 'checkpoint' in modes:
         model.set_grad_checkpointing()
     if 'fcos' in modes:

@@ -113,12 +113,12 @@ class Subject:
 def milliseconds(function: Callable[[], None], device: str) -> float:
     """Time a function, on CUDA by the device's own clock."""
     if device.startswith('cuda'):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
         function()
         end.record()
         end.synchronize()
-        return start.elapsed_time(end)
+        return begin.elapsed_time(end)
     start = time.perf_counter()
     function()
     return (time.perf_counter() - start) * 1e3

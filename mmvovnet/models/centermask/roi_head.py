@@ -1,6 +1,7 @@
 """The mask branch of CenterMask."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmdet.models.roi_heads import MaskScoringRoIHead, StandardRoIHead
@@ -106,7 +107,7 @@ class CenterMaskRoIHead(MaskScoringRoIHead):
             image.mask_scores, image.scores = image.scores, score
         return results
 
-    def _parent(self) -> super:
+    def _parent(self) -> Any:
         """Mmdet's head with mask scores, or the one without them."""
         if self.mask_iou_head is None:
             return super(MaskScoringRoIHead, self)

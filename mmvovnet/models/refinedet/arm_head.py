@@ -47,9 +47,9 @@ class ARMHead(MultiBoxHead):
             the probability of an object in each, (N, P).
         """
         anchors = self.anchors(scores)
-        scores, deltas = self.flatten(scores, deltas)
-        boxes = self.decode(anchors.expand_as(deltas), deltas)
-        return boxes, scores.softmax(-1)[..., 0]
+        logits, offsets = self.flatten(scores, deltas)
+        boxes = self.decode(anchors.expand_as(offsets), offsets)
+        return boxes, logits.softmax(-1)[..., 0]
 
     def loss_by_feat(
         self,
@@ -61,13 +61,13 @@ class ARMHead(MultiBoxHead):
     ) -> dict[str, Tensor]:
         """Compute the losses of the head's outputs."""
         anchors = self.anchors(scores)
-        scores, deltas = self.flatten(scores, deltas)
+        logits, offsets = self.flatten(scores, deltas)
         objects = [
             InstanceData(bboxes=t.bboxes, labels=torch.zeros_like(t.labels))
             for t in batch_gt_instances
         ]
         ignored = batch_gt_instances_ignore or [None] * len(objects)
         loss_cls, loss_bbox = self.multibox_loss(
-            scores, deltas, anchors.expand_as(deltas), objects, ignored
+            logits, offsets, anchors.expand_as(offsets), objects, ignored
         )
         return dict(loss_arm_cls=loss_cls, loss_arm_bbox=loss_bbox)

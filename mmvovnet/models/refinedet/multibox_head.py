@@ -69,6 +69,7 @@ class MultiBoxHead(BaseDenseHead):
         self.train_cfg = train_cfg
         self.test_cfg = test_cfg
         if train_cfg:
+            self.neg_pos_ratio = train_cfg['neg_pos_ratio']
             self.assigner = TASK_UTILS.build(train_cfg['assigner'])
             self.sampler = TASK_UTILS.build(
                 train_cfg['sampler'], default_args=dict(context=self)
@@ -80,10 +81,11 @@ class MultiBoxHead(BaseDenseHead):
         for channels, priors in zip(
             in_channels, self.prior_generator.num_base_priors, strict=True
         ):
-            body: nn.Module = nn.Identity()
             if planes:
                 body = residual_block(channels, planes)
                 channels = planes * body.expansion
+            else:
+                body = nn.Identity()
             self.bodies.append(body)
             self.score_convs.append(
                 nn.Conv2d(
@@ -108,10 +110,11 @@ class MultiBoxHead(BaseDenseHead):
             offsets (N, A * 4, H_i, W_i), for A priors at each place.
         """
         maps = [body(x) for body, x in zip(self.bodies, maps, strict=True)]
-        return tuple(
+        scores, deltas = (
             [conv(x) for conv, x in zip(convs, maps, strict=True)]
             for convs in (self.score_convs, self.delta_convs)
         )
+        return scores, deltas
 
     def flatten(
         self, scores: list[Tensor], deltas: list[Tensor]
@@ -121,19 +124,15 @@ class MultiBoxHead(BaseDenseHead):
         Returns:
             tuple[Tensor, Tensor]: (N, P, num_classes + 1) and (N, P, 4).
         """
-        return tuple(
-            torch.cat(
-                [
-                    x.permute(0, 2, 3, 1).reshape(len(x), -1, channels)
-                    for x in maps
-                ],
-                dim=1,
-            ).float()
-            for maps, channels in (
-                (scores, self.cls_out_channels),
-                (deltas, 4),
-            )
-        )
+
+        def row(maps: list[Tensor], channels: int) -> Tensor:
+            rows = [
+                x.permute(0, 2, 3, 1).reshape(len(x), -1, channels)
+                for x in maps
+            ]
+            return torch.cat(rows, dim=1).float()
+
+        return row(scores, self.cls_out_channels), row(deltas, 4)
 
     def decode(self, priors: Tensor, deltas: Tensor) -> Tensor:
         """Apply offsets to priors, both of shape (N, P, 4)."""
@@ -168,11 +167,10 @@ class MultiBoxHead(BaseDenseHead):
         Returns:
             tuple[Tensor, Tensor]: Classification and box loss.
         """
-        labels, targets = zip(
-            *map(self._targets, priors, truths, ignored), strict=True
-        )
-        labels, targets = torch.stack(labels), torch.stack(targets)
-        negative = labels == self.num_classes
+        found = list(map(self._targets, priors, truths, ignored))
+        labels = torch.stack([labels for labels, _ in found])
+        targets = torch.stack([targets for _, targets in found])
+        negative = labels.eq(self.num_classes)
         positive = (labels >= 0) & ~negative
         if candidates is not None:
             negative &= candidates
@@ -183,7 +181,7 @@ class MultiBoxHead(BaseDenseHead):
             ignore_index=-1,
             reduction_override='none',
         ).view_as(labels)
-        counts = positive.sum(1) * self.train_cfg['neg_pos_ratio']
+        counts = positive.sum(1) * self.neg_pos_ratio
         chosen = positive | _hardest(losses.detach(), negative, counts)
         total = reduce_mean(positive.sum().float()).clamp(min=1e-6)
         return (

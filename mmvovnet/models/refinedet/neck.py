@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from mmdet.models.necks.ssd_neck import L2Norm
@@ -67,12 +66,13 @@ class TransferConnectionNeck(BaseModule):
             )
         )
         self.in_channels = tuple(in_channels)
-        self.l2_norms = nn.ModuleList(
+        norms = [
             L2Norm(channels, float(scale))
             for channels, scale in zip(in_channels, l2_scales, strict=False)
-        )
-        for norm in self.l2_norms:  # mmdet leaves their weights empty
-            norm.weight = nn.Parameter(torch.full((norm.n_dims,), norm.scale))
+        ]
+        for norm in norms:  # mmdet leaves their weights empty
+            nn.init.constant_(norm.weight, norm.scale)
+        self.l2_norms = nn.ModuleList(norms)
         last = in_channels[-1]
         if residual:
             self.extra = residual_block(last, extra_channels // 4, stride=2)

@@ -79,14 +79,15 @@ class ODMHead(MultiBoxHead):
             list[InstanceData]: ``bboxes``, ``scores`` and ``labels``.
         """
         cfg = cfg or self.test_cfg
-        scores, deltas = self.flatten(scores, deltas)
-        scores = scores.softmax(-1)[..., :-1]
-        scores = scores * (objectness >= self.objectness_thr).unsqueeze(-1)
-        boxes = self.decode(priors, deltas)
+        logits, offsets = self.flatten(scores, deltas)
+        likely = logits.softmax(-1)[..., :-1]
+        likely = likely * (objectness >= self.objectness_thr).unsqueeze(-1)
         results = []
-        for *image, meta in zip(boxes, scores, batch_img_metas, strict=True):
+        for boxes, image, meta in zip(
+            self.decode(priors, offsets), likely, batch_img_metas, strict=True
+        ):
             result = self._bbox_post_process(
-                _candidates(*image, cfg),
+                _candidates(boxes, image, cfg),
                 cfg,
                 rescale=rescale,
                 with_nms=with_nms,
