@@ -1,11 +1,11 @@
 """One-Shot Aggregation, the idea of VoVNet."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from mmcv.cnn import ConvModule
 from mmcv.cnn.bricks import DropPath
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -14,52 +14,54 @@ from .layers import GATES, conv_unit
 from .memory import checkpoint_module
 
 
-class Concat(nn.Module):
-    """Joins a module's input and its layers' outputs along the channels.
-
-    In the place of ``OSAModule.concat``, ``nn.Identity()`` hands them on as
-    they are, to an ``aggregate`` that takes them apart, as
-    :func:`mmvovnet.deploy.accelerate` puts there.
-    """
-
-    def forward(self, outputs: list[Tensor]) -> Tensor:
-        """Map maps of ``(N, C_i, H, W)`` to ``(N, sum(C_i), H, W)``."""
-        return torch.cat(outputs, dim=1)
-
-
-class SumConv2d(nn.Conv2d):
-    """A 1x1 conv of concatenated maps that needs no concatenation.
-
-    It is the sum of 1x1 convs of the maps, each by its slice of the weight.
-    Given one after the other, a map and its gradient are gone before the
-    next ones come. The values differ by rounding.
+class Concatenation:
+    """Keeps maps, and aggregates their concatenation.
 
     Args:
-        *args: Of ``nn.Conv2d``.
-        widths (Sequence[int]): Channels of each map.
-        **kwargs: Of ``nn.Conv2d``.
-
-    Example:
-        >>> conv = SumConv2d(8, 16, 1, widths=(2, 6))
-        >>> x = torch.rand(1, 8, 4, 4)
-        >>> torch.allclose(conv(x), conv(x.split((2, 6), 1)), atol=1e-6)
-        True
+        unit (ConvModule): 1x1 conv, norm and activation that aggregate.
     """
 
-    def __init__(self, *args, widths: Sequence[int], **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        self.widths = list(widths)
+    def __init__(self, unit: ConvModule) -> None:
+        self.unit = unit
+        self.maps: list[Tensor] = []
 
-    def forward(self, x: Tensor | Iterable[Tensor]) -> Tensor:
-        """Map ``(N, C, H, W)``, or maps of it, to ``(N, K, H, W)``."""
-        if isinstance(x, Tensor):
-            return super().forward(x)
-        weights = self.weight.split(self.widths, dim=1)
-        pairs = zip(x, weights, strict=True)
-        out = F.conv2d(*next(pairs), self.bias)
-        for pair in pairs:
-            out += F.conv2d(*pair)
-        return out
+    def append(self, x: Tensor) -> None:
+        """Take the next map, ``(N, C_i, H, W)``."""
+        self.maps.append(x)
+
+    def aggregate(self) -> Tensor:
+        """Give the aggregated map, ``(N, K, H, W)``."""
+        return self.unit(torch.cat(self.maps, dim=1))
+
+
+class RunningSum(Concatenation):
+    """Adds up the aggregation map by map, and keeps none of them.
+
+    A 1x1 conv of concatenated maps is the sum of 1x1 convs of the maps, each
+    by its slice of the weight. A map and its gradient are gone before the
+    next ones come. The values differ by rounding.
+    """
+
+    def __init__(self, unit: ConvModule) -> None:
+        super().__init__(unit)
+        self.total: Tensor | None = None
+        self.used = 0  # input channels
+
+    def append(self, x: Tensor) -> None:
+        """Add the next map's share."""
+        weight = self.unit.conv.weight.narrow(1, self.used, x.size(1))
+        self.used += x.size(1)
+        if self.total is None:
+            self.total = F.conv2d(x, weight, self.unit.conv.bias)
+        else:
+            self.total += F.conv2d(x, weight)
+
+    def aggregate(self) -> Tensor:
+        """Normalise and activate the sum."""
+        out = self.total
+        if self.unit.with_norm:
+            out = self.unit.norm(out)
+        return self.unit.activate(out) if self.unit.with_activation else out
 
 
 class OSAModule(BaseModule):
@@ -156,14 +158,8 @@ class OSAModule(BaseModule):
                 nn.Sequential(*squeeze, conv) if bottleneck else conv
             )
             width = conv_channels
-        self.concat = Concat()
-        widths = [in_channels] + [conv_channels] * num_layers
         self.aggregate = conv_unit(
-            sum(widths),
-            out_channels,
-            1,
-            conv_cfg=dict(type=SumConv2d, widths=widths),
-            **cfg,
+            in_channels + num_layers * conv_channels, out_channels, 1, **cfg
         )
         kind = GATES[gate]
         self.gate = kind(out_channels) if kind else None
@@ -177,36 +173,47 @@ class OSAModule(BaseModule):
             )
         return self._forward(x)
 
-    def _outputs(self, x: Tensor) -> Iterator[Tensor]:
-        yield x
+    def _forward(self, x: Tensor) -> Tensor:
+        maps = self.aggregation(x)(self.aggregate)
+        maps.append(x)
         out = x if self.reduction is None else self.reduction(x)
         for layer in self.layers:
             out = layer(out)
-            yield out
-
-    def _sums(self, x: Tensor) -> bool:
-        """Whether to add up the aggregation while the layers run.
-
-        In training that saves memory, and on a CPU time as well.
-        """
-        return (
-            self.training
-            and (self.memory_efficient or x.device.type == 'cpu')
-            and isinstance(self.aggregate.conv, SumConv2d)
-            and not torch.compiler.is_compiling()
-            and not torch.jit.is_tracing()
-        )
-
-    def _forward(self, x: Tensor) -> Tensor:
-        outputs = self._outputs(x)
-        out = self.aggregate(
-            outputs if self._sums(x) else self.concat([*outputs])
-        )
+            maps.append(out)
+        out = maps.aggregate()
         if self.gate is not None:
             out = self.gate(out)
         if self.drop_path is not None:
             out = self.drop_path(out)
         return out + x if self.identity else out
+
+    def aggregation(self, x: Tensor) -> type[Concatenation]:
+        """Choose how to aggregate, by the module's input.
+
+        In training the sum saves memory, and on a CPU time as well. It calls
+        neither the unit nor its conv: with hooks, as FSDP has, or in the
+        place of another conv it would be wrong.
+        """
+        unit, conv = self.aggregate, self.aggregate.conv
+        sums = (
+            self.training
+            and (self.memory_efficient or x.device.type == 'cpu')
+            and type(unit) is ConvModule
+            and type(conv) is nn.Conv2d
+            and not (_is_hooked(unit) or _is_hooked(conv))
+            and not torch.compiler.is_compiling()
+            and not torch.jit.is_tracing()
+        )
+        return RunningSum if sums else Concatenation
+
+
+def _is_hooked(module: nn.Module) -> bool:
+    return bool(
+        module._forward_pre_hooks
+        or module._forward_hooks
+        or module._backward_pre_hooks
+        or module._backward_hooks
+    )
 
 
 def max_pool(

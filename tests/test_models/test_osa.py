@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmvovnet.models.osa import OSAModule, OSAStage, SumConv2d, max_pool
+from mmvovnet.models.osa import Concatenation, OSAModule, OSAStage, max_pool
 
 STAGE = dict(
     pool=None,
@@ -36,7 +36,7 @@ def test_one_shot_aggregation():
 
 def _concatenating(osa):
     osa = copy.deepcopy(osa)
-    osa._sums = lambda x: False
+    osa.aggregation = lambda x: Concatenation
     return osa
 
 
@@ -90,23 +90,23 @@ def test_sum_rounds_as_its_precision_does(dtype, tolerance):
         assert (a - b).abs().max() <= tolerance * b.abs().max()
 
 
-def test_hooks_run_and_weights_keep_their_names():
-    osa = OSAModule(8, 4, 8, num_layers=2)
-    assert osa.aggregate.conv.weight.shape == (8, 16, 1, 1)
-    assert 'aggregate.conv.weight' in osa.state_dict()
-    shapes = []
-    for module in (osa.aggregate, osa.aggregate.conv):
-        module.register_forward_hook(
-            lambda module, inputs, out: shapes.append(out.shape)
-        )
+@pytest.mark.parametrize('training', [True, False])
+@pytest.mark.parametrize('path', ['aggregate', 'aggregate.conv'])
+def test_hooks_see_the_concatenated_map(path, training):
+    osa = OSAModule(8, 4, 8, num_layers=2).train(training)
+    seen = []
+    osa.get_submodule(path).register_forward_hook(
+        lambda module, inputs, out: seen.append((inputs[0].shape, out.shape))
+    )
     osa(torch.randn(2, 8, 4, 4))
-    assert shapes == [(2, 8, 4, 4)] * 2
+    assert seen == [((2, 16, 4, 4), (2, 8, 4, 4))]
 
 
-def test_sum_needs_all_maps():
-    conv = SumConv2d(8, 4, 1, widths=(2, 6))
-    with pytest.raises(ValueError, match='longer'):
-        conv([torch.randn(1, 2, 3, 3)])
+def test_weights_keep_their_names():
+    osa = OSAModule(8, 4, 8, num_layers=2, norm_cfg=None)
+    names = ['layers.0', 'layers.1', 'aggregate']
+    assert list(osa.state_dict()) == [f'{n}.conv.weight' for n in names]
+    assert osa.aggregate.conv.weight.shape == (8, 16, 1, 1)
 
 
 def test_another_conv_is_given_one_map():

@@ -13,11 +13,16 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmvovnet.models.layout import needs_usual_layout
-from mmvovnet.models.osa import OSAModule, SumConv2d
+from mmvovnet.models.osa import OSAModule
 
 from ..fuse import fuse
 from .library import compile_once
-from .packed import AggregateConv2d, PackedConv2d, WinogradConv2d
+from .packed import (
+    AggregateConv2d,
+    PackedConv2d,
+    PackedOSAModule,
+    WinogradConv2d,
+)
 
 Model = TypeVar('Model', bound=nn.Module)
 
@@ -67,8 +72,7 @@ def accelerate(model: Model) -> Model:
             _take(module, WinogradConv2d)
         elif isinstance(module, OSAModule) and _is_aggregate(module):
             _take(module.aggregate, AggregateConv2d)
-            # An AggregateConv2d takes the maps as they are.
-            module.concat = nn.Identity().eval()
+            module.__class__ = PackedOSAModule
         else:
             for name, child in module.named_children():
                 if _is_winograd(child):
@@ -161,7 +165,7 @@ def _empty(x: Tensor, bias: Tensor) -> Tensor:
 
 def _is_aggregate(module: OSAModule) -> bool:
     conv = module.aggregate.conv
-    return type(conv) is SumConv2d and conv.out_channels % 16 == 0
+    return type(conv) is nn.Conv2d and conv.out_channels % 16 == 0
 
 
 def _is_winograd(conv: nn.Module) -> bool:

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
+from mmvovnet.models.osa import Concatenation, OSAModule
+
 # G of arXiv 1509.09308, section 4.3, for F(4x4, 3x3).
 FILTER_TRANSFORM = (
     (1 / 4, 0, 0),
@@ -166,6 +168,22 @@ class AggregateConv2d(PackedConv2d):
         return torch.ops.mmvovnet.aggregate(
             xs, self.packed, self.offset, self.activate
         )
+
+
+class PackedAggregation(Concatenation):
+    """Hands the maps as they are to an :class:`AggregateConv2d`."""
+
+    def aggregate(self) -> Tensor:
+        """Give the aggregated map, ``(N, K, H, W)``."""
+        return self.unit(self.maps)
+
+
+class PackedOSAModule(OSAModule):
+    """An OSA module whose aggregation has a packed weight."""
+
+    def aggregation(self, x: Tensor) -> type[Concatenation]:
+        """Take the kernel, whatever the input."""
+        return PackedAggregation
 
 
 def _is_exporting() -> bool:
