@@ -20,7 +20,7 @@ for the whole network:
 
 from typing import Any
 
-from .checks import check_flags, check_names
+from .checks import check_flags, is_count
 
 _SLIM = dict(
     stem_channels=(64, 64, 128),
@@ -83,7 +83,7 @@ def _check_counts(key: str, value: Any) -> None:
     if one == several:
         kind = 'a positive integer' if one else 'a sequence of them'
         raise TypeError(f'arch[{key!r}] must be {kind}, got {value!r}')
-    if not counts or any(type(n) is not int or n < 1 for n in counts):
+    if not counts or not all(map(is_count, counts)):
         raise ValueError(
             f'arch[{key!r}] must hold positive integers, got {value!r}'
         )
@@ -118,9 +118,12 @@ def resolve_arch(arch: str | dict, **overrides: Any) -> dict[str, Any]:
             )
         row = dict(ARCHS[arch])
     elif isinstance(arch, dict):
-        check_names(arch, (*_REQUIRED, *DEFAULTS))
-        missing = [key for key in _REQUIRED if key not in arch]
-        if missing:
+        fields = (*_REQUIRED, *DEFAULTS)
+        if unknown := [key for key in arch if key not in fields]:
+            raise TypeError(
+                f'arch has no fields {unknown}; it has {", ".join(fields)}'
+            )
+        if missing := [key for key in _REQUIRED if key not in arch]:
             raise ValueError(
                 f'arch dict misses {missing}; its fields are '
                 f'{[*_REQUIRED, *DEFAULTS]}, of which {list(DEFAULTS)} may be '

@@ -1,8 +1,6 @@
 """VoVNet, the backbone."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from inspect import signature
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +15,14 @@ from mmvovnet.registry import MODELS
 from .archs import ARCHS, resolve_arch
 from .checks import (
     check_flags,
+    check_groups,
     check_indices,
     check_layers,
-    check_names,
-    check_ops,
-    check_size,
-    check_stem_strides,
+    check_numbers,
     check_strides,
 )
 from .layers import conv_unit
-from .memory import can_recompute, recompute_elementwise
+from .memory import recompute_contexts
 from .osa import OSAStage, max_pool
 
 if TYPE_CHECKING:
@@ -173,9 +169,7 @@ class VoVNet(BaseModule):
         with_cp: bool = False,
         memory_efficient: bool = False,
         init_cfg: dict | list[dict] | None = None,
-        **unknown: Any,
     ) -> None:
-        check_names(unknown, [*signature(VoVNet).parameters][:-1])
         if init_cfg is None:
             init_cfg = [
                 dict(type='Kaiming', layer='Conv2d', mode='fan_in'),
@@ -193,109 +187,54 @@ class VoVNet(BaseModule):
         self.arch = resolve_arch(
             arch, identity=identity, gate=gate, gate_place=gate_place
         )
-        check_size(self.arch, in_channels)
         num_stages = len(self.arch['num_modules'])
-        self.in_channels = in_channels
         self.out_indices = check_indices(out_indices, num_stages)
-        self.frozen_stages = frozen_stages
-        self.pool_padding = pool_padding
-        self.norm_eval = norm_eval
-        self.memory_efficient = memory_efficient
-        stride = check_stem_strides(stem_strides)
-        pooled = stride == 2  # in front of the first stage, as in the paper
+        # In the paper the first stage starts with a max pool as well.
+        pooled = [*stem_strides].count(2) == 1
         if strides is None:
             strides = (2 if pooled else 1, *[2] * (num_stages - 1))
         if dilations is None:
             dilations = (1,) * num_stages
-        check_strides(strides, dilations, num_stages, pooled)
-        if type(frozen_stages) is not int or frozen_stages not in range(
-            -1, num_stages + 1
-        ):
-            raise ValueError(
-                f'frozen_stages must be from -1 (none) to {num_stages} (stem '
-                f'and all stages), got {frozen_stages!r}'
-            )
-        if type(pool_padding) is not int or pool_padding not in (0, 1):
-            raise ValueError(
-                f'pool_padding must be 0 or 1, got {pool_padding!r}'
-            )
-        if not 0 <= drop_path_rate < 1:
-            raise ValueError(
-                f'drop_path_rate must be in [0, 1), got {drop_path_rate!r}'
-            )
-        if drop_path_rate and not self.arch['identity']:
-            raise ValueError(
-                f'drop_path_rate={drop_path_rate} needs identity=True: '
-                'without the identity add it would drop the features'
-            )
-        check_layers(self.arch, bottleneck, dcn, stage_with_dcn, norm_cfg)
+        check_strides(stem_strides, strides, dilations, num_stages)
+        check_numbers(
+            self.arch, in_channels, frozen_stages, pool_padding, drop_path_rate
+        )
+        check_layers(self.arch, bottleneck, dcn, stage_with_dcn)
+        self.in_channels = in_channels
+        self.frozen_stages = frozen_stages
+        self.pool_padding = pool_padding
+        self.norm_eval = norm_eval
+        self.memory_efficient = memory_efficient
 
         cfg: dict[str, Any] = dict(
             conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg
         )
-        depthwise = self.arch['depthwise']
-        units: list[nn.Module] = []
-        channels = in_channels
-        for i, width in enumerate(self.arch['stem_channels']):
-            units.append(
-                conv_unit(
-                    channels,
-                    width,
-                    stride=stem_strides[i],
-                    depthwise=depthwise and i > 0,
-                    **cfg,
-                )
-            )
-            channels = width
-        self.stem = nn.Sequential(*units)
-
-        modules = self.arch['num_modules']
-        step = drop_path_rate / max(sum(modules) - 1, 1)
-        rates = iter([step * i for i in range(sum(modules))])
-        self.stages = nn.ModuleList()
-        out_strides = []
-        for i in range(max(self.out_indices) + 1):
-            stride *= strides[i]
-            out_strides.append(stride)
-            pool = None
-            if i > 0 or pooled:
-                pool = max_pool(
-                    strides[i], dilations[i - 1] if i else 1, pool_padding
-                )
-            self.stages.append(
-                OSAStage(
-                    channels,
-                    self.arch['conv_channels'][i],
-                    self.arch['out_channels'][i],
-                    modules[i],
-                    self.arch['num_layers'],
-                    pool=pool,
-                    gate=self.arch['gate'],
-                    gate_place=self.arch['gate_place'],
-                    identity=self.arch['identity'],
-                    drop_paths=tuple(next(rates) for _ in range(modules[i])),
-                    dilation=dilations[i],
-                    depthwise=depthwise,
-                    bottleneck=bottleneck,
-                    with_cp=with_cp,
-                    memory_efficient=memory_efficient,
-                    **(
-                        cfg | dict(conv_cfg=dcn)
-                        if dcn and stage_with_dcn[i]
-                        else cfg
-                    ),
-                )
-            )
-            channels = self.arch['out_channels'][i]
+        self.stem = self._make_stem(stem_strides, cfg)
+        deformed = stage_with_dcn if dcn else (False,) * num_stages
+        self.stages = self._make_stages(
+            strides,
+            dilations,
+            pooled,
+            drop_path_rate,
+            [cfg | dict(conv_cfg=dcn) if d else cfg for d in deformed],
+            bottleneck=bottleneck,
+            with_cp=with_cp,
+            memory_efficient=memory_efficient,
+        )
+        check_groups(self)
         self.out_channels = tuple(
             self.arch['out_channels'][i] for i in self.out_indices
         )
-        self.out_strides = tuple(out_strides[i] for i in self.out_indices)
+        halvings = 1 if pooled else 2
+        self.out_strides = tuple(
+            2 ** (halvings + sum(s == 2 for s in strides[: i + 1]))
+            for i in self.out_indices
+        )
         # A stride 2 conv takes one pixel to one; a max pool needs two.
         pools = sum(s == 2 for s in strides[: len(self.stages)])
-        convs = 1 if pooled else 2
-        self._min_size = 1 if pool_padding else 2**convs * (2**pools - 1) + 1
-        check_ops(self)
+        self._min_size = (
+            1 if pool_padding else 2**halvings * (2**pools - 1) + 1
+        )
         self._freeze()
         self.pixels: tuple[Pixels, ...] = ()
         self.starting = self.has_weights = False
@@ -303,6 +242,63 @@ class VoVNet(BaseModule):
         self._register_load_state_dict_pre_hook(
             _rename_foreign_weights, with_module=True
         )
+
+    def _make_stem(self, strides: Sequence[int], cfg: dict) -> nn.Sequential:
+        widths = (self.in_channels, *self.arch['stem_channels'])
+        return nn.Sequential(
+            *[
+                conv_unit(
+                    widths[i],
+                    widths[i + 1],
+                    stride=strides[i],
+                    depthwise=self.arch['depthwise'] and i > 0,
+                    **cfg,
+                )
+                for i in range(3)
+            ]
+        )
+
+    def _make_stages(
+        self,
+        strides: Sequence[int],
+        dilations: Sequence[int],
+        pooled: bool,
+        drop_path_rate: float,
+        cfgs: list[dict],
+        **options: bool,
+    ) -> nn.ModuleList:
+        arch = self.arch
+        inputs = (arch['stem_channels'][-1], *arch['out_channels'])
+        num_modules = sum(arch['num_modules'])
+        step = drop_path_rate / max(num_modules - 1, 1)
+        rates = iter([step * i for i in range(num_modules)])
+        stages = []
+        for i in range(max(self.out_indices) + 1):
+            pool = None
+            if i > 0 or pooled:
+                # The dilation of the stage before is that of its output.
+                apart = dilations[i - 1] if i else 1
+                pool = max_pool(strides[i], apart, self.pool_padding)
+            modules = arch['num_modules'][i]
+            stages.append(
+                OSAStage(
+                    inputs[i],
+                    arch['conv_channels'][i],
+                    arch['out_channels'][i],
+                    modules,
+                    arch['num_layers'],
+                    pool=pool,
+                    gate=arch['gate'],
+                    gate_place=arch['gate_place'],
+                    identity=arch['identity'],
+                    drop_paths=tuple(next(rates) for _ in range(modules)),
+                    dilation=dilations[i],
+                    depthwise=arch['depthwise'],
+                    **cfgs[i],
+                    **options,
+                )
+            )
+        return nn.ModuleList(stages)
 
     @classmethod
     def from_pretrained(cls, name: str | Path, **options: Any) -> 'VoVNet':
@@ -374,21 +370,7 @@ class VoVNet(BaseModule):
         """
         if not torch.jit.is_tracing():
             self._check_input(x)
-        whole: Callable[[], AbstractContextManager] = nullcontext
-        part = whole
-        if self.memory_efficient and can_recompute():
-            # FSDP frees a stage's weights behind it, and what needs them can
-            # be made again within that stage only. A prefetch of FSDP1 gives
-            # them back, but on another stream.
-            sharded = any(
-                hasattr(m, 'unshard') or hasattr(m, '_fsdp_wrapped_module')
-                for m in self.stages
-            )
-            whole, part = (
-                (nullcontext, recompute_elementwise)
-                if sharded
-                else (recompute_elementwise, nullcontext)
-            )
+        whole, part = recompute_contexts(self.stages, self.memory_efficient)
         outs = []
         with whole():
             with part():

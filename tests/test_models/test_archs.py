@@ -62,7 +62,7 @@ def test_wrong_dict(change, message):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (dict(num_module=(1, 1, 1, 1)), "is 'num_modules' meant"),
+        (dict(num_module=(1, 1, 1, 1)), "no fields \\['num_module'\\]"),
         (dict(num_layers=(5, 5, 5, 5)), "arch\\['num_layers'\\] must be a p"),
         (dict(stem_channels=64), "arch\\['stem_channels'\\] must be a seq"),
         (dict(num_modules=1), "arch\\['num_modules'\\] must be a seq"),

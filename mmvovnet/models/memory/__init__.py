@@ -6,14 +6,14 @@
 
 from .checkpointing import checkpoint_module
 from .recompute import (
-    can_recompute,
+    recompute_contexts,
     recompute_elementwise,
     recompute_forward,
 )
 
 __all__ = [
-    'can_recompute',
     'checkpoint_module',
+    'recompute_contexts',
     'recompute_elementwise',
     'recompute_forward',
 ]

@@ -14,7 +14,7 @@ from torch.utils.checkpoint import (
     set_device_states,
 )
 
-from .recompute import paused, recompute_elementwise
+from .recompute import recompute_elementwise, recording_paused
 
 
 class FrozenStatistics:
@@ -45,7 +45,7 @@ class FrozenStatistics:
             norm._buffers.update(buffers)
 
 
-class _Twice(torch.autograd.Function):
+class _RecomputedModule(torch.autograd.Function):
     """Run a module, and once more in the backward pass.
 
     PyTorch's checkpoint keeps what its second run saves by hooks of its own,
@@ -74,7 +74,7 @@ class _Twice(torch.autograd.Function):
                 torch.is_autocast_cache_enabled(),
             )
         ctx.random = torch.get_rng_state(), *get_device_states(x)
-        with paused():
+        with recording_paused():
             return forward(x)
 
     @staticmethod
@@ -135,7 +135,7 @@ def checkpoint_module(
         return checkpoint(forward, x, use_reentrant=False)
     if memory_efficient:
         parameters = [p for p in module.parameters() if p.requires_grad]
-        return _Twice.apply(module, forward, x, *parameters)
+        return _RecomputedModule.apply(module, forward, x, *parameters)
     return checkpoint(
         forward,
         x,

@@ -10,8 +10,8 @@ Two ways, both with the plain mode's outputs, gradients and statistics:
   time. Both together keep least.
 """
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import nn
@@ -54,7 +54,7 @@ def recompute_elementwise() -> Iterator[None]:
 
 
 @contextmanager
-def paused() -> Iterator[None]:
+def recording_paused() -> Iterator[None]:
     """Let :func:`recompute_elementwise` around it record nothing."""
     token = PAUSED.set(True)
     try:
@@ -75,6 +75,33 @@ def can_recompute() -> bool:
         return False
     top = getattr(torch._C._autograd, '_top_saved_tensors_default_hooks', None)
     return top is None or top(False) is None
+
+
+def recompute_contexts(
+    parts: Iterable[nn.Module], wanted: bool = True
+) -> tuple[Callable[[], AbstractContextManager], ...]:
+    """Choose where a backbone of several parts enters the recomputation.
+
+    FSDP frees a part's weights behind it, and what needs them can be made
+    again within that part only. A prefetch of FSDP1 gives them back, but on
+    another stream.
+
+    Args:
+        parts (Iterable[nn.Module]): The parts, such as stages.
+        wanted (bool): Whether to recompute at all. Defaults to True.
+
+    Returns:
+        tuple[Callable, Callable]: The context around all parts, and the one
+        around each.
+    """
+    if not (wanted and can_recompute()):
+        return nullcontext, nullcontext
+    if any(
+        hasattr(part, 'unshard') or hasattr(part, '_fsdp_wrapped_module')
+        for part in parts
+    ):
+        return nullcontext, recompute_elementwise
+    return recompute_elementwise, nullcontext
 
 
 def recompute_forward(model: nn.Module) -> None:

@@ -13,8 +13,11 @@ from torch.utils.checkpoint import checkpoint
 
 from mmvovnet import VoVNet
 from mmvovnet.analysis import saved_bytes
-from mmvovnet.models import vovnet
-from mmvovnet.models.memory import recompute_elementwise, recompute_forward
+from mmvovnet.models.memory import (
+    recompute,
+    recompute_elementwise,
+    recompute_forward,
+)
 
 TINY = dict(
     stem_channels=(8, 8, 16),
@@ -238,7 +241,7 @@ def test_nothing_is_recorded_without_gradients():
     with (
         torch.no_grad(),
         patch.object(
-            vovnet, 'recompute_elementwise', side_effect=AssertionError
+            recompute, 'recompute_elementwise', side_effect=AssertionError
         ),
     ):
         assert len(model(images())) == 4
