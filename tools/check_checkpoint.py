@@ -1,6 +1,6 @@
 """Report on one screen what a checkpoint does in a config's model.
 
-``python tools/check_checkpoint.py CONFIG FILE`` tells what was used, left out
+``python tools/check_checkpoint.py CONFIG FILE`` says what was used, left out
 and missing, which images the weights expect and which they get, and what the
 backbone's stages make of a batch. It ends with 1 if something is wrong.
 """

@@ -70,7 +70,7 @@ def main() -> None:
     print(
         f'\nCOCO mAP {final:.3f} on held-out images, '
         f'in {time.monotonic() - start:.0f} s\n'
-        f'detections beside the truth: {work_dir / "detections.png"}\n'
+        f'truth and detections: {work_dir / "detections.png"}\n'
         f'loss and mAP over training:  {work_dir / "curves.png"}\n'
         f'the detector as one file:    {published}\n'
         f'try it: python tools/detect.py {VALIDATION} --model {published}'

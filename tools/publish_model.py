@@ -17,7 +17,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='of a training')
     parser.add_argument('out', help="beginning of the file's name")
     parser.add_argument(
-        '--config', help='default: the one beside the checkpoint'
+        '--config', help='default: the one in the folder of the checkpoint'
     )
     args = parser.parse_args()
     for path in filter(None, (args.checkpoint, args.config)):

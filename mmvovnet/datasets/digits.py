@@ -107,7 +107,7 @@ def prepare(
         return
     root.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(root.with_name(f'{root.name}.lock')):
-        if _is_whole(root, recipe):  # another process made it meanwhile
+        if _is_whole(root, recipe):  # another process made it
             return
         if root.exists() and not (root / MANIFEST).exists():
             raise FileExistsError(

@@ -99,7 +99,7 @@ def split_voc(
 def split_coco(
     path: str | Path, val: float, test: float, seed: int = 0
 ) -> list[Path]:
-    """Write ``train.json``, ``val.json`` and ``test.json`` beside COCO's JSON.
+    """Split COCO's JSON into ``train.json``, ``val.json`` and ``test.json``.
 
     Args:
         path (str | Path): The annotations of all images.

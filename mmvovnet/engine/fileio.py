@@ -11,7 +11,7 @@ class LocalBackend(fileio.LocalBackend):
     """mmengine's local storage, with atomic writes.
 
     mmengine opens the destination and writes into it, so that a process that
-    is killed meanwhile leaves a torn checkpoint in the place of a good one.
+    is killed while it writes leaves a torn checkpoint where a good one was.
     """
 
     def put(self, obj: bytes, filepath: str | Path) -> None:

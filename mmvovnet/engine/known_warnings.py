@@ -16,7 +16,7 @@ KNOWN = (
 def ignore_known_warnings() -> None:
     """Keep the known ones, and no others, out of a tool's output.
 
-    Not by a filter: packages that are imported later put theirs before it.
+    Not by a filter: packages that are imported later put one before it.
     """
     show = warnings.showwarning
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from mmvovnet.weights import is_whole, load
 
 INTERRUPTED = 'interrupted.pth'
-"""What a training leaves that was told to stop in the middle of an epoch."""
+"""The checkpoint of a training that a signal stopped within an epoch."""
 
 
 def saved(folder: str | Path, template: str) -> list[Path]:

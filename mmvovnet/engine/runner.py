@@ -90,7 +90,7 @@ class Runner(mmengine.runner.Runner):
 
         Raises:
             RuntimeError: Another training has the work_dir.
-            FileNotFoundError: The work_dir was removed meanwhile.
+            FileNotFoundError: The work_dir was removed while training.
             FileExistsError: It holds checkpoints of an earlier training,
                 neither ``resume`` nor ``overwrite=True`` is set.
             ValueError: :func:`mmvovnet.data_check.check` finds errors,

@@ -15,7 +15,7 @@ SIGNALS = tuple(
 
 @contextmanager
 def shield_children() -> Iterator[None]:
-    """Processes that are started meanwhile leave signals to this one.
+    """Make child processes ignore the signals that this process handles.
 
     A cluster sends them to every process, and a training that loses the
     workers of its data loader cannot finish the iteration.

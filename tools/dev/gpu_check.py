@@ -9,7 +9,7 @@ wheel that an earlier check left in its report. They go into an environment of
 their own, which has the packages of the running Python as well.
 
 Without a CUDA device this is a dry run: what needs one is named as skipped,
-and the rest runs in small. The exit status tells whether a step failed.
+and the rest runs in small. The exit status says whether a step failed.
 docs/install.md says how to use it. The standard library and torch are all that
 this file needs.
 """

@@ -87,7 +87,7 @@ def draw_ratios(
     paper: Sequence[float],
     here: Sequence[Quartiles],
 ) -> None:
-    """Draw ratios beside the paper's.
+    """Draw ratios next to those of the paper.
 
     Args:
         axes (Axes): Where to.

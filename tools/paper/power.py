@@ -40,7 +40,7 @@ class Sampler:
         self._thread = threading.Thread(target=self._sample, daemon=True)
 
     def _sample(self) -> None:
-        self.read()  # from here on, if it tells the mean since the last call
+        self.read()  # from here on, if it gives the mean since the last call
         while not self._stop.wait(self.seconds):
             self.watts.append(self.read())
 
@@ -71,7 +71,7 @@ class _Rapl:
 
 
 def power_meter(device: str) -> Callable[[], float] | None:
-    """Find what tells a device's power.
+    """Find what measures a device's power.
 
     Args:
         device (str): 'cuda' asks NVML, 'cpu' asks RAPL.

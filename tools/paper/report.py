@@ -20,7 +20,7 @@ PACKAGES = ('mmvovnet', 'torchvision', 'mmengine', 'mmcv', 'mmpretrain')
 
 @dataclass
 class Finding:
-    """One thing that is claimed, beside what was found.
+    """One thing that is claimed, and what was found.
 
     Attributes:
         claim (str): What is claimed.

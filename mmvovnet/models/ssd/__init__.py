@@ -1,4 +1,4 @@
-"""SSD (arXiv 1512.02325), beside which RefineDet is measured."""
+"""SSD (arXiv 1512.02325), a one-stage peer of RefineDet."""
 
 from .ssd_head import SSDHead
 

@@ -12,7 +12,7 @@ from .staged import StagedBackbone
 
 
 class Stem(nn.Module):
-    """Two 3x3, stride 2 convs and a max pool beside the second."""
+    """Two 3x3, stride 2 convs and a max pool parallel to the second."""
 
     def __init__(self, in_channels: int, channels: int, **cfg) -> None:
         super().__init__()
