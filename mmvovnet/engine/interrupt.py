@@ -17,6 +17,7 @@ from mmengine.dist import (
 )
 from mmengine.fileio import put_text
 from mmengine.hooks import EMAHook, Hook
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 
 from mmvovnet.registry import HOOKS
@@ -30,6 +31,9 @@ from .signals import SIGNALS, end_children
 @HOOKS.register_module()
 class InterruptHook(Hook):
     """Ends a training after the iteration in which a signal comes.
+
+    With ``accumulative_counts`` it ends after the next update of the weights,
+    so that no gradient is lost.
 
     ``interrupted.pth`` is saved in the work_dir, ``--resume`` goes on at the
     next iteration, and the exit code is 128 and the signal's number, as a
@@ -98,7 +102,7 @@ class InterruptHook(Hook):
         data_batch: Any = None,
         outputs: Any = None,
     ) -> None:
-        """Save and stop if any process was told to.
+        """Save and stop if any process was told to, after a whole update.
 
         Raises:
             SystemExit: With 128 and the signal's number.
@@ -108,7 +112,7 @@ class InterruptHook(Hook):
             told = torch.tensor(number, device=get_device())
             all_reduce(told, 'max')
             number = int(told)
-        if number:
+        if number and _has_updated(runner.optim_wrapper):
             place = dict(
                 batch=batch_idx + 1, states=all_gather_object(get_state())
             )
@@ -163,3 +167,10 @@ class InterruptHook(Hook):
             self.restore()
             end_children()
             raise KeyboardInterrupt
+
+
+def _has_updated(wrapper: Any) -> bool:
+    """Whether no gradient of this iteration waits for the next update."""
+    several = isinstance(wrapper, OptimWrapperDict)
+    wrappers = wrapper.values() if several else [wrapper]
+    return all(w.should_update() for w in wrappers)

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import mmengine.runner
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from mmengine.registry import METRICS
-from mmengine.runner import BaseLoop
+from mmengine.runner import BaseLoop, IterBasedTrainLoop
 from torch import nn
 
 from mmvovnet.leftovers import remove_leftovers
@@ -27,6 +28,8 @@ from .signals import shield_children
 from .start import FROM_SCRATCH, check_frozen, thaw
 
 _WRAPPER = 'MMDistributedDataParallel'
+# Of a scheduler's state: how far it is.
+_PROGRESS = ('last_step', 'verbose', '_global_step', '_last_value')
 
 
 @MODEL_WRAPPERS.register_module()
@@ -154,6 +157,45 @@ class Runner(mmengine.runner.Runner):
             self.logger.warning(f'{missed} The weights loaded are enough.')
         if not self.cfg.get('freeze_random'):
             check_frozen(self.model)
+
+    def resume(self, filename: str, *args, **kwargs) -> None:
+        """Resume, and say where the config asks for another schedule.
+
+        mmengine goes on with the checkpoint's rates and schedulers, whatever
+        the config says.
+        """
+        asked = self._schedule()
+        super().resume(filename, *args, **kwargs)
+        saved = self._schedule() | {
+            key: self.message_hub.runtime_info.get(key, asked[key])
+            for key in ('max_epochs', 'max_iters')
+            if key in asked
+        }
+        if other := [
+            f'{key} is {saved.get(key)} there and {asked.get(key)} here'
+            for key in sorted(asked.keys() | saved.keys())
+            if asked.get(key) != saved.get(key)
+        ]:
+            self.logger.warning(
+                'The schedule of the checkpoint goes on, not that of the '
+                f"config: {'; '.join(other)}. For the config's, start anew "
+                f'from these weights: --cfg-options load_from={filename} and '
+                'another --work-dir, without --resume.'
+            )
+
+    def _schedule(self) -> dict[str, Any]:
+        """Length and settings of the schedule, without how far it is."""
+        iterations = isinstance(self.train_loop, IterBasedTrainLoop)
+        unit = 'max_iters' if iterations else 'max_epochs'
+        groups = self.param_schedulers or []
+        groups = groups if isinstance(groups, dict) else {'': groups}
+        return {unit: getattr(self, unit)} | {
+            f'{name}{type(scheduler).__name__}[{number}].{key}': value
+            for name, schedulers in groups.items()
+            for number, scheduler in enumerate(schedulers)
+            for key, value in scheduler.state_dict().items()
+            if key not in _PROGRESS
+        }
 
     def _check_data(self) -> None:
         from mmvovnet.data_check import check

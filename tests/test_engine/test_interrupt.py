@@ -2,6 +2,7 @@ import os
 import signal
 
 import pytest
+import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, RUNNERS
 
@@ -68,3 +69,19 @@ def test_validation_is_repeated(tmp_path, build):
     runner.val_loop.run = lambda: epochs.append(runner.epoch) or run()
     runner.train()
     assert epochs == [1, 2, 3]
+
+
+def test_accumulated_gradients_are_not_lost(tmp_path):
+    def train(name, **changes):
+        cfg = toy.config(tmp_path / name) | changes
+        cfg['optim_wrapper'] |= dict(accumulative_counts=3)
+        runner = RUNNERS.build(cfg | dict(experiment_name=name))
+        return runner.train().state_dict()
+
+    whole = train('whole')
+    with pytest.raises(SystemExit):
+        train('told', custom_hooks=[dict(type='Kill', at=4, by='SIGTERM')])
+    meta = load(tmp_path / 'told' / 'interrupted.pth')['meta']
+    assert (meta['epoch'], meta['iter']) == (1, 6)
+    resumed = train('told', resume=True)
+    assert all(torch.equal(resumed[key], whole[key]) for key in whole)

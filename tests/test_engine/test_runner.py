@@ -225,3 +225,31 @@ def test_accelerators_are_left_to_mmengine(build):
     assert given.pop('store').num_keys()
     assert given == dict(backend='nccl', rank=0, world_size=1)
     assert wrap_model.call_args.args[0] is None
+
+
+@pytest.mark.parametrize('by_epoch', [True, False])
+def test_resuming_with_another_schedule_is_said(tmp_path, by_epoch):
+    def said(**changes):
+        cfg = toy.config(tmp_path, by_epoch) | dict(resume=True)
+        cfg['experiment_name'] = f'{tmp_path.name}-{changes}'
+        for key, value in changes.items():
+            cfg[key] = value if isinstance(value, list) else cfg[key] | value
+        runner = RUNNERS.build(cfg)
+        with patch.object(runner.logger, 'warning') as warning:
+            runner.train()
+        texts = [call.args[0] for call in warning.call_args_list]
+        return [text for text in texts if 'schedule' in text]
+
+    unit, end = ('max_epochs', 3) if by_epoch else ('max_iters', 12)
+    assert not said()
+    assert not said()
+    (text,) = said(train_cfg={unit: end + 1})
+    assert f'{unit} is {end} there and {end + 1} here' in text
+    assert 'load_from=' in text and 'without --resume' in text
+    (text,) = said(
+        train_cfg={unit: end + 2},
+        param_scheduler=[dict(type='ExponentialLR', gamma=0.1)],
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.02)),
+    )
+    assert 'ExponentialLR[0].gamma is 0.5 there and 0.1 here' in text
+    assert 'base_values is [0.01] there and [0.02] here' in text
