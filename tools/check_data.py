@@ -1,7 +1,9 @@
 """Check data before a training: ``python tools/check_data.py CONFIG``.
 
-Reads all annotations and the headers of all images, and compares them with
-the config. The exit code is 1 where a training would be wrong.
+Reads all annotations, decodes all images as the training does, and compares
+them with the config. Without errors it also builds the model and takes a step
+of training and of validation. The exit code is 1 where a training would be
+wrong.
 """
 
 import argparse
@@ -19,10 +21,24 @@ def parse_args() -> argparse.Namespace:
         choices=['train', 'val', 'test'],
         default=['train', 'val'],
     )
-    parser.add_argument(
+    depth = parser.add_mutually_exclusive_group()
+    depth.add_argument(
+        '--headers',
+        dest='depth',
+        action='store_const',
+        const='headers',
+        default='decode',
+        help='read the headers of images alone, which is faster',
+    )
+    depth.add_argument(
         '--no-headers',
-        action='store_true',
+        dest='depth',
+        action='store_const',
+        const='presence',
         help='only see that images are there, do not open them',
+    )
+    parser.add_argument(
+        '--no-steps', action='store_true', help='do not try the model'
     )
     parser.add_argument(
         '--processes', type=int, help='that open images; all cores by default'
@@ -51,7 +67,9 @@ def main() -> None:
 
     ignore_known_warnings()
     cfg = load_config(args.config, args.cfg_options)
-    report = check(cfg, args.splits, not args.no_headers, args.processes)
+    report = check(
+        cfg, args.splits, args.depth, args.processes, not args.no_steps
+    )
     print(report)
     sys.exit(bool(report.errors))
 

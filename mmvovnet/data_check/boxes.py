@@ -174,15 +174,17 @@ def _check_classes(
         return
     counts, kept = Counter(of.tolist()), Counter(of[used].tolist())
     known = set(records.names)
-    for name in classes:
-        if name not in known:
-            level = WARNING if by_name else ERROR
-            near = sorted(known)[:8]
-            report.add(
-                level,
-                'metainfo.classes',
-                f"'{name}' is no class of '{where}', which has {near}",
-            )
+    lost = [name for name in classes if name not in known]
+    listed = ', '.join(f"'{name}'" for name in lost[:4])
+    more = ', ...' if len(lost) > 4 else ''
+    report.add(
+        WARNING if by_name else ERROR,
+        'metainfo.classes',
+        f"{listed}{more} is no class of '{where}', which has "
+        f'{sorted(known)[:8]}: set metainfo=dict(classes=...) of this data '
+        'set to names in the annotations',
+        count=len(lost),
+    )
     order = [name for name in records.names if name in classes]
     if (
         not by_name

@@ -10,17 +10,19 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, DefaultScope
 
 from .boxes import check_boxes, check_masks
-from .images import check_images
+from .images import DEPTHS, check_images
 from .model import check_classes, check_settings, check_shapes
 from .records import Records, read_coco, read_voc
 from .report import ERROR, NOTE, WARNING, Report, table
+from .steps import try_steps
 
 
 def check(
     cfg: Config,
     splits: Sequence[str] = ('train', 'val'),
-    headers: bool = True,
+    depth: str = 'decode',
     processes: int | None = None,
+    steps: bool = False,
 ) -> Report:
     """Check the data of a config, and the config against the data.
 
@@ -28,14 +30,21 @@ def check(
         cfg (Config): Of MMDetection's or MMPretrain's kind.
         splits (Sequence[str]): Of train, val, test. Defaults to the first
             two.
-        headers (bool): Whether to open the images, or only to see that they
-            are there. Defaults to True.
+        depth (str): What is done with images: 'decode' them as the pipeline
+            does, read their 'headers', or see to their 'presence'.
         processes (int, optional): That open images. Defaults to the number
             of cores.
+        steps (bool): Whether to build the model and take a step of training
+            and of validation, if there are no errors. Defaults to False.
 
     Returns:
         Report: Its ``errors`` are what would make the training wrong.
+
+    Raises:
+        ValueError: If ``depth`` is none of the three.
     """
+    if depth not in DEPTHS:
+        raise ValueError(f"depth='{depth}' is none of {', '.join(DEPTHS)}")
     report = Report()
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
         check_settings(cfg, report)
@@ -56,12 +65,15 @@ def check(
                     records.sizes,
                     records.source,
                     report,
-                    headers,
+                    depth,
+                    _loader(dataset, split, report),
                     processes,
                 )
                 if split == 'train' and len(records.boxes):
                     _tell_sizes(cfg, records, strides, report)
         _check_evaluator(cfg, report)
+        if steps and not report.errors:
+            try_steps(cfg, report)
     shared = files.get('train', set()) & files.get('val', set())
     report.add(
         WARNING,
@@ -82,6 +94,26 @@ def _leaves(dataset: Any) -> Iterator[Mapping[str, Any]]:
         else:
             for part in inner if isinstance(inner, Sequence) else [inner]:
                 yield from _leaves(part)
+
+
+def _loader(
+    dataset: Mapping[str, Any], split: str, report: Report
+) -> Mapping[str, Any] | None:
+    """The step of a pipeline that loads an image."""
+    for step in dataset.get('pipeline') or ():
+        if 'LoadImage' not in str(step.get('type')):
+            continue
+        if split == 'train' or not step.get('ignore_empty'):
+            return step
+        report.add(
+            WARNING,
+            f'{split}_dataloader.dataset.pipeline',
+            'has ignore_empty=True, and mmengine leaves images out of a '
+            'training alone: here an image that cannot be read ends the run, '
+            'and the error does not name it',
+        )
+        return dict(step, ignore_empty=False)
+    return None
 
 
 def _read(

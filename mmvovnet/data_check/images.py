@@ -1,12 +1,17 @@
-"""Checks of image files, by their headers."""
+"""Checks of image files, decoded as a training decodes them."""
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from itertools import chain
+from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
+from mmengine.registry import TRANSFORMS
 from mmengine.utils import ProgressBar
 from PIL import Image
 
@@ -15,7 +20,13 @@ from .report import ERROR, WARNING, Report
 MAX_PIXELS = 89_478_485
 """Pillow's own limit for what is no decompression bomb (0.27 GB as RGB)."""
 
-_CHUNK = 256
+DEPTHS = ('decode', 'headers', 'presence')
+"""How closely images are looked at."""
+
+_CHUNK = 64
+_SUFFIXES = ('.jpg', '.jpeg', '.JPG', '.JPEG', '.png', '.PNG', '.bmp', '.tif')
+
+Found = tuple[str, str, str] | None  # level, fault, detail of a file
 
 
 def check_images(
@@ -23,7 +34,8 @@ def check_images(
     sizes: np.ndarray,
     where: str,
     report: Report,
-    headers: bool = True,
+    depth: str = 'decode',
+    loader: Mapping[str, Any] | None = None,
     processes: int | None = None,
 ) -> None:
     """Look at image files.
@@ -34,8 +46,10 @@ def check_images(
             NaN where these do not say.
         where (str): Whose images they are.
         report (Report): Gets what is found.
-        headers (bool): Whether to open them, with a progress bar, or only to
-            see that they are there.
+        depth (str): One of :data:`DEPTHS`: decode them, read their headers,
+            both with a progress bar, or only see that they are there.
+        loader (Mapping, optional): The pipeline's ``LoadImageFromFile``. What
+            its ``ignore_empty`` leaves out is no error.
         processes (int, optional): Defaults to the number of cores.
     """
     unique = {
@@ -44,13 +58,21 @@ def check_images(
     }
     items = list(unique.items())
     chunks = [items[i : i + _CHUNK] for i in range(0, len(items), _CHUNK)]
-    if not headers:
+    loader = dict(loader or dict(type='LoadImageFromFile'))
+    lenient = loader.pop('ignore_empty', False)
+    if depth == 'presence':
         with ThreadPoolExecutor(16) as pool:  # a network's latency, not work
             said = list(chain(*pool.map(_look, chunks)))
     else:
+        flag = str(loader.get('color_type', 'color'))
+        turns = 'ignore_orientation' not in flag and flag != 'unchanged'
+        load = TRANSFORMS.build(loader) if depth == 'decode' else None
+        read = partial(_open, load=load, turns=turns)
         said, bar = [], ProgressBar(len(items))
-        with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
-            for part in pool.map(_open, chunks):
+        with ProcessPoolExecutor(
+            processes or os.cpu_count(), None, cv2.setNumThreads, (0,)
+        ) as pool:
+            for part in pool.map(read, chunks):
                 said += part
                 bar.update(len(part))
         print()
@@ -61,63 +83,102 @@ def check_images(
             kinds.setdefault((level, what), []).append(file + detail)
             report.blame(file)
     for (level, what), examples in kinds.items():
+        if lenient and what in _UNREADABLE and len(examples) < len(items):
+            level, what = WARNING, f'{what} and left out (ignore_empty)'
         report.add(level, where, what, examples)
 
 
-def _look(chunk: list) -> list[tuple[str, str, str] | None]:
+def _look(chunk: list) -> list[Found]:
     return [_faulty_file(file) for file, _ in chunk]
 
 
-def _open(chunk: list) -> list[tuple[str, str, str] | None]:
-    return [_faulty_file(f) or _faulty_image(f, size) for f, size in chunk]
+def _open(chunk: list, **how: Any) -> list[Found]:
+    return [_faulty_file(f) or _faulty_image(f, s, **how) for f, s in chunk]
 
 
-def _faulty_file(file: str) -> tuple[str, str, str] | None:
+_UNREADABLE = (
+    'an image is missing',
+    'an image is a folder, a pipe or a device',
+    'an image is an empty file',
+    'an image cannot be read',
+)
+
+
+def _faulty_file(file: str) -> Found:
     if '://' in file:
         return None
+    missing, special, empty, _ = _UNREADABLE
     try:
         found = os.stat(file)
+    except FileNotFoundError:
+        others = [Path(file).with_suffix(suffix) for suffix in _SUFFIXES]
+        near = next(filter(Path.exists, others), None)
+        hint = near and f' ({near.name} is there: convert it, or say its name)'
+        return ERROR, missing, hint or ''
     except OSError as error:
-        reason = (
-            'is missing'
-            if isinstance(error, FileNotFoundError)
-            else (error.strerror)
-        )
-        return ERROR, f'an image {reason}', ''
+        return ERROR, f'an image {error.strerror}', ''
     if not stat.S_ISREG(found.st_mode):
-        return ERROR, 'an image is a folder, a pipe or a device', ''
-    if not found.st_size:
-        return ERROR, 'an image is an empty file', ''
-    return None
+        return ERROR, special, ''
+    return None if found.st_size else (ERROR, empty, '')
 
 
 def _faulty_image(
-    file: str, claimed: tuple[float, float]
-) -> tuple[str, str, str] | None:
+    file: str,
+    claimed: tuple[float, float],
+    load: Any = None,
+    turns: bool = True,
+) -> Found:
+    """Look at a file by its header, or as a transform loads it.
+
+    Args:
+        file (str): The path.
+        claimed (tuple[float, float]): Width and height, or NaN.
+        load (BaseTransform, optional): None to read the header alone.
+        turns (bool): Whether the training turns images by their EXIF data.
+    """
     if '://' in file:
         return None
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    said = ''
     try:
-        with Image.open(file) as image:
-            size, turned = image.size, _is_turned(image)
-    except Exception:  # a damaged header can raise anything
+        try:
+            with Image.open(file) as image:
+                size = image.size
+                turned = turns and image.getexif().get(0x0112, 1) > 4
+            seen = size[::-1] if turned else size
+        except Exception:  # a damaged header can raise anything
+            if load is None:
+                raise
+            seen = (1, 1)  # OpenCV may know the format
+        if seen[0] * seen[1] > MAX_PIXELS:
+            said = f' ({seen[0]}x{seen[1]})'
+            return ERROR, f'an image has more than {MAX_PIXELS} pixels', said
+        if load is not None:
+            pixels = load.transform(dict(img_path=file))['img']
+            seen, said = pixels.shape[1::-1], _darkened(file, pixels)
+    except Exception:  # OpenCV's and Pillow's own, among others
         with open(file, 'rb') as content:
             begin = content.read(12)
-        return ERROR, 'an image cannot be read', f' (it begins {begin!r})'
+        return ERROR, _UNREADABLE[-1], f' (it begins {begin!r})'
     finally:
         Image.MAX_IMAGE_PIXELS = limit
-    said = f' ({size[0]}x{size[1]})'
-    if size[0] * size[1] > MAX_PIXELS:
-        return ERROR, f'an image has more than {MAX_PIXELS} pixels', said
-    if min(size) < 8 or max(size) > 50 * min(size):
+    if said:
+        what = 'an image of 16 bits is loaded as 8, nearly black'
+        return WARNING, f'{what}: scale its values to 0 to 65535', said
+    said = f' ({seen[0]}x{seen[1]})'
+    if min(seen) < 8 or max(seen) > 50 * min(seen):
         return WARNING, 'an image is a line of pixels', said
-    # mmcv turns images as their EXIF data say.
-    seen = size[::-1] if turned else size
     if all(map(np.isfinite, claimed)) and seen != tuple(map(int, claimed)):
         said += f' (annotations: {claimed[0]:.0f}x{claimed[1]:.0f})'
         return ERROR, 'an image has another size than its annotations', said
     return None
 
 
-def _is_turned(image: Image.Image) -> bool:
-    return image.getexif().get(0x0112) in (5, 6, 7, 8)
+def _darkened(file: str, pixels: np.ndarray) -> str:
+    """The values of a file of which a loader kept the upper bits, dark."""
+    if pixels.dtype != np.uint8 or pixels.max() >= 32:
+        return ''
+    whole = cv2.imread(file, cv2.IMREAD_UNCHANGED)
+    if whole is None or whole.dtype == np.uint8 or not whole.any():
+        return ''
+    return f' ({whole.min()} to {whole.max()})'

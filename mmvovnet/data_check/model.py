@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,9 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from .report import ERROR, WARNING, Report
+
+# RPN tells objects from background; semantic heads have classes of their own.
+_OTHER_CLASSES = re.compile('rpn|semantic|backbone|teacher')
 
 
 def check_settings(cfg: Mapping[str, Any], report: Report) -> None:
@@ -38,7 +42,15 @@ def check_settings(cfg: Mapping[str, Any], report: Report) -> None:
         )
     most = 32 * (os.cpu_count() or 1)
     for split in ('train', 'val', 'test'):
-        workers = (cfg.get(f'{split}_dataloader') or {}).get('num_workers', 0)
+        loader = cfg.get(f'{split}_dataloader') or {}
+        workers = loader.get('num_workers', 0)
+        report.add(
+            ERROR,
+            f'{split}_dataloader.persistent_workers',
+            'is True, and there are no workers to keep: set False where '
+            'num_workers is 0',
+            count=int(not workers and bool(loader.get('persistent_workers'))),
+        )
         if not isinstance(workers, int) or not 0 <= workers <= most:
             report.add(
                 ERROR,
@@ -47,8 +59,18 @@ def check_settings(cfg: Mapping[str, Any], report: Report) -> None:
                 f'{os.cpu_count()} cores',
             )
     model = cfg.get('model') or {}
+    pixels = model.get('data_preprocessor') or cfg.get('data_preprocessor')
     for name in ('mean', 'std'):
-        for value in (model.get('data_preprocessor') or {}).get(name) or ():
+        values = (pixels or {}).get(name) or ()
+        report.add(
+            ERROR,
+            f'model.data_preprocessor.{name}',
+            f'has {len(values)} values, and mmengine takes 1 or 3: leave mean '
+            'and std out, and put dict(type="Normalize", mean=[...], '
+            'std=[...], to_rgb=False) after the loading in each pipeline',
+            count=int(len(values) not in (0, 1, 3)),
+        )
+        for value in values:
             if not (_is_number(value) and (name == 'mean' or value > 0)):
                 report.add(
                     ERROR,
@@ -68,13 +90,15 @@ def check_classes(
         classes (Sequence[str]): Of the training data.
         report (Report): Gets what is found.
     """
-    for key, number in _heads(cfg.get('model') or {}):
+    # The Runner gives the model the preprocessor that stands outside it.
+    outer = dict(data_preprocessor=cfg.get('data_preprocessor') or {})
+    for key, number in _heads(outer | (cfg.get('model') or {})):
         if not (isinstance(number, int) and number > 0):
             report.add(
                 ERROR, key, f'is {number!r} and must be a number above 0'
             )
         elif number != len(classes):
-            fewer = number < len(classes)
+            fewer = number < len(classes) or 'data_preprocessor' in key
             report.add(
                 ERROR if fewer else WARNING,
                 key,
@@ -174,19 +198,17 @@ def _check_strides(
             )
 
 
-def _heads(model: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _heads(node: Any, path: str = 'model') -> Iterator[tuple[str, Any]]:
     """Keys and values of num_classes that the data decides."""
-    roi = model.get('roi_head') or {}
-    for name, holder in (
-        ('bbox_head', model),
-        ('head', model),
-        ('roi_head.bbox_head', roi),
-        ('roi_head.mask_head', roi),
-    ):
-        heads = holder.get(name.rpartition('.')[2])
-        for head in heads if isinstance(heads, Sequence) else [heads]:
-            if isinstance(head, Mapping) and 'num_classes' in head:
-                yield f'model.{name}.num_classes', head['num_classes']
+    if isinstance(node, list | tuple):
+        for index, item in enumerate(node):
+            yield from _heads(item, f'{path}[{index}]')
+    elif isinstance(node, Mapping):
+        for key, value in node.items():
+            if key == 'num_classes':
+                yield f'{path}.{key}', value
+            elif not _OTHER_CLASSES.search(key):
+                yield from _heads(value, f'{path}.{key}')
 
 
 def _forward(part: nn.Module, x: Any) -> Sequence[torch.Tensor] | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .report import ERROR, Report
+from .report import ERROR, WARNING, Report
 
 _HOW = 'correct the file'
 
@@ -183,7 +183,7 @@ def read_voc(dataset: Any, report: Report) -> Records | None:
         blank,
         count=len(blank),
     )
-    files, sizes, rows, classes = [], [], [], {}
+    files, sizes, rows, classes, unsized = [], [], [], {}, []
     for name in filter(None, names):
         path = root / dataset.ann_subdir / f'{name}.xml'
         image = root / dataset.img_subdir / f'{name}.jpg'
@@ -193,6 +193,9 @@ def read_voc(dataset: Any, report: Report) -> Records | None:
                 float(tree.findtext(f'size/{k}', 'nan'))
                 for k in ('width', 'height')
             ]
+            if not min(size) > 0:  # 0 as labelImg writes it, or missing
+                unsized += [str(path)] * (min(size) <= 0)
+                size = [np.nan] * 2
             boxes = [_voc_object(item) for item in tree.iterfind('object')]
         except (OSError, ET.ParseError, ValueError, TypeError) as error:
             report.add(ERROR, str(path), f'cannot be read: {error}')
@@ -204,6 +207,20 @@ def read_voc(dataset: Any, report: Report) -> Records | None:
             rows.append((len(files), index, box, ignored, where))
         files.append(str(image))
         sizes.append(size)
+    least = (dataset.filter_cfg or {}).get('min_size')
+    report.add(
+        ERROR if least and not dataset.test_mode else WARNING,
+        str(dataset.ann_file),
+        'an image has the size 0, as labelImg may write it: '
+        + (
+            f'filter_cfg.min_size={least} drops it; write the size, or leave '
+            'the option out'
+            if least
+            else 'mmdet trains on it, unless filter_cfg.min_size is set'
+        ),
+        unsized,
+        count=len(unsized),
+    )
     image, label, boxes, ignored, ids = (
         zip(*rows, strict=True) if rows else (((),) * 5)
     )

@@ -18,11 +18,14 @@ class LoadImageFromFile(mmcv.transforms.LoadImageFromFile):
     """mmcv's transform, which says which image it was that failed.
 
     With ``ignore_empty=True`` a training takes another image in its place, as
-    mmcv has it, and the log says which one was left out and how many were.
+    mmcv has it, and the log says once of each which one was left out.
     """
 
     ignore_empty: bool
-    skipped = 0
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.skipped: set[str] = set()
 
     def transform(self, results: dict) -> dict | None:
         """Load an image.
@@ -46,18 +49,19 @@ class LoadImageFromFile(mmcv.transforms.LoadImageFromFile):
             reason = f"the image '{path}' cannot be read: {said}"
             if not skip:
                 raise ImageError(
-                    f'{reason}. tools/check_data.py finds all of them; '
-                    "ignore_empty=True in the pipeline's LoadImageFromFile "
-                    'leaves them out.'
+                    f'{reason}. tools/check_data.py decodes all images and '
+                    'names such ones; ignore_empty=True in LoadImageFromFile '
+                    'of the train pipeline leaves them out.'
                 ) from error
         finally:
             self.ignore_empty = skip
-        self.skipped += 1
-        print_log(
-            f'{reason}; left out, {self.skipped} in this process',
-            logger='current',
-            level=logging.WARNING,
-        )
+        if path not in self.skipped:
+            self.skipped.add(path)
+            print_log(
+                f'{reason}; left out, {len(self.skipped)} in this process',
+                logger='current',
+                level=logging.WARNING,
+            )
         return None
 
 

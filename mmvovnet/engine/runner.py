@@ -200,7 +200,7 @@ class Runner(mmengine.runner.Runner):
     def _check_data(self) -> None:
         from mmvovnet.data_check import check
 
-        report = check(self.cfg, headers=False)
+        report = check(self.cfg, depth='presence')
         if report.errors:
             raise ValueError(
                 f'this training would be wrong:\n{report}\n'

@@ -15,6 +15,7 @@ from mmvovnet.data_check import check
 from mmvovnet.data_check.images import _faulty_file, _faulty_image
 from mmvovnet.data_check.records import read_voc
 from mmvovnet.data_check.report import Report
+from mmvovnet.engine.images import LoadImageFromFile
 
 pytest.importorskip('mmdet.datasets', exc_type=ImportError)
 
@@ -89,7 +90,7 @@ def found(data, cfg=None, **options):
     with open('train.json', 'wb') as file:
         file.write(content)
     cfg = Config(config() if cfg is None else cfg)
-    return check(cfg, **dict(headers=False) | options)
+    return check(cfg, **dict(depth='presence') | options)
 
 
 def test_says_nothing_of_good_data():
@@ -226,6 +227,10 @@ SETTINGS = {
     'optim_wrapper.optimizer.lr=0': 'no rate to learn by',
     'train_cfg.val_interval=0': 'must be a whole number above 0',
     'train_dataloader.num_workers=1000': 'each is a process',
+    'val_dataloader.persistent_workers=1': 'there are no workers to keep',
+    'model.data_preprocessor.mean=4': 'has 4 values, and mmengine takes 1 or',
+    'model.roi_head=mask_iou': 'model.roi_head.mask_iou_head.num_classes is 1',
+    'data_preprocessor=mixup': 'augments[0].num_classes is 5, and the data ha',
 }
 VALUES = {
     'cow': ('cat', 'cow'),
@@ -236,6 +241,8 @@ VALUES = {
     'zero': [0, 1, 1],
     'inf': float('inf'),
     '1e9': 1e9,
+    'mask_iou': dict(mask_iou_head=dict(num_classes=1)),
+    'mixup': dict(batch_augments=[dict(type='Mixup', num_classes=5)]),
 }
 
 
@@ -264,12 +271,28 @@ def test_errors_of_settings(setting):
     key, _, value = setting.partition('=')
     cfg = config()
     number = int(value) if value.lstrip('-').isdigit() else value
-    value = VALUES.get(value, number)
+    value = [1.0] * 4 if key.endswith('mean') else number
+    value = VALUES.get(setting.partition('=')[2], value)
     if key == 'model.rpn_head':
         value = dict(anchor_generator=dict(strides=value))
     put(cfg, key, value)
     said = [f'{f.where} {f.what}' for f in found(coco(), cfg).errors]
     assert any(SETTINGS[setting] in text for text in said), said
+
+
+def test_other_heads_have_classes_of_their_own():
+    cfg = config()
+    cfg['model']['rpn_head'] = dict(num_classes=1)
+    cfg['model']['roi_head'] = dict(semantic_head=dict(num_classes=183))
+    assert not found(coco(), cfg).findings
+
+
+def test_missing_metainfo_is_one_finding():
+    cfg = config()
+    del cfg['val_dataloader']['dataset']['metainfo']
+    (error,) = found(coco(), cfg).errors
+    assert error.count == 78 and "'person', 'bicycle'" in error.what
+    assert 'set metainfo=dict(classes=...)' in error.what
 
 
 def test_too_many_classes_only_warn():
@@ -348,7 +371,8 @@ def test_voc(folder, xml, words):
     del cfg['val_dataloader'], cfg['val_evaluator']
     said = [f.what for f in found(coco(), cfg).findings]
     if words is None:
-        assert said == ["'dog' is no class of 'list.txt', which has ['cat']"]
+        (text,) = said
+        assert "'dog' is no class of 'list.txt', which has ['cat']" in text
     else:
         assert any(words in text for text in said), said
 
@@ -384,6 +408,34 @@ def test_classification(folder, lines, words):
     assert said == [] if words is None else any(words in t for t in said), said
 
 
+@pytest.mark.parametrize('least', [None, 32])
+def test_voc_of_size_0(folder, least):
+    """As labelImg may write it: a minimum size drops such images."""
+    for name in ('Annotations', 'JPEGImages'):
+        (folder / name).mkdir()
+    Image.new('RGB', (SIZE, SIZE)).save('JPEGImages/0.png')
+    (folder / 'list.txt').write_text('0')
+    xml = VOC.format('cat', 1, 1, 20, 20).replace('64', '0')
+    (folder / 'Annotations' / '0.xml').write_text(xml)
+    cfg = config()
+    cfg['train_dataloader']['dataset'] = dict(
+        type='XMLDataset',
+        ann_file='list.txt',
+        data_prefix=dict(sub_data_root='.'),
+        metainfo=dict(classes=('cat',)),
+        filter_cfg=dict(min_size=least) if least else None,
+    )
+    cfg['model']['bbox_head']['num_classes'] = 1
+    del cfg['val_dataloader'], cfg['val_evaluator']
+    size, missing = found(coco(), cfg).findings
+    assert size.level == ('error' if least else 'warning')
+    assert 'has the size 0' in size.what
+    assert size.examples == ('Annotations/0.xml',)
+    assert 'filter_cfg.min_size' in size.what
+    assert missing.what == 'an image is missing'
+    assert '0.png is there' in missing.examples[0]
+
+
 def test_image_files(folder):
     (folder / 'page.png').write_text('<html></html>')
     (folder / 'empty.png').touch()
@@ -399,18 +451,80 @@ def test_image_files(folder):
         'line.png': 'is a line of pixels',
         'bomb.png': 'has more than 89478485 pixels',
     }
-    for file, words in expected.items():
-        assert words in _faulty_image(file, nothing)[1]
+    load = LoadImageFromFile()
+    for how in (dict(), dict(load=load)):
+        for file, words in expected.items():
+            assert words in _faulty_image(file, nothing, **how)[1]
+        assert _faulty_image('images/0.png', (64, 64), **how) is None
+        assert _faulty_image('turned.jpg', (32, 64), **how) is None
+        _, what, sizes = _faulty_image('turned.jpg', (64, 32), **how)
+        assert 'another size' in what
+        assert sizes == ' (32x64) (annotations: 64x32)'  # as it is seen
     assert 'empty file' in _faulty_file('empty.png')[1]
     assert 'a pipe' in _faulty_file('pipe.png')[1]
-    assert _faulty_image('turned.jpg', (32, 64)) is None
-    assert 'another size' in _faulty_image('turned.jpg', (64, 32))[1]
-    assert _faulty_image('images/0.png', (64, 64)) is None
+
+
+def test_the_loaders_options_are_obeyed(folder):
+    """mmcv turns no image with such a flag, whatever its EXIF data say."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new('RGB', (64, 32)).save('images/0.png', exif=exif)
+    data = coco()
+    data['images'][0]['height'] = 32
+    cfg = config()
+    step = dict(
+        type='LoadImageFromFile', color_type='color_ignore_orientation'
+    )
+    for depth in ('headers', 'decode'):
+        cfg['train_dataloader']['dataset'].pop('pipeline', None)
+        (error,) = found(data, cfg, depth=depth).errors
+        assert error.examples == ('images/0.png (32x64) (annotations: 64x32)',)
+        cfg['train_dataloader']['dataset']['pipeline'] = [step]
+        said = [f.what for f in found(data, cfg, depth=depth).findings]
+        assert not any('size' in what for what in said)
+
+
+def test_images_are_decoded_as_the_training_does(folder):
+    """Its header is whole, and OpenCV does not decode it."""
+    pixels = np.random.default_rng(0).integers(256, size=(SIZE, SIZE, 3))
+    Image.fromarray(pixels.astype(np.uint8)).save('whole.jpg')
+    content = (folder / 'whole.jpg').read_bytes()
+    (folder / 'images' / '3.png').write_bytes(content[:-20])
+    assert not found(coco(), depth='headers').errors
+    report = found(coco(), depth='decode', processes=2)
+    (error,) = report.errors
+    assert error.what == 'an image cannot be read'
+    assert error.examples[0].startswith('images/3.png (it begins ')
+    assert report.files == {'images/3.png': 1}
+    cfg = config()
+    lenient = dict(type='LoadImageFromFile', ignore_empty=True)
+    for split in ('train', 'val'):
+        cfg[f'{split}_dataloader']['dataset']['pipeline'] = [lenient]
+    left_out, no_use = found(coco(), cfg, depth='decode').findings
+    assert left_out.level == no_use.level == 'warning'
+    assert 'cannot be read and left out' in left_out.what
+    assert no_use.where == 'val_dataloader.dataset.pipeline'
+    assert 'leaves images out of a training alone' in no_use.what
+    with pytest.raises(ValueError, match="depth='deep' is none of decode"):
+        found(coco(), depth='deep')
+
+
+def test_16_bits_of_small_values(folder):
+    values = np.linspace(7, 4095, SIZE * SIZE).reshape(SIZE, SIZE)
+    Image.fromarray(values.astype(np.uint16)).save('images/2.png')
+    (warning,) = found(coco(), depth='decode').findings
+    assert warning.level == 'warning'
+    assert 'is loaded as 8, nearly black' in warning.what
+    assert warning.examples == ('images/2.png (7 to 4095)',)
+    cfg = config()
+    whole = dict(type='LoadImageFromFile', color_type='unchanged')
+    cfg['train_dataloader']['dataset']['pipeline'] = [whole]
+    assert not found(coco(), cfg, depth='decode').findings
 
 
 def test_headers_are_read_by_several_processes(folder):
     (folder / 'images' / '3.png').write_text('<html></html>')
-    (error,) = found(coco(), headers=True, processes=2).errors
+    (error,) = found(coco(), depth='headers', processes=2).errors
     assert 'cannot be read' in error.what
     assert error.examples[0].startswith('images/3.png (it begins ')
 
@@ -489,6 +603,7 @@ def test_voc_names_with_spaces_and_blank_lines(folder):
             sub_data_root='.',
             ann_subdir='Annotations',
             img_subdir='JPEGImages',
+            filter_cfg=None,
         )
         records = read_voc(dataset, report)
         assert records.files == ['JPEGImages/cell (1).jpg']
