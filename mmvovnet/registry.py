@@ -5,6 +5,7 @@ mmengine imports this module by itself for a type such as
 """
 
 from importlib import import_module
+from typing import Any
 
 from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmengine.registry import HOOKS as ROOT_HOOKS
@@ -103,3 +104,11 @@ DATASETS = LazyRegistry(
         'mmvovnet.datasets.segmentation',
     ),
 )
+
+
+@ROOT_MODELS.register_module(name='VoVNet')
+def _vovnet(*args: Any, **kwargs: Any) -> Any:
+    """Build a VoVNet; its class takes this name when it is imported."""
+    from .models import VoVNet
+
+    return VoVNet(*args, **kwargs)

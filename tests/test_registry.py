@@ -91,16 +91,15 @@ def run(code):
 
 def test_import_registers_names_and_the_engine_changes_mmengine():
     by_name, explicit, again, imported = json.loads(run(STATE))
-    ours = [item for item in by_name if item[0].endswith(' of mmvovnet')]
-    assert ['models of mmvovnet', 'VoVNet'] in ours
-    assert [i for i in by_name if i not in ours] == [
-        ['models of mmengine', 'VoVNet']
-    ]
+    assert by_name == [['models of mmengine', 'VoVNet']]
+    ours = [item for item in explicit if item[0].endswith(' of mmvovnet')]
+    assert ['hooks of mmvovnet', 'InterruptHook'] in ours
     assert [i for i in explicit if not i[0].endswith(' of mmvovnet')] == [
         ['backends', 'local'],
         ['hooks of mmengine', 'CheckpointHook'],
         ['hooks of mmengine', 'DistSamplerSeedHook'],
         ['loops of mmengine', 'EpochBasedTrainLoop'],
+        ['models of mmengine', 'VoVNet'],  # the class, once imported
         ['prefixes', ''],
         *[['schemes', scheme] for scheme in SCHEMES],
         ['strategys of mmengine', 'FSDPStrategy'],
@@ -108,6 +107,40 @@ def test_import_registers_names_and_the_engine_changes_mmengine():
     ]
     assert again == []
     assert imported == []  # `import mmvovnet` alone needs none of these
+
+
+def test_import_takes_no_more_than_the_registry():
+    loaded = run(
+        'import sys\n'
+        'import mmvovnet.deploy\n'
+        "print('torch' in sys.modules, 'mmcv' in sys.modules)\n"
+        "sys.modules['mmengine'] = None  # as where it is not installed\n"
+        'for name in list(sys.modules):\n'
+        "    if name.startswith('mmvovnet'):\n"
+        '        del sys.modules[name]\n'
+        'import mmvovnet.deploy\n'
+        "print('mmvovnet.registry' in sys.modules)\n"
+    )
+    assert loaded.split() == ['False', 'False', 'False']
+
+
+@pytest.mark.parametrize(
+    ('asked', 'name'),
+    [('mmvovnet', 'VoVNet'), ('mmengine', 'mmvovnet.VoVNet')],
+)
+@pytest.mark.parametrize('scope', ['mmengine', 'mmdet'])
+def test_a_config_finds_the_backbone(asked, name, scope):
+    if scope == 'mmdet':
+        pytest.importorskip('mmdet', reason='mmdet is not installed')
+    kind = run(
+        'from mmengine.registry import MODELS, DefaultScope\n'
+        'from mmengine.utils import import_modules_from_strings\n'
+        f"DefaultScope.get_instance('test', scope_name='{scope}')\n"
+        f"import_modules_from_strings(['{asked}'])\n"
+        f"net = MODELS.build(dict(type='{name}', arch='V-27-slim'))\n"
+        "print(type(net).__module__, MODELS.get('VoVNet') is type(net))\n"
+    )
+    assert kind.split() == ['mmvovnet.models.vovnet', 'True']
 
 
 def test_detectors_are_found_without_an_import():

@@ -20,11 +20,6 @@ from pathlib import Path
 # from the next row's runtime.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
-import torch
-
-from mmvovnet.analysis import benchmark
-from mmvovnet.analysis.summary import markdown_table
-
 
 def _size(text: str) -> int | tuple[int, int]:
     height, *width = map(int, text.split('x', 1))
@@ -41,18 +36,15 @@ def parse_args() -> argparse.Namespace:
         'rows',
         nargs='*',
         metavar='[SOURCE:]MODEL[+MODE]',
-        help=f'sources: {", ".join(filter(None, benchmark.SOURCES))}, none '
-        f'for ours; modes: {", ".join(benchmark.MODES)}, and for inference: '
-        f'{", ".join(benchmark.INFERENCE_MODES)}. Default: all',
+        help='as mmvovnet/analysis/benchmark/__init__.py lists them; all of '
+        'them by default',
     )
     parser.add_argument('--quick', action='store_true', help='three minutes')
     parser.add_argument('--batch', type=int, help='default: 8, with --quick 4')
     parser.add_argument(
         '--size', type=_size, default=224, metavar='SIZE|HEIGHTxWIDTH'
     )
-    parser.add_argument(
-        '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
-    )
+    parser.add_argument('--device', help='default: cuda if there is one')
     parser.add_argument(
         '--precision', choices=('fp32', 'amp', 'bf16'), default='fp32'
     )
@@ -84,6 +76,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Measure, and write the table and the plot."""
     args = parse_args()
+    # Not before: these take seconds to import.
+    import torch
+
+    from mmvovnet.analysis import benchmark
+    from mmvovnet.analysis.summary import markdown_table
+
     rows = args.rows or (
         benchmark.QUICK_ROWS if args.quick else benchmark.ROWS
     )
@@ -92,7 +90,7 @@ def main() -> None:
     setting = benchmark.Setting(
         args.batch or (4 if args.quick else 8),
         args.size,
-        args.device,
+        args.device or ('cuda' if torch.cuda.is_available() else 'cpu'),
         args.precision,
         args.channels_last,
         args.threads,

@@ -7,12 +7,7 @@ backbone's stages make of a batch. It ends with 1 if something is wrong.
 
 import argparse
 import sys
-
-from mmengine.config import Config, DictAction
-
-import mmvovnet.engine  # noqa: F401, reads checkpoints of any origin
-from mmvovnet.engine.known_warnings import ignore_known_warnings
-from mmvovnet.weights.check import check
+from pathlib import Path
 
 
 def main() -> int:
@@ -24,12 +19,19 @@ def main() -> int:
         '--image', help='an image for the batch; a random one without it'
     )
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={}
+        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE'
     )
     args = parser.parse_args()
+    for path in filter(None, (args.config, args.checkpoint, args.image)):
+        if '://' not in path and not Path(path).is_file():
+            parser.error(f"there is no file '{path}'")
+    # Not before: these take seconds to import.
+    from mmvovnet.engine import load_config
+    from mmvovnet.engine.known_warnings import ignore_known_warnings
+    from mmvovnet.weights.check import check
+
     ignore_known_warnings()
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options)
+    cfg = load_config(args.config, args.cfg_options)
     report = check(cfg, args.checkpoint, args.image)
     print(report)
     return bool(report.problems)

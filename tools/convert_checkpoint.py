@@ -8,9 +8,16 @@ writes a state dict.
 import argparse
 from pathlib import Path
 
-from mmvovnet.weights import CheckpointError, convert_file
-from mmvovnet.weights.convert import NAMES
-from mmvovnet.weights.timm_hub import write_hub_folder
+NAMES = (
+    'mmvovnet',
+    'torchvision',
+    'detectron2',
+    'maskrcnn-benchmark',
+    'mmdet3d',
+    'timm',
+    'pytorchcv',
+    'vision-toolbox',
+)
 
 
 def main() -> None:
@@ -27,6 +34,10 @@ def main() -> None:
         '--to', choices=NAMES, default=NAMES[0], help='code to convert to'
     )
     args = parser.parse_args()
+    # Not before: these take seconds to import.
+    from mmvovnet.weights import CheckpointError, convert_file
+    from mmvovnet.weights.timm_hub import write_hub_folder
+
     try:
         if args.to == 'timm' and not Path(args.dst).suffix:
             written = write_hub_folder(args.src, args.dst)

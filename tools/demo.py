@@ -11,16 +11,6 @@ import sys
 import time
 from pathlib import Path
 
-import mmcv
-from mmdet.apis import inference_detector, init_detector
-from mmengine.config import Config
-from mmengine.device import get_device
-from mmengine.registry import DATASETS
-
-import mmvovnet.engine  # noqa: F401
-from mmvovnet.analysis.plots import plot_curves, plot_detections, read_scalars
-from mmvovnet.deploy.publish import publish
-
 CONFIG = 'configs/demo/fcos_vovnet27-slim_digits.py'
 VALIDATION = 'data/digits/val'
 NUM_IMAGES = 8
@@ -46,6 +36,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Run the demo from the root of the repository."""
     args = parse_args()
+    # Not before: these take seconds to import.
+    from mmvovnet.analysis.plots import plot_curves, read_scalars
+    from mmvovnet.deploy.publish import publish
+
     start = time.monotonic()
     work_dir = Path('work_dirs', 'demo_quick' if args.quick else 'demo')
     command = [sys.executable, '-m', 'mim', 'train', 'mmdet', CONFIG]
@@ -81,6 +75,15 @@ def main() -> None:
 
 def draw_detections(work_dir: Path) -> None:
     """Detect on the first held-out images with the last checkpoint."""
+    import mmcv
+    from mmdet.apis import inference_detector, init_detector
+    from mmengine.config import Config
+    from mmengine.device import get_device
+    from mmengine.registry import DATASETS
+
+    import mmvovnet.engine  # noqa: F401
+    from mmvovnet.analysis.plots import plot_detections
+
     config = Config.fromfile(CONFIG)
     checkpoint = (work_dir / 'last_checkpoint').read_text()
     model = init_detector(config, checkpoint, device=get_device())

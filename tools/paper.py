@@ -11,7 +11,6 @@ import shlex
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
 from paper import CLAIMS, check
 
 
@@ -27,8 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--options',
         nargs='+',
-        action=DictAction,
-        default={},
+        default=[],
         metavar='KEY=VALUE',
         help="the claim's own: arguments of its function `check` in "
         'tools/paper',
@@ -39,8 +37,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Check, and write what was found."""
     args = parse_args()
+    # Not before: this takes seconds to import.
+    from mmvovnet.engine.config import parse_options
+
     try:
-        result = check(args.claim, args.out, **args.options)
+        options = parse_options(args.options)
+        result = check(args.claim, args.out, **options)
     except ValueError as error:
         sys.exit(f'{error}')
     command = shlex.join(['python', 'tools/paper.py', *sys.argv[1:]])

@@ -1,10 +1,14 @@
 """Models made ready for inference: folded, exported, run."""
 
-from .cpu.accelerate import accelerate
-from .export import describe_model, export
-from .fuse import fuse
-from .hook import FuseHook
-from .inference.runtime import Exported, load_exported
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .cpu.accelerate import accelerate
+    from .exporting import describe_model, export
+    from .folding import fuse
+    from .hook import FuseHook
+    from .inference.runtime import Exported, load_exported
 
 __all__ = [
     'Exported',
@@ -15,3 +19,19 @@ __all__ = [
     'fuse',
     'load_exported',
 ]
+_HOMES = {
+    'Exported': '.inference.runtime',
+    'FuseHook': '.hook',
+    'accelerate': '.cpu.accelerate',
+    'describe_model': '.exporting',
+    'export': '.exporting',
+    'fuse': '.folding',
+    'load_exported': '.inference.runtime',
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first used: few uses need all of them."""
+    if name not in _HOMES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(import_module(_HOMES[name], __name__), name)

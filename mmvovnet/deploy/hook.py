@@ -7,7 +7,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from .fuse import fuse
+from .folding import fuse
 
 
 class FuseHook(Hook):

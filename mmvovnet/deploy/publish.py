@@ -22,7 +22,7 @@ from torch import nn
 from mmvovnet.apis import build_model
 from mmvovnet.weights import CheckpointError, UnsafeCheckpointError, load
 
-from .export import describe_model
+from .exporting import describe_model
 
 _KEY = 'mmvovnet_detector'
 _WORD = re.compile(r'[\w.\-]*')

@@ -3,8 +3,23 @@
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, DictAction
+
+
+def parse_options(options: Sequence[str]) -> dict[str, Any]:
+    """The values of ``'key=value'``, as mmengine's tools read them.
+
+    Raises:
+        ValueError: An option is not of the form ``key=value``.
+    """
+    for option in options:
+        if '=' not in option:
+            raise ValueError(f"'{option}' is no option: write KEY=VALUE")
+    parsed = Namespace()
+    DictAction((), 'options')(None, parsed, options)
+    return parsed.options
 
 
 def load_config(
@@ -30,12 +45,7 @@ def load_config(
         ValueError: An option is not of the form ``key=value``.
     """
     cfg = Config.fromfile(path)
-    for option in options:
-        if '=' not in option:
-            raise ValueError(f"'{option}' is no option: write KEY=VALUE")
-    parsed = Namespace()
-    DictAction((), 'options')(None, parsed, options)
-    cfg.merge_from_dict(parsed.options)
+    cfg.merge_from_dict(parse_options(options))
     default = Path('work_dirs', Path(path).stem)
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(default)
     cfg.launcher = launcher

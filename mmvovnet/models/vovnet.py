@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from mmvovnet.weights.dialects import Pixels
 
 
-# In the root as well, so that `type='VoVNet'` builds from every scope.
-@ROOT_MODELS.register_module()
+# In the root as well, so that `type='VoVNet'` builds from every scope; there
+# it takes the place of the function that imports it.
+@ROOT_MODELS.register_module(force=True)
 @MODELS.register_module()
 class VoVNet(BaseModule):
     """VoVNet and VoVNetV2.

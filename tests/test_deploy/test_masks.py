@@ -5,8 +5,7 @@ import pytest
 import torch
 from mmdet.models.roi_heads.mask_heads.fcn_mask_head import _do_paste_mask
 
-from mmvovnet.deploy import load_exported
-from mmvovnet.deploy.export import export
+from mmvovnet.deploy import export, load_exported
 from mmvovnet.deploy.inference.detect import Detector
 from mmvovnet.deploy.masks import MaskBranch, paste
 from tests.test_models.test_centermask import small, test_panoptic

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mmvovnet import VoVNet
+from mmvovnet.weights.convert import NAMES
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'convert_checkpoint.py'
 
@@ -44,6 +45,10 @@ def test_peers_name(source, tmp_path, monkeypatch):
     convert(monkeypatch, source, target, '--to', 'timm')
     state = torch.load(target, weights_only=True)
     assert 'stages.0.blocks.0.conv_concat.conv.weight' in state
+
+
+def test_names():
+    assert runpy.run_path(str(TOOL))['NAMES'] == NAMES
 
 
 def test_errors(source, tmp_path, monkeypatch, capsys):

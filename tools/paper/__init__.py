@@ -14,11 +14,12 @@ when it is run, not before.
 import inspect
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .report import Finding, Result
+if TYPE_CHECKING:
+    from .report import Result
 
-__all__ = ['CLAIMS', 'Finding', 'Result', 'check']
+__all__ = ['CLAIMS', 'check']
 
 # By the name of the module: what is claimed.
 CLAIMS = {
@@ -34,7 +35,7 @@ CLAIMS = {
 }
 
 
-def check(name: str, out_dir: Path, **options: Any) -> Result:
+def check(name: str, out_dir: Path, **options: Any) -> 'Result':
     """Check a claim.
 
     Args:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mmvovnet.models.layout import needs_usual_layout
 from mmvovnet.models.osa import OSAModule
 
-from ..fuse import fuse
+from ..folding import fuse
 from .library import compile_once
 from .packed import (
     AggregateConv2d,

@@ -136,7 +136,7 @@ def open_detector(
         return lambda images: [detector(image) for image in images], classes
     from mmvovnet.apis import build_model
 
-    from ..fuse import fuse
+    from ..folding import fuse
     from ..publish import build_published
 
     model: Any

@@ -18,7 +18,7 @@ from mmvovnet.deploy.cpu.accelerate import (
 
 from ..small import ARCH as SMALL
 from ..small import settle, small_config
-from ..test_fuse import count, flatten
+from ..test_folding import count, flatten
 
 ARCH = dict(
     stem_channels=(16, 16, 16),

@@ -17,7 +17,7 @@ from mmvovnet.deploy.cpu.accelerate import load_kernels
 from mmvovnet.deploy.cpu.packed import AggregateConv2d, WinogradConv2d
 
 from ..small import settle
-from ..test_fuse import count
+from ..test_folding import count
 from .test_accelerate import ARCH, assert_close, kernels
 
 pytestmark = kernels

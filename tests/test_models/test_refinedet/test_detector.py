@@ -11,8 +11,8 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS
 from torch import nn
 
-from mmvovnet.deploy import fuse
-from mmvovnet.deploy.export import RawOutputs, export
+from mmvovnet.deploy import export, fuse
+from mmvovnet.deploy.exporting import RawOutputs
 from mmvovnet.deploy.inference.runtime import load_exported
 from mmvovnet.weights import load
 from tests.test_deploy.small import settle

@@ -1,7 +1,7 @@
 import csv
 
 import pytest
-from paper import Finding, Result
+from paper.report import Finding, Result
 from PIL import Image
 
 

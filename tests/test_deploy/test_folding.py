@@ -201,6 +201,6 @@ def test_norm_before_its_conv_is_refused():
 
 def test_kept_norms_are_named():
     unit = ConvModule(4, 4, 1, norm_cfg=dict(type='GN', num_groups=2))
-    with patch('mmvovnet.deploy.fuse.print_log') as log:
+    with patch('mmvovnet.deploy.folding.print_log') as log:
         fuse(nn.Sequential(unit).eval())
     assert log.call_args.args[0].endswith('stay: 0.gn')

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mmvovnet.leftovers import part_folder
 
-from .fuse import fuse
+from .folding import fuse
 from .inference.runtime import SUFFIXES, load_exported
 from .metadata import decode
 from .quantize import check_quantizer, quantize

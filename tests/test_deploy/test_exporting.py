@@ -14,7 +14,7 @@ from mmvovnet.deploy import (
     export,
     load_exported,
 )
-from mmvovnet.deploy.export import Boxes
+from mmvovnet.deploy.exporting import Boxes
 from mmvovnet.deploy.inference.detect import Detector
 from mmvovnet.deploy.inference.runtime import SUFFIXES
 
