@@ -212,6 +212,7 @@ def _ordered_dict(reader: PickleReader, *none: Any) -> OrderedDict:
 def _counter(reader: PickleReader, counts: Any = None) -> Counter:
     _require(counts is None or type(counts) is dict, 'a Counter holds no dict')
     reader.spend_steps(len(counts or ()))
+    reader.check_keys(list(counts or ()))
     return Counter(counts)
 
 

@@ -17,11 +17,13 @@ from .errors import CheckpointError, UnsafeCheckpointError
 
 # Of a checkpoint of 33 000 tensors; a step takes one to four microseconds.
 MAX_STEPS = 1_000_000
-# Keys of other types than str can be made to collide in a dict.
+# Keys of other types than str can be made to collide in a dict: a tuple's in
+# any number, an integer's of more than 64 bits too.
 MAX_KEYS = 20_000
 MAX_KEY_LENGTH = 4096
+_TUPLE_COST = 20  # keys that one tuple counts as
 
-_KEYS = (str, bytes, int, float, complex, bool, type(None))
+_KEYS = (str, bytes, int, float, bool, type(None))
 _DICTS = (dict, OrderedDict, Counter)
 _CONSTANTS = {'NONE': None, 'NEWTRUE': True, 'NEWFALSE': False}
 _EMPTY = {
@@ -191,8 +193,8 @@ class PickleReader:
         for key in keys:
             if type(key) is str and len(key) <= MAX_KEY_LENGTH:
                 continue
-            self.keys -= 1
             parts = key if type(key) is tuple and len(key) < 17 else (key,)
+            self.keys -= 1 if parts is not key else _TUPLE_COST
             for part in parts:
                 if type(part) not in _KEYS:
                     raise CheckpointError(
@@ -203,9 +205,14 @@ class PickleReader:
                     raise CheckpointError(
                         f'a key of a dict or set has {len(part)} characters'
                     )
+                if type(part) is int and part.bit_length() > 64:
+                    raise CheckpointError(
+                        f'a key of a dict or set has {part.bit_length()} bits'
+                    )
         if self.keys < 0:
             raise CheckpointError(
-                f'it has more than {MAX_KEYS} keys other than str'
+                f'it has more than {MAX_KEYS} keys other than str, where a '
+                f'tuple counts as {_TUPLE_COST}'
             )
 
 

@@ -77,6 +77,7 @@ class Grammar:
             *(self.list, self.dict, self.tuple, self.set, self.tensor),
             *(self.array, self.scalar, self.dtype, self.history, self.call),
             *(self.parameter, self.ordered, self.size, self.constant),
+            *(self.nested, self.run),
         )
         made = self.rng.choice(kinds[:5] if self.depth > 5 else kinds)()
         if self.rng.random() < 0.2:
@@ -87,6 +88,36 @@ class Grammar:
 
     def values(self):
         return [self.value() for _ in range(self.rng.randint(0, 4))]
+
+    def nested(self):
+        """Containers within one another, many thousands deep."""
+        depth = self.rng.choice((10, 1000, 30_000))
+        kind = self.rng.randrange(4)
+        if kind == 0:
+            return b']' * depth + b'a' * (depth - 1)
+        if kind == 1:
+            return b'(' * depth + b't' * depth
+        if kind == 2:
+            return b'}' + b'N}' * depth + b's' * depth
+        return self.part(self.value()) + b'\x85' * depth
+
+    def run(self):
+        """One kind of thing many times."""
+        count = self.rng.choice((10, 1000, 20_000))
+        kind = self.rng.randrange(5)
+        if kind == 0:
+            return b'](' + self.part(integer(1)) * count + b'e'
+        if kind == 1:
+            return b'N' * count + b']' + b'Na' * count
+        if kind == 2:  # numbers of one hash, alone or in tuples
+            tuples = self.rng.random() < 0.5
+            keys = (integer(i * (2**61 - 1)) for i in range(count // 10))
+            items = ((tuple_(k) if tuples else k) + b'N' for k in keys)
+            return dict_(*items)
+        if kind == 3:
+            return b'N' * count + b'}' + b'\x8c\x01aNs' * count
+        pushed = b'(' * count
+        return pushed + self.part(b't' * count)
 
     def number(self):
         if self.rng.random() < 0.7:
