@@ -1,5 +1,6 @@
 """The runner of this package's configs."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -221,6 +222,15 @@ class Runner(mmengine.runner.Runner):
             CheckpointError: It does not fit, or nothing of it does.
         """
         fit = Fit(self.model)
+        # Files are read without the names that torch.compile adds.
+        kwargs['revise_keys'] = [
+            *kwargs.get('revise_keys', [(r'^module\.', '')]),
+            *(
+                (f'^{re.escape(name.removesuffix("_orig_mod"))}', f'{name}.')
+                for name, _ in fit.model.named_modules()
+                if name.endswith('._orig_mod')
+            ),
+        ]
         with fit.recorded():
             checkpoint = super().load_checkpoint(filename, *args, **kwargs)
         fit.compare(checkpoint)

@@ -26,6 +26,7 @@ from mmvovnet.weights.download import fetch
 from mmvovnet.weights.errors import CheckpointError
 from mmvovnet.weights.loading import MapLocation, load
 from mmvovnet.weights.pretrained import locate
+from mmvovnet.weights.public import public_files
 
 _ZOOS = {
     'torchvision': get_torchvision_models,
@@ -52,6 +53,11 @@ def _main_process_first() -> Iterator[None]:
 @CheckpointLoader.register_scheme('', force=True)
 def load_from_local(filename: str, map_location: MapLocation = None) -> dict:
     """Load a local file of any dialect, for mmengine: see :func:`load`."""
+    if filename in public_files() and not Path(filename).exists():
+        raise CheckpointError(
+            f"There is no file '{filename}'. The published weights of this "
+            f"name are 'vovnet://{filename}'."
+        )
     return _weights(filename, map_location)
 
 
@@ -94,7 +100,7 @@ def load_from_zoo(filename: str, map_location: MapLocation = None) -> dict:
 
 
 @CheckpointLoader.register_scheme(
-    ('vovnet://', 'timm://', 'hf-hub:'), force=True
+    ('vovnet://', 'timm://', 'timm/', 'hf-hub:', 'hf_hub:'), force=True
 )
 def load_from_name(filename: str, map_location: MapLocation = None) -> dict:
     """Load published weights, for mmengine: see :mod:`.weights`.

@@ -18,6 +18,7 @@ from mmvovnet.models import VoVNet
 
 from .convert import (
     NAMES,
+    WRAPPERS,
     Translation,
     as_tensor,
     find,
@@ -58,10 +59,15 @@ def to_openmmlab(checkpoint: Any) -> Any:
     try:
         source = find(state)
     except CheckpointError:  # several, as in a teacher and its student
-        return checkpoint
-    plain = any(state is part for part in (checkpoint, *checkpoint.values()))
-    if source is None or (source.dialect is _OURS and source.prefix and plain):
-        return checkpoint
+        source = None
+    if source is None or (source.dialect is _OURS and source.prefix):
+        if state is checkpoint or state is checkpoint.get('state_dict'):
+            return checkpoint
+        rest = any(isinstance(checkpoint.get(k), Mapping) for k in WRAPPERS)
+        kept = checkpoint if rest else {}
+        return {k: v for k, v in kept.items() if k != 'model'} | {
+            'state_dict': state
+        }
     constants = [n for n in state if fits(n, source.dialect.constants)]
     renamed = {}
     for name, value in state.items():

@@ -1,6 +1,8 @@
 """Conversion of checkpoints between dialects, by names alone."""
 
 import io
+import re
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 from pathlib import Path
@@ -20,8 +22,9 @@ from .naming import fits, rename
 
 # A weight of every VoVNet, by which its backbone is found.
 _ANCHOR = 'stages.0.blocks.0.aggregate.conv.weight'
-_WRAPPERS = ('state_dict', 'model')  # where files keep the weights
+WRAPPERS = ('state_dict', 'model')  # where files keep the weights
 _DATA_PARALLEL = ('module.', 'model.')  # what may precede every name
+_COMPILED = re.compile(r'(?<![^.])_orig_mod\.')
 NAMES = tuple(dict.fromkeys(dialect.name for dialect in DIALECTS))
 
 
@@ -219,20 +222,57 @@ def save_state(state: Mapping[str, Tensor], target: str | Path) -> None:
 
 
 def unwrap(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The state dict in a checkpoint, without the names of data parallelism.
+    """The state dict in a checkpoint, without names of wrappers.
+
+    ``_orig_mod.`` (torch.compile) goes at any depth, ``module.`` and
+    ``model.`` where every name begins so. A ``module.`` further inside goes
+    where a part of the model has no other, but not in mmengine's files, which
+    hold the names of the model itself.
 
     Args:
-        checkpoint (Mapping): A state dict, or a dict that holds one.
+        checkpoint (Mapping): A state dict, or a dict that holds one as
+            'state_dict' or 'model'.
+
+    Example:
+        >>> unwrap({'model': {'module.backbone._orig_mod.stem': 1}})
+        {'backbone.stem': 1}
     """
     state = checkpoint
-    for key in _WRAPPERS:
+    for key in WRAPPERS:
         if isinstance(checkpoint.get(key), Mapping):
             state = checkpoint[key]
             break
-    for prefix in _DATA_PARALLEL:
-        if state and all(str(name).startswith(prefix) for name in state):
-            state = {k.removeprefix(prefix): v for k, v in state.items()}
-    return state
+    names = [name for name in state if isinstance(name, str)]
+    bare = [_COMPILED.sub('', name) for name in names]
+    for prefix in _DATA_PARALLEL * 2:
+        if all(name.startswith(prefix) for name in bare):
+            bare = [name.removeprefix(prefix) for name in bare]
+    meta = checkpoint.get('meta')
+    if not (isinstance(meta, Mapping) and 'mmengine_version' in meta):
+        bare = _without_inner_wrappers(bare)
+    if bare == names:
+        return state
+    new = dict(zip(names, bare, strict=True))
+    return {new.get(name, name): value for name, value in state.items()}
+
+
+def _without_inner_wrappers(names: list[str]) -> list[str]:
+    ordered = sorted(names)
+
+    def below(part: str) -> int:
+        # '/' comes next after '.'
+        return bisect_left(ordered, part + '/') - bisect_left(
+            ordered, part + '.'
+        )
+
+    parts = {n.partition('.module.')[0] for n in names if '.module.' in n}
+    wrappers = {p for p in parts if below(p) == below(p + '.module')}
+    return [
+        name.replace('.module.', '.', 1)
+        if name.partition('.module.')[0] in wrappers
+        else name
+        for name in names
+    ]
 
 
 def find(names: Iterable[str], place: str = '') -> Translation | None:

@@ -4,6 +4,7 @@ Its cache, ``HF_ENDPOINT``, ``HF_HUB_OFFLINE`` and tokens work as for other
 packages.
 """
 
+import re
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -11,12 +12,32 @@ from urllib.request import Request, urlopen
 from .errors import CheckpointError
 
 SCHEME = 'hf-hub:'
+_PAGE = re.compile(
+    r'https?://(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+?)'
+    r'(?:/tree/([\w.-]+))?/?'
+)
 _NAMES = ('model.safetensors', 'pytorch_model.bin')
 
 
 def is_address(text: str) -> bool:
     """Whether a text is the address of a repository on the hub."""
     return text.startswith(SCHEME)
+
+
+def address_of(name: str) -> str:
+    """The address of a repository by its other spellings; the rest stays.
+
+    Example:
+        >>> address_of('https://huggingface.co/timm/ese_vovnet39b.ra_in1k')
+        'hf-hub:timm/ese_vovnet39b.ra_in1k'
+        >>> address_of('hf_hub:timm/ese_vovnet39b.ra_in1k')
+        'hf-hub:timm/ese_vovnet39b.ra_in1k'
+    """
+    page = _PAGE.fullmatch(name)
+    if page:
+        revision = f'@{page[2]}' if page[2] not in (None, 'main') else ''
+        return f'{SCHEME}{page[1]}{revision}'
+    return name.replace('hf_hub:', SCHEME, 1)
 
 
 def url(address: str) -> str:
@@ -48,6 +69,12 @@ def fetch(address: str) -> Path:
     Raises:
         CheckpointError: If it can't be had.
     """
+    repository, _, revision = address.removeprefix(SCHEME).partition('@')
+    if '/' not in repository:
+        raise CheckpointError(
+            f'{address!r} names no user: the form is {SCHEME}USER/REPOSITORY, '
+            f'such as {SCHEME}timm/ese_vovnet39b.ra_in1k'
+        )
     try:
         from huggingface_hub import (
             constants,
@@ -59,7 +86,6 @@ def fetch(address: str) -> Path:
         raise CheckpointError(
             f'{address!r} needs huggingface_hub: pip install huggingface_hub'
         ) from error
-    repository, _, revision = address.removeprefix(SCHEME).partition('@')
     if problem := _unreachable(constants.ENDPOINT):
         for name in _NAMES:
             kept = try_to_load_from_cache(

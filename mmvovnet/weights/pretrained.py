@@ -11,7 +11,7 @@ from .describe import describe
 from .download import fetch
 from .errors import CheckpointError
 from .loading import load
-from .public import PublicFile, public_file, public_files
+from .public import PublicFile, near, public_file, public_files
 
 
 def locate(name: str | Path) -> tuple[Path, PublicFile | None]:
@@ -30,30 +30,34 @@ def locate(name: str | Path) -> tuple[Path, PublicFile | None]:
     Raises:
         CheckpointError: If it can't be had.
     """
-    scheme, _, name = str(name).rpartition('://')
-    name = name.replace('hf_hub:', hub.SCHEME)
-    bare = name.removeprefix(hub.SCHEME)
-    is_file = not scheme and Path(name).expanduser().exists()
-    if scheme == 'timm' or (bare.startswith('timm/') and not is_file):
-        name = _of_timm(bare.removeprefix('timm/'))
-    elif scheme not in ('', 'timm', 'vovnet'):
-        return fetch(f'{scheme}://{name}'), None
-    if hub.is_address(name):
-        return hub.fetch(name), None
+    name = hub.address_of(str(name))
+    scheme, _, rest = name.rpartition('://')
+    bare = rest.removeprefix(hub.SCHEME)
     path = Path(name).expanduser()
+    if scheme == 'timm' or (bare.startswith('timm/') and not path.exists()):
+        return _of_timm(bare.removeprefix('timm/'))
+    if scheme not in ('', 'vovnet'):
+        return fetch(name), None
+    if hub.is_address(rest):
+        return hub.fetch(rest), None
     is_path = path.exists() or len(path.parts) > 1
     if is_path and not scheme and name not in public_files():
         return path, None
-    row = public_file(name)
+    row = public_file(rest)
     return row.fetch(), row
 
 
-def _of_timm(name: str) -> str:
+def _of_timm(name: str) -> tuple[Path, PublicFile | None]:
     """A row of the table, whose tag may be missing; else timm's repository."""
-    for row in public_files():
-        if row == name or row.startswith(f'{name}.'):
-            return row
-    return f'{hub.SCHEME}timm/{name}'
+    for row in public_files().values():
+        if row.name == name or row.name.startswith(f'{name}.'):
+            return row.fetch(), row
+    if '.' not in name:  # timm's repositories have a tag
+        public_file(name)
+    try:
+        return hub.fetch(f'{hub.SCHEME}timm/{name}'), None
+    except CheckpointError as error:
+        raise CheckpointError(f'{error} {near(name)}') from None
 
 
 def from_pretrained(

@@ -188,9 +188,16 @@ def public_file(name: str) -> PublicFile:
     for file in table.values():
         if file_name(hub.url(file.url)).startswith(f'{name}.pth'):
             return file
-    near = get_close_matches(name, table, n=3, cutoff=0.3)
     raise CheckpointError(
-        f'no published weights are called {name!r}; near it are '
-        f'{", ".join(near) or "none"}. All are in docs/checkpoints.md and '
-        'mmvovnet.weights.public_files()'
+        f'no published weights are called {name!r}. {near(name)}'
+    )
+
+
+def near(name: str) -> str:
+    """A sentence with the names of the table that are like another."""
+    names = get_close_matches(name, public_files(), n=3, cutoff=0.3)
+    said = f'Names like it are {", ".join(names)}. ' if names else ''
+    return (
+        f'{said}All names are in docs/checkpoints.md and '
+        'mmvovnet.weights.public_files().'
     )

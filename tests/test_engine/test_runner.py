@@ -253,3 +253,19 @@ def test_resuming_with_another_schedule_is_said(tmp_path, by_epoch):
     )
     assert 'ExponentialLR[0].gamma is 0.5 there and 0.1 here' in text
     assert 'base_values is [0.01] there and [0.02] here' in text
+
+
+@pytest.mark.parametrize('compiled', [True, False], ids=['into', 'out of'])
+def test_a_checkpoint_of_a_compiled_part(tmp_path, compiled):
+    """It resumes where that is compiled too, and loads where it is not."""
+    runner = RUNNERS.build(toy.config(tmp_path))
+    state = runner.model.state_dict()
+    saved = {
+        k.replace('layers.', 'layers._orig_mod.'): torch.full_like(v, 3)
+        for k, v in state.items()
+    }
+    torch.save(dict(state_dict=saved, meta={}), tmp_path / 'a.pth')
+    if compiled:
+        runner.model.layers = torch.compile(runner.model.layers)
+    runner.load_checkpoint(str(tmp_path / 'a.pth'), 'cpu')
+    assert all((v == 3).all() for v in runner.model.state_dict().values())

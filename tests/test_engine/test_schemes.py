@@ -156,5 +156,7 @@ def test_published_weights_by_name(served, monkeypatch):
     assert model.state_dict()['stem.0.conv.weight'].equal(
         theirs['stem.0.conv.weight']
     )
+    with pytest.raises(CheckpointError, match=f"are 'vovnet://{name}'"):
+        CheckpointLoader.load_checkpoint(name)
     with pytest.raises(CheckpointError, match="called 'resnet50'"):
         CheckpointLoader.load_checkpoint('vovnet://resnet50')

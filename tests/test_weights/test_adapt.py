@@ -13,6 +13,7 @@ import mmvovnet.engine  # noqa: F401, load_checkpoint
 from mmvovnet import VoVNet
 from mmvovnet.weights import CheckpointError, convert
 from mmvovnet.weights.adapt import to_openmmlab
+from mmvovnet.weights.convert import unwrap
 
 from .peers import authors_shapes, fill
 
@@ -120,12 +121,38 @@ def test_meta_is_kept():
     assert to_openmmlab(prefixed('module.'))['meta'] == {}
 
 
-@pytest.mark.parametrize('wrapper', ['state_dict', 'model'])
-def test_wrappers(wrapper, tmp_path):
-    path = save({wrapper: prefixed('module.'), 'iteration': 1}, tmp_path)
+@pytest.mark.parametrize('state', [OURS, THEIRS], ids=['ours', 'theirs'])
+@pytest.mark.parametrize(
+    'wrapper',
+    [
+        *('{}', 'module.{}', '_orig_mod.{}', '{}_orig_mod.'),
+        *('{}module.', 'module._orig_mod.{}_orig_mod.module.'),
+    ],
+)
+def test_wrappers_in_every_way_of_loading(state, wrapper, tmp_path):
+    """detectron2 keeps weights as 'model'; compile and DDP add to names."""
+    weights = prefixed(wrapper.format('backbone.'), state)
+    wrapped_neck = wrapper.format('neck.')
+    weights |= prefixed(wrapped_neck, nn.Linear(2, 2).state_dict())
+    path = save({'model': weights, 'iteration': 1}, tmp_path)
     model = Wrapped()
-    load_checkpoint(model, path)
+    load_checkpoint(model, path, strict=True)
     assert_loaded(model.backbone)
+    started = VoVNet(ARCH, init_cfg=dict(type='Pretrained', checkpoint=path))
+    started.init_weights()
+    assert_loaded(started)
+    assert_loaded(VoVNet.from_pretrained(path))
+    converted = convert(torch.load(path))
+    model.load_state_dict(converted)
+
+
+def test_names_of_a_models_own(tmp_path):
+    """mmengine's files have no wrappers; another's share their parent."""
+    own = prefixed('backbone.module.', OURS)
+    saved = dict(state_dict=own, meta=dict(mmengine_version='0.10.7'))
+    assert unwrap(saved) is own
+    own['backbone.neck'] = torch.ones(1)
+    assert unwrap(own) is own
 
 
 def test_numpy_arrays_in_a_file(tmp_path):

@@ -122,10 +122,14 @@ def test_options_that_contradict_the_weights(tmp_path):
     [
         (
             'ese_vovnet39',
-            "'ese_vovnet39'; near it are .*ese_vovnet39b.ra_in1k",
+            "'ese_vovnet39'. Names like it are .*ese_vovnet39b.ra_in1k",
         ),
         ('resnet50', 'no published weights are called'),
         ('weights/missing.pth', 'There is no checkpoint'),
+        ('timm://vovnet39a', "'vovnet39a'. Names like it are .*vovnet39"),
+        ('timm/ese_vovnet40b', 'Names like it are ese_vovnet39b'),
+        ('hf-hub:ese_vovnet39b', 'the form is hf-hub:USER/REPOSITORY'),
+        ('hf_hub:ese_vovnet39b', 'the form is hf-hub:USER/REPOSITORY'),
     ],
 )
 def test_names_that_are_not_there(name, message):
@@ -275,6 +279,8 @@ def test_hub_by_its_environment(timm_file, tmp_path):
         'timm/ese_vovnet39b.ra_in1k',
         'hf-hub:timm/ese_vovnet39b.ra_in1k',
         'hf_hub:timm/ese_vovnet39b.ra_in1k',
+        'https://huggingface.co/timm/ese_vovnet39b.ra_in1k',
+        'https://hf.co/timm/ese_vovnet39b.ra_in1k/tree/main/',
     ],
 )
 def test_spellings_of_a_name(spelling, monkeypatch, tmp_path):
