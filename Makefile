@@ -24,14 +24,21 @@ $(PY):
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo 'On Debian: apt-get install python3-venv python3-dev g++' >&2; exit 1; }
 
-# mmcv is built against torch, and what depends on it comes last.
-$(STAMPS)/setup: $(PY) pyproject.toml constraints.txt tools/install_mmcv.py
+# What trains a detector. mmcv is built against torch; pip installs what does
+# not depend on mmcv during the build.
+$(STAMPS)/detection: $(PY) pyproject.toml constraints.txt tools/install_mmcv.py
 	$(PIP) install --quiet --upgrade pip
 	$(PIP) install --quiet -c constraints.txt torch torchvision setuptools wheel ninja
-	$(PY) tools/install_mmcv.py
 	@$(PY) -c "$(OTHER_CLONE)"
-	$(PIP) install --quiet -c constraints.txt -e '.[detection,classification,segmentation,export,analysis,mim,dev]'
+	$(PY) -c 'import mmcv.ops' 2>/dev/null || $(PY) tools/install_mmcv.py --wheel-only & \
+	  $(PIP) install --quiet -c constraints.txt mmdet -e '.[demo,mim]' && wait $$!
+	$(PY) tools/install_mmcv.py
+	$(PIP) install --quiet -c constraints.txt -e '.[detection]'
 	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/setup: $(STAMPS)/detection
+	$(PIP) install --quiet -c constraints.txt -e '.[detection,classification,segmentation,export,analysis,mim,dev]'
+	@touch $@
 
 # nuscenes-devkit asks for numpy 1 and works with 2, which torch has here.
 $(STAMPS)/setup-3d: $(STAMPS)/setup
@@ -44,10 +51,10 @@ $(STAMPS)/docs: $(STAMPS)/setup
 	$(PIP) install --quiet -c constraints.txt -e '.[docs]'
 	@touch $@
 
-demo: setup
+demo: $(STAMPS)/detection
 	$(PY) tools/demo.py
 
-demo-quick: setup
+demo-quick: $(STAMPS)/detection
 	$(PY) tools/demo.py --quick
 
 # Two processes of one thread each: most of the time goes into building models.

@@ -9,8 +9,10 @@ cache, installs it, and runs an op to see that it works::
     python tools/install_mmcv.py                  # ops for the CPU
     FORCE_CUDA=1 TORCH_CUDA_ARCH_LIST=9.0 python tools/install_mmcv.py
 
-CUDA ops are built when torch sees a GPU or ``FORCE_CUDA=1``. The standard
-library, torch, setuptools and a compiler are all that it needs.
+CUDA ops are built when torch sees a GPU or ``FORCE_CUDA=1``. Where there is no
+toolkit of torch's CUDA version, pip brings NVIDIA's compiler into the cache.
+The standard library, torch, setuptools and a C++ compiler are all that the
+script needs.
 """
 
 import argparse
@@ -36,6 +38,13 @@ VERSION = '2.1.0'
 SHA256 = 'd387bcab66b467479b6660310e23746cfc79c6e57acf04094680adb499a5cd3f'
 BUILD_GIB = 2.0
 HEADERS = ('pytorch_cpp_helper.hpp', 'pytorch_device_registry.hpp')
+NVCC = (  # NVIDIA's packages of the compiler and what it reads
+    'nvidia-cuda-nvcc',
+    'nvidia-cuda-crt',
+    'nvidia-nvvm',
+    'nvidia-cuda-cccl',
+    'nvidia-cuda-runtime',
+)
 STANDARDS = {
     201402: 'c++14',
     201703: 'c++17',
@@ -165,7 +174,7 @@ def check_toolchain(standard: str, environ: Mapping[str, str]) -> None:
 
     Raises:
         InstallError: No compiler, one that is too old, no Python headers,
-            no setuptools with ``pkg_resources``, or no matching nvcc.
+            or no setuptools with ``pkg_resources``.
     """
     if importlib.util.find_spec('pkg_resources') is None:
         raise InstallError(
@@ -208,31 +217,31 @@ def check_toolchain(standard: str, environ: Mapping[str, str]) -> None:
             'torch needs; install g++ 11 or newer, or set CXX to it.\n'
             f'{done.stderr.strip()}'
         )
-    if wants_cuda(environ):
-        check_nvcc(cuda_home(environ))
 
 
-def cuda_home(environ: Mapping[str, str]) -> str:
-    """The CUDA toolkit: ``CUDA_HOME``, or the one that nvcc belongs to.
+def nvcc_version(home: str) -> str:
+    """The CUDA version of the compiler in a toolkit, '' if there is none."""
+    nvcc = Path(home, 'bin', 'nvcc')
+    if not nvcc.exists():
+        return ''
+    text = subprocess.run(
+        [str(nvcc), '--version'], text=True, capture_output=True
+    ).stdout
+    found = re.search(r'release (\d+\.\d+)', text)
+    return found[1] if found else ''
 
-    The nvcc on the path can be a script that calls the toolkit's own, so it
-    is asked where its toolkit is.
+
+def cuda_toolkit(environ: Mapping[str, str], cache: Path) -> str:
+    """The CUDA toolkit to build with, of torch's CUDA major version.
+
+    ``CUDA_HOME``, else the one that nvcc belongs to, else ``/usr/local/cuda``,
+    else one that pip installs into the cache. The nvcc on the path can be a
+    script that calls the toolkit's own, so it is asked where its toolkit is.
+
+    Raises:
+        InstallError: torch was built without CUDA, ``CUDA_HOME`` is of
+            another version, or pip has no compiler of this version.
     """
-    if environ.get('CUDA_HOME'):
-        return environ['CUDA_HOME']
-    nvcc = shutil.which('nvcc', path=environ.get('PATH'))
-    if nvcc:
-        plan = subprocess.run(
-            [nvcc, '-dryrun', 'x.cu'], text=True, capture_output=True
-        ).stderr
-        top = re.search(r'^#\$ TOP=(.+)$', plan, re.M)
-        if top:
-            return str(Path(top[1]).resolve())
-    return '/usr/local/cuda'
-
-
-def check_nvcc(home: str) -> None:
-    """Raise unless nvcc is there and of torch's CUDA major version."""
     import torch
 
     if torch.version.cuda is None:
@@ -240,25 +249,89 @@ def check_nvcc(home: str) -> None:
             f'FORCE_CUDA=1, but torch {torch.__version__} was built without '
             'CUDA: install a CUDA build of torch, or unset FORCE_CUDA'
         )
-    nvcc = Path(home, 'bin', 'nvcc')
-    if not nvcc.exists():
-        raise InstallError(
-            f'there is no nvcc at {nvcc}: install the CUDA '
-            f'{torch.version.cuda} toolkit, or set CUDA_HOME to it'
-        )
-    text = subprocess.run(
-        [str(nvcc), '--version'], text=True, capture_output=True
-    ).stdout
-    found = re.search(r'release (\d+)\.(\d+)', text)
-    if found and found[1] != torch.version.cuda.split('.')[0]:
-        raise InstallError(
-            f'nvcc is of CUDA {found[1]}.{found[2]}, torch of CUDA '
-            f'{torch.version.cuda}: set CUDA_HOME to a CUDA '
-            f'{torch.version.cuda} toolkit'
-        )
+    major = torch.version.cuda.split('.')[0]
+    if home := environ.get('CUDA_HOME'):
+        version = nvcc_version(home)
+        if version.split('.')[0] != major:
+            raise InstallError(
+                f'CUDA_HOME={home} has '
+                + (f'nvcc of CUDA {version}' if version else 'no bin/nvcc')
+                + f', and torch is of CUDA {torch.version.cuda}: set '
+                f'CUDA_HOME to a CUDA {torch.version.cuda} toolkit, or '
+                'unset it'
+            )
+        return home
+    homes = ['/usr/local/cuda']
+    if nvcc := shutil.which('nvcc', path=environ.get('PATH')):
+        plan = subprocess.run(
+            [nvcc, '-dryrun', 'x.cu'], text=True, capture_output=True
+        ).stderr
+        if top := re.search(r'^#\$ TOP=(.+)$', plan, re.M):
+            homes.insert(0, str(Path(top[1]).resolve()))
+    for home in homes:
+        if nvcc_version(home).split('.')[0] == major:
+            return home
+    return pip_toolkit(torch.version.cuda, cache)
 
 
-def build_environ(environ: Mapping[str, str]) -> dict[str, str]:
+def pip_toolkit(version: str, cache: Path) -> str:
+    """NVIDIA's compiler as pip's packages, installed into the cache once.
+
+    Args:
+        version (str): The CUDA version, such as ``'13.0'``.
+        cache (Path): The cache.
+
+    Returns:
+        str: The toolkit's folder. It has no math libraries: the headers of
+        those that torch's own packages bring complete it.
+    """
+    major, minor = version.split('.')[:2]
+    if int(major) < 13:
+        raise InstallError(
+            f'there is no CUDA {version} toolkit here, and its packages on '
+            f'PyPI are without nvcc: install the CUDA {version} toolkit of '
+            'NVIDIA, or a torch of CUDA 13'
+        )
+    home = private_folder(cache) / f'cuda-{major}.{minor}-{os.uname().machine}'
+    made = Path('nvidia', f'cu{major}')
+    if home.exists():
+        private_folder(home)
+        return str(home / made)
+    print(
+        f'mmcv: there is no CUDA {version} toolkit here; pip brings '
+        f"NVIDIA's compiler into {home} (100 MB to load, 270 MB on disk)",
+        flush=True,
+    )
+    with workspace(cache) as folder:
+        if home.exists():  # by the build that was waited for
+            return str(home / made)
+        target = folder / 'cuda'
+        done = subprocess.run(
+            pip(
+                *('install', '--quiet', '--no-deps', '--target', str(target)),
+                *('--only-binary', ':all:'),
+                *(f'{name}=={major}.{minor}.*' for name in NVCC),
+            ),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        if done.returncode or not nvcc_version(str(target / made)):
+            raise InstallError(
+                f"pip could not get NVIDIA's compiler: install the CUDA "
+                f'{version} toolkit, or set CUDA_HOME to one. pip said:\n'
+                f'{done.stdout.strip()}'
+            )
+        (target / made / 'lib64').symlink_to('lib')
+        (library,) = (target / made / 'lib').glob('libcudart.so.*')
+        library.with_name('libcudart.so').symlink_to(library.name)
+        private_folder(target).replace(home)
+    return str(home / made)
+
+
+def build_environ(
+    environ: Mapping[str, str], toolkit: str | None = None
+) -> dict[str, str]:
     """The environment of the build.
 
     No debug symbols and ``-O2`` take two thirds of the default's time. The
@@ -270,10 +343,10 @@ def build_environ(environ: Mapping[str, str]) -> dict[str, str]:
     gib = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30
     cores = len(os.sched_getaffinity(0))
     env.setdefault('MAX_JOBS', str(max(1, min(cores, int(gib // 2)))))
-    if wants_cuda(environ):
-        env['CUDA_HOME'] = cuda_home(environ)
-        site = Path(sysconfig.get_path('purelib'), 'nvidia')
-        headers = [str(p) for p in sorted(site.glob('*/include'))]
+    if toolkit:
+        env['CUDA_HOME'] = toolkit
+        site = Path(importlib.util.find_spec('torch').origin).parents[1]
+        headers = [str(p) for p in sorted(site.glob('nvidia/*/include'))]
         env['CPATH'] = os.pathsep.join(
             filter(None, [environ.get('CPATH'), *headers])
         )
@@ -527,12 +600,16 @@ def cached_wheel(cache: Path, sdist: Path | None = None) -> Path:
     """The wheel for this Python and torch, built if the cache has none."""
     import torch
 
-    home = private_folder(cache) / cache_name(os.environ)
+    cache = private_folder(cache)
+    home = cache / cache_name(os.environ)
     if wheel := kept_wheel(home):
         return wheel
     standard = required_standard(Path(torch.__file__).parent / 'include')
     check_toolchain(standard, os.environ)
-    env = build_environ(os.environ)
+    toolkit = None
+    if wants_cuda(os.environ):
+        toolkit = cuda_toolkit(os.environ, cache)
+    env = build_environ(os.environ, toolkit)
     with workspace(cache) as folder:
         if wheel := kept_wheel(home):  # by the build that was waited for
             return wheel

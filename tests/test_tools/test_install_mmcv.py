@@ -138,19 +138,70 @@ def test_no_pkg_resources(monkeypatch):
         install_mmcv.check_toolchain('c++20', {})
 
 
-def test_wrong_nvcc(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.version, 'cuda', '13.0')
-    with pytest.raises(InstallError, match='no nvcc at'):
-        install_mmcv.check_nvcc(str(tmp_path))
-    nvcc = tmp_path / 'bin' / 'nvcc'
-    nvcc.parent.mkdir()
-    nvcc.write_text('#!/bin/sh\necho "release 12.4, V12.4.1"\n')
+def make_toolkit(home, version):
+    nvcc = home / 'bin' / 'nvcc'
+    nvcc.parent.mkdir(parents=True)
+    nvcc.write_text(
+        f'#!/bin/sh\necho "#$ TOP={home}" >&2\necho "release {version}, V"\n'
+    )
     nvcc.chmod(0o755)
-    with pytest.raises(InstallError, match=r'CUDA 12\.4, torch of CUDA 13\.0'):
-        install_mmcv.check_nvcc(str(tmp_path))
+    return home
+
+
+def test_cuda_home_is_taken_or_refused(tmp_path, cache, monkeypatch):
+    def find(home):
+        return install_mmcv.cuda_toolkit({'CUDA_HOME': str(home)}, cache)
+
+    monkeypatch.setattr(torch.version, 'cuda', '13.0')
+    with pytest.raises(InstallError, match=r'has no bin/nvcc.*unset it'):
+        find(tmp_path)
+    other = make_toolkit(tmp_path / '12', '12.4')
+    with pytest.raises(InstallError, match=r'CUDA 12\.4, and torch .* 13\.0'):
+        find(other)
+    same = make_toolkit(tmp_path / '13', '13.1')
+    assert find(same) == str(same)
     monkeypatch.setattr(torch.version, 'cuda', None)
     with pytest.raises(InstallError, match='without CUDA'):
-        install_mmcv.check_nvcc(str(tmp_path))
+        find(same)
+
+
+FAKE_PIP = """
+import pathlib, sys
+home = pathlib.Path(sys.argv[sys.argv.index('--target') + 1], 'nvidia/cu99')
+for name in ('lib/libcudart.so.99', 'bin/nvcc'):
+    (home / name).parent.mkdir(parents=True)
+    (home / name).write_text('#!/bin/sh\\necho release 99.1')
+    (home / name).chmod(0o755)
+assert 'nvidia-cuda-nvcc==99.1.*' in sys.argv
+"""
+
+
+def test_without_a_toolkit_pip_brings_one(
+    tmp_path, cache, monkeypatch, python_build, capsys
+):
+    monkeypatch.setattr(torch.version, 'cuda', '99.1')
+    old = make_toolkit(tmp_path / 'old', '98.0')
+    environ = {'PATH': f'{old}/bin:/usr/bin:/bin'}
+    python_build('print("no matching distribution"); raise SystemExit(1)')
+    with pytest.raises(InstallError, match='set CUDA_HOME.*\n.*no matching'):
+        install_mmcv.cuda_toolkit(environ, cache)
+    assert [path.name for path in cache.iterdir()] == ['lock']
+    python_build(FAKE_PIP)
+    for _ in range(2):  # the second time it is there
+        home = Path(install_mmcv.cuda_toolkit(environ, cache))
+        python_build('raise SystemExit(1)')
+    assert home.is_relative_to(cache)
+    assert (home / 'lib64' / 'libcudart.so').resolve().name[-2:] == '99'
+    assert capsys.readouterr().out.count(str(home.parents[1])) == 2
+    make_toolkit(tmp_path / 'new', '99.0')
+    environ = {'PATH': f'{tmp_path}/new/bin:/usr/bin:/bin'}
+    found = install_mmcv.cuda_toolkit(environ, cache)
+    assert found == str(tmp_path / 'new')
+
+
+def test_pip_has_no_compiler_of_cuda_12(cache):
+    with pytest.raises(InstallError, match='or a torch of CUDA 13'):
+        install_mmcv.pip_toolkit('12.8', cache)
 
 
 @pytest.mark.skipif(not shutil.which('g++'), reason='there is no g++')
@@ -404,16 +455,52 @@ def test_one_message_and_status_1(cache, capsys, monkeypatch):
     assert len(error.splitlines()) == 1
 
 
+@pytest.fixture(scope='module')
+def pip_toolkit(tmp_path_factory):
+    if not (torch.version.cuda or '').startswith('13'):
+        pytest.skip('torch is not of CUDA 13')
+    try:
+        return install_mmcv.pip_toolkit(
+            torch.version.cuda, tmp_path_factory.mktemp('cuda')
+        )
+    except InstallError as error:
+        pytest.skip(str(error))
+
+
+BIND = """
+#include <torch/extension.h>
+#include "pytorch_cpp_helper.hpp"
+#include "pytorch_device_registry.hpp"
+Tensor nms(Tensor boxes, Tensor scores, float iou_threshold, int offset);
+Tensor NMSCUDAKernelLauncher(Tensor boxes, Tensor scores,
+                             float iou_threshold, int offset);
+Tensor nms_impl(Tensor boxes, Tensor scores, float iou_threshold, int offset);
+REGISTER_DEVICE_IMPL(nms_impl, CUDA, NMSCUDAKernelLauncher);
+PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("nms", &nms); }
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.skipif(not shutil.which('nvcc'), reason='there is no nvcc')
-def test_cuda_ops_build_without_a_gpu(tmp_path, monkeypatch):
+@pytest.mark.skipif(not shutil.which('g++'), reason='there is no g++')
+@pytest.mark.parametrize(
+    ('arch', 'kernels'),
+    [
+        ('8.0', ()),
+        ('9.0', ('sigmoid_focal_loss_cuda.cu', 'deform_conv_cuda.cu')),
+        ('12.0', ()),
+    ],
+)
+def test_cuda_ops_build_without_a_gpu(
+    tmp_path, monkeypatch, pip_toolkit, arch, kernels
+):
     """Compile, link and load nms with CUDA, through mmcv's own setup.py.
 
-    The other ops are left out of the source to save their hour.
+    The compiler is the one that pip brings. The other ops are left out of the
+    source to save their hour.
     """
     monkeypatch.setenv('FORCE_CUDA', '1')
-    monkeypatch.setenv('TORCH_CUDA_ARCH_LIST', '9.0')
+    monkeypatch.setenv('TORCH_CUDA_ARCH_LIST', arch)
     try:
         source = install_mmcv.fetch_source(None, tmp_path)
     except InstallError as error:
@@ -424,24 +511,14 @@ def test_cuda_ops_build_without_a_gpu(tmp_path, monkeypatch):
     install_mmcv.check_toolchain(standard, os.environ)
 
     folder = source / 'mmcv' / 'ops' / 'csrc' / 'pytorch'
-    kept = {'nms.cpp', 'nms_cuda.cu'}
+    kept = {'nms.cpp', 'nms_cuda.cu', *kernels}
     for path in [*folder.rglob('*.cpp'), *folder.rglob('*.cu')]:
         if path.name not in kept:
             path.unlink()
-    (folder / 'bind.cpp').write_text("""
-#include <torch/extension.h>
-#include "pytorch_cpp_helper.hpp"
-#include "pytorch_device_registry.hpp"
-Tensor nms(Tensor boxes, Tensor scores, float iou_threshold, int offset);
-Tensor NMSCUDAKernelLauncher(Tensor boxes, Tensor scores,
-                             float iou_threshold, int offset);
-Tensor nms_impl(Tensor boxes, Tensor scores, float iou_threshold, int offset);
-REGISTER_DEVICE_IMPL(nms_impl, CUDA, NMSCUDAKernelLauncher);
-PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) { m.def("nms", &nms); }
-""")
+    (folder / 'bind.cpp').write_text(BIND)
     # softnms and nms_match of nms.cpp stay declared and unused.
     wheel = install_mmcv.build_wheel(
-        source, tmp_path, install_mmcv.build_environ(os.environ)
+        source, tmp_path, install_mmcv.build_environ(os.environ, pip_toolkit)
     )
     with zipfile.ZipFile(wheel) as archive:
         (library,) = [n for n in archive.namelist() if n.endswith('.so')]
@@ -458,6 +535,6 @@ print(ext.nms(boxes, torch.tensor([.1, .9]), 0.5, 0).tolist())
         [sys.executable, '-c', code], text=True, capture_output=True
     )
     assert done.stdout.strip() == '[1]', done.stderr
-    cuobjdump = (tmp_path / library).read_bytes()
-    assert b'.nv_fatbin' in cuobjdump
-    assert b'sm_90' in cuobjdump
+    made = (tmp_path / library).read_bytes()
+    assert b'.nv_fatbin' in made
+    assert f'sm_{arch.replace(".", "")}'.encode() in made
