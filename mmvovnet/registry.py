@@ -11,6 +11,9 @@ from mmengine.registry import DATASETS as ROOT_DATASETS
 from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.registry import MODEL_WRAPPERS as ROOT_MODEL_WRAPPERS
 from mmengine.registry import MODELS as ROOT_MODELS
+from mmengine.registry import (
+    OPTIM_WRAPPER_CONSTRUCTORS as ROOT_OPTIM_WRAPPER_CONSTRUCTORS,
+)
 from mmengine.registry import RUNNERS as ROOT_RUNNERS
 from mmengine.registry import Registry
 
@@ -87,6 +90,12 @@ HOOKS = Registry(
     parent=ROOT_HOOKS,
     scope='mmvovnet',
     locations=['mmvovnet.weights', 'mmvovnet.engine'],
+)
+OPTIM_WRAPPER_CONSTRUCTORS = Registry(
+    'optimizer wrapper constructor',
+    parent=ROOT_OPTIM_WRAPPER_CONSTRUCTORS,
+    scope='mmvovnet',
+    locations=['mmvovnet.engine'],
 )
 RUNNERS = Registry(
     'runner',

@@ -23,6 +23,7 @@ from .hooks import (
 )
 from .images import LoadImageFromFile
 from .interrupt import InterruptHook
+from .layer_decay import LayerDecayOptimWrapperConstructor
 from .loops import EpochBasedTrainLoop
 from .runner import CPUDistributedDataParallel, Runner, dump_predictions
 from .strategies import FSDPStrategy
@@ -36,6 +37,7 @@ __all__ = [
     'FSDPStrategy',
     'FiniteLossHook',
     'InterruptHook',
+    'LayerDecayOptimWrapperConstructor',
     'LoadImageFromFile',
     'LocalBackend',
     'MemoryEfficientHook',

@@ -5,6 +5,7 @@ import re
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 
 from mmvovnet.weights.public import public_file
@@ -25,7 +26,7 @@ def scope():
 
 
 def test_no_config_is_left_out():
-    assert len(CONFIGS) == 4
+    assert len(CONFIGS) == 5
 
 
 @pytest.mark.parametrize('number', range(len(CONFIGS)))
@@ -46,6 +47,8 @@ def test_a_config_builds(number, tmp_path, monkeypatch, scope):
     with torch.device('meta'):
         exec(BUILD.replace('model.init_weights()', ''), names)
     model = names['model']
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper)
+    assert optimizer.param_groups[-1]['lr'] == cfg.optim_wrapper.optimizer.lr
     backbone = model.backbone.to_empty(device='cpu').eval()
     with torch.no_grad():
         maps = backbone(torch.zeros(1, 3, 64, 64))
