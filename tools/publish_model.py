@@ -23,14 +23,6 @@ def parse_args() -> argparse.Namespace:
     for path in filter(None, (args.checkpoint, args.config)):
         if not Path(path).is_file():
             parser.error(f"there is no file '{path}'")
-    if args.config is None:
-        folder = Path(args.checkpoint).parent
-        found = sorted(folder.glob('*.py'))
-        if len(found) != 1:
-            parser.error(
-                f"'{folder}' holds {len(found)} configs; name one by --config"
-            )
-        args.config = str(found[0])
     return args
 
 
@@ -38,16 +30,17 @@ def main() -> None:
     """Publish, and say where the file is."""
     args = parse_args()
     # Not before: these take seconds to import.
-    import mmvovnet.engine  # noqa: F401
     from mmvovnet.deploy.publish import publish
+    from mmvovnet.engine import find_config
     from mmvovnet.engine.known_warnings import ignore_known_warnings
     from mmvovnet.weights import CheckpointError
 
     ignore_known_warnings()
 
     try:
-        path = publish(args.config, args.checkpoint, args.out)
-    except CheckpointError as error:
+        config = args.config or find_config(Path(args.checkpoint).parent)
+        path = publish(config, args.checkpoint, args.out)
+    except (CheckpointError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}') from None
     print(f'{path} ({path.stat().st_size / 1e6:.1f} MB)')
 

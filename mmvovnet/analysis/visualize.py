@@ -1,5 +1,6 @@
 """What a trained model finds in an image, and why."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from torch import Tensor
 
 from mmvovnet.apis import build_model
 
-from .gradcam import GradCAMWrapper
 from .plots import draw_box
 
 
@@ -51,8 +51,9 @@ def explain(
     """Explain what a detector or classifier finds in an image.
 
     Grad-CAM (arXiv 1610.02391) explains the class that a classifier answers,
-    or the box that a detector is surest of, element by element; from the
-    stages that the backbone returns, averaged. The effective receptive field
+    or the place that scores highest for the class that a detector is surest
+    of, element by element; from the stages that the backbone returns,
+    averaged. The effective receptive field
     (arXiv 1701.04128) is the gradient by the image of a position in the
     middle of a stage's output.
 
@@ -83,9 +84,10 @@ def explain(
         )
     pixels, batch = _prepare(image, Config.fromfile(config), model)
     x = batch['inputs']
-    whole = GradCAMWrapper(model, batch['data_samples'])
     with torch.no_grad():
-        label, score, box, target = whole.target(x)
+        label, score, box, whole, target = _answer(
+            model, x, batch['data_samples']
+        )
 
     stages = model.backbone.stages
     layers = [stages[i] for i in getattr(model.backbone, 'out_indices', [-1])]
@@ -106,6 +108,54 @@ def explain(
         [out[0].abs().mean(0).detach().numpy() for out in outputs],
         [_field(out, x) for out in outputs],
         cam,
+    )
+
+
+class _Detections(torch.nn.Module):
+    """A two-stage detector as Grad-CAM wants it."""
+
+    def __init__(self, model: Any, samples: list) -> None:
+        super().__init__()
+        self.model = model
+        self.samples = samples
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Scores of the one image's detections, with their gradient."""
+        (sample,) = self.model.predict(x, self.samples, rescale=False)
+        return [sample.pred_instances.scores]
+
+
+def _answer(
+    model: Any, x: Tensor, samples: list
+) -> tuple[int, float, list[float], Any, Callable]:
+    """What a model is surest of, and what Grad-CAM is to explain.
+
+    Returns:
+        Label, score, box of a detector, and a module and a function of what
+        it puts out first, both with a gradient.
+    """
+    if hasattr(model, 'head'):
+        scores = model.head(model.extract_feat(x))[0].softmax(0)
+        label = int(scores.argmax())
+        return label, float(scores[label]), [], model, lambda out: out[label]
+    (sample,) = model.predict(x, samples, rescale=False)
+    found = sample.pred_instances
+    if not len(found):
+        raise ValueError(
+            'the detector finds nothing in this image, so that there is '
+            'nothing to explain; take another image or checkpoint'
+        )
+    best = found[int(found.scores.argmax())]
+    label, box = int(best.labels), best.bboxes[0].tolist()
+    answer = label, float(best.scores), box
+    if hasattr(model, 'roi_head'):
+        return *answer, _Detections(model, samples), torch.max
+    # A one-stage detector of mmdet cuts the gradient of its detections.
+    classes = model.bbox_head.cls_out_channels
+    return (
+        *answer,
+        model,
+        lambda maps: max(m[:, label::classes].max() for m in maps),
     )
 
 

@@ -1,24 +1,40 @@
 """Pictures of a training, from its work dir."""
 
-import os
-import runpy
-import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from functools import partial
+from importlib.util import module_from_spec, spec_from_file_location
+from io import StringIO
 from pathlib import Path
 from shutil import copyfile
+from types import ModuleType
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.fileio import dump, load
 from mmengine.logging import print_log
-from mmengine.registry import RUNNERS, DefaultScope
-from torch import nn
+from mmengine.registry import DATASETS, RUNNERS, DefaultScope
+from torch import Tensor, nn
 
-from mmvovnet.engine import dump_predictions, load_config
+from mmvovnet.engine import dump_predictions, find_config, load_config
+from mmvovnet.engine.newest import newest
 
 from .plots import Curve, parse_scalars
+
+# What coco_error_analysis.py forgives, one kind after another.
+_KINDS = dict(
+    C75='white',
+    C50='lightgrey',
+    Loc='tab:blue',
+    Sim='tab:red',
+    Oth='tab:green',
+    BG='tab:purple',
+    FN='tab:orange',
+)
 
 
 def read_curves(work_dir: str | Path) -> tuple[dict[str, Curve], ...]:
@@ -63,24 +79,22 @@ def draw_curves(figure: Figure, work_dir: str | Path) -> None:
     axes[1].set_ylabel('metric (AP from 0 to 1, accuracy in %)')
 
 
-def find_config(work_dir: str | Path) -> Path:
-    """Find the config that a training left in its work dir.
+def last_checkpoint(work_dir: str | Path) -> str:
+    """Find the newest whole checkpoint in a work dir, as ``--resume`` does.
+
+    ``last_checkpoint`` of a folder that was moved or copied names a file of
+    the old place.
 
     Raises:
-        FileNotFoundError: If there is not exactly one.
+        FileNotFoundError: If there is none.
     """
-    found = sorted(Path(work_dir).glob('*.py'))
-    if len(found) != 1:
-        raise FileNotFoundError(
-            f"'{work_dir}' should hold one config, and holds "
-            f'{[path.name for path in found]}: name the folder of one training'
-        )
-    return found[0]
-
-
-def last_checkpoint(work_dir: str | Path) -> str:
-    """Find the last checkpoint that a training wrote."""
-    return Path(work_dir, 'last_checkpoint').read_text().strip()
+    for template in ('epoch_{}.pth', 'iter_{}.pth'):
+        if path := newest(work_dir, template):
+            return str(path)
+    raise FileNotFoundError(
+        f"there is no whole checkpoint in '{work_dir}': name one by "
+        '--checkpoint'
+    )
 
 
 def predict(
@@ -125,28 +139,62 @@ def confusion(
         the prediction, and their names. Of a detector the last row and column
         are the background: what was found and is not there, or was missed.
     """
-    if cfg.default_scope == 'mmdet':
-        from mmdet.registry import DATASETS
-
-        with DefaultScope.overwrite_default_scope('mmdet'):
-            data = DATASETS.build(cfg.test_dataloader.dataset)
-        tool = runpy.run_path(str(_mmdet_tool('confusion_matrix')))
-        counts = tool['calculate_confusion_matrix'](
-            data, predictions, score_thr
-        )
-        return counts, [*data.metainfo['classes'], 'background']
-    from mmpretrain.evaluation import ConfusionMatrix
-    from mmpretrain.registry import DATASETS
-
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
         data = DATASETS.build(cfg.test_dataloader.dataset)
-    labels = [
-        [int(p[key]) for p in predictions]
-        for key in ('pred_label', 'gt_label')
-    ]
     classes = list(data.metainfo['classes'])
-    counts = ConfusionMatrix.calculate(*labels, num_classes=len(classes))
-    return counts.numpy(), classes
+    if cfg.default_scope == 'mmdet':
+        pairs = [
+            pair
+            for index, prediction in enumerate(predictions)
+            for pair in _match(
+                data.get_data_info(index)['instances'],
+                prediction['pred_instances'],
+                len(classes),
+                score_thr,
+            )
+        ]
+        classes.append('background')
+    else:
+        keys = 'gt_label', 'pred_label'
+        pairs = [tuple(int(p[key]) for key in keys) for p in predictions]
+    counts = np.zeros((len(classes),) * 2, int)
+    np.add.at(counts, tuple(np.array(pairs, int).reshape(-1, 2).T), 1)
+    return counts, classes
+
+
+def _match(
+    instances: list[dict[str, Any]],
+    found: dict[str, Tensor],
+    background: int,
+    score_thr: float,
+) -> Iterator[tuple[int, int]]:
+    """Labels of truth and detection, each object with one detection at most.
+
+    MMDetection's own tool counts an object once for each detection that
+    overlaps it, so that its rows hold more objects than there are.
+    """
+    from mmdet.structures.bbox import bbox_overlaps
+    from scipy.optimize import linear_sum_assignment
+
+    sure = found['scores'] >= score_thr
+    boxes, labels = found['bboxes'][sure], found['labels'][sure]
+    truth = torch.tensor([i['bbox'] for i in instances]).reshape(-1, 4)
+    names = torch.tensor([i['bbox_label'] for i in instances], dtype=int)
+    overlaps = bbox_overlaps(truth.to(boxes), boxes)
+    # A detection of the right class comes before one that overlaps more.
+    worth = (overlaps + (names[:, None] == labels)) * (overlaps >= 0.5)
+    pairs = [
+        (i, j)
+        for i, j in zip(*linear_sum_assignment(worth, True), strict=True)
+        if overlaps[i, j] >= 0.5
+    ]
+    detection_of = dict(pairs)
+    for i, instance in enumerate(instances):
+        if not instance.get('ignore_flag'):
+            j = detection_of.get(i)
+            yield int(names[i]), background if j is None else int(labels[j])
+    for j in set(range(len(labels))) - {j for _, j in pairs}:
+        yield background, int(labels[j])
 
 
 def draw_confusion(
@@ -170,7 +218,12 @@ def draw_confusion(
         counts, rows, where=rows > 0, out=np.zeros_like(counts, float)
     )
     display = ConfusionMatrixDisplay(shares, display_labels=classes)
-    display.plot(ax=ax, cmap='Blues', include_values=False)
+    display.plot(
+        ax=ax,
+        cmap='Blues',
+        include_values=False,
+        im_kw=dict(vmin=0, vmax=1),
+    )
     for (i, j), count in np.ndenumerate(counts):
         if count:
             colour = 'white' if shares[i, j] > 0.5 else 'black'
@@ -186,12 +239,13 @@ def analyze_errors(cfg: Config, out_dir: str | Path) -> Path | None:
     The areas between precision-recall curves are what AP would gain without
     errors of a kind: C75 and C50 are the curves at an IoU of 0.75 and 0.5,
     Loc ignores inaccurate boxes, Sim and Oth confusion with classes of the
-    same and other supercategories, BG boxes on the background, FN misses.
+    same and other supercategories, BG boxes on the background, FN misses. Sim
+    and Oth are left out where there are no such classes.
 
     Args:
         cfg (Config): The config.
-        out_dir (str | Path): Where :func:`predict` wrote. The tool's
-            pictures, of each class too, go to its folder ``bbox``.
+        out_dir (str | Path): Where :func:`predict` wrote. The pictures, of
+            each class too, go to its folder ``bbox``.
 
     Returns:
         Path | None: The picture of all classes, or None if nothing at all was
@@ -207,28 +261,55 @@ def analyze_errors(cfg: Config, out_dir: str | Path) -> Path | None:
         category.setdefault('supercategory', category['name'])
     annotations = out_dir / 'annotations.json'
     dump(truth, annotations)
-    subprocess.run(
-        [
-            sys.executable,
-            _mmdet_tool('coco_error_analysis'),
-            out_dir / 'results.bbox.json',
-            out_dir,
-            '--ann',
-            annotations,
-            '--extraplots',
-        ],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        env=os.environ | {'MPLBACKEND': 'agg'},
-    )
-    return out_dir / 'bbox' / 'bbox-allclass-allarea.png'
+    above = [category['supercategory'] for category in truth['categories']]
+    left_out = {'Sim'} if len(set(above)) == len(above) else set()
+    left_out |= {'Oth'} if len(set(above)) == 1 else set()
+    tool = _mmdet_tool('coco_error_analysis')
+    tool.makeplot = partial(_draw_errors, left_out=left_out)
+    results = str(out_dir / 'results.bbox.json')
+    with redirect_stdout(StringIO()):
+        tool.analyze_results(results, str(annotations), ['bbox'], str(out_dir))
+    return out_dir / 'bbox' / 'allclass.png'
 
 
-def _mmdet_tool(name: str) -> Path:
+def _draw_errors(
+    recall: np.ndarray,
+    precision: np.ndarray,
+    out_dir: str,
+    name: str,
+    iou_type: str,
+    left_out: set[str],
+) -> None:
+    """Draw in the place of the tool, whose legend lies on the curves.
+
+    ``precision`` has the shape (7, recalls[, classes], areas, limits of
+    detections); the first area is all, the first limit 100.
+    """
+    figure = Figure(figsize=(7, 4.5), layout='constrained')
+    ax = figure.subplots()
+    below = np.zeros(len(recall))
+    for kind, values in zip(_KINDS, precision[..., 0, 0], strict=True):
+        if kind in left_out:
+            continue
+        curve = values.reshape(len(recall), -1).mean(1)
+        label = f'{kind} {values.mean():.3f}'
+        ax.fill_between(recall, below, curve, label=label, color=_KINDS[kind])
+        ax.plot(recall, curve, color='black', linewidth=0.5)
+        below = curve
+    ax.set(xlabel='recall', ylabel='precision', xlim=(0, 1), ylim=(0, 1))
+    ax.set_title(f'{iou_type}, {name}')
+    figure.legend(loc='outside right upper', reverse=True)
+    figure.savefig(Path(out_dir, f'{name.replace("/", "_")}.png'), dpi=120)
+
+
+def _mmdet_tool(name: str) -> ModuleType:
     import mmdet
 
-    package = Path(mmdet.__file__).parent
-    return package / '.mim' / 'tools' / 'analysis_tools' / f'{name}.py'
+    folder = Path(mmdet.__file__).parent / '.mim' / 'tools' / 'analysis_tools'
+    spec = spec_from_file_location(name, folder / f'{name}.py')
+    tool = sys.modules[name] = module_from_spec(spec)  # its processes want it
+    spec.loader.exec_module(tool)
+    return tool
 
 
 def load_detector(

@@ -12,7 +12,7 @@ Importing it again changes nothing more.
 """
 
 from . import schemes  # noqa: F401
-from .config import load_config
+from .config import find_config, load_config
 from .fileio import LocalBackend
 from .finite import FiniteLossHook
 from .hooks import (
@@ -43,5 +43,6 @@ __all__ = [
     'MemoryEfficientHook',
     'Runner',
     'dump_predictions',
+    'find_config',
     'load_config',
 ]

@@ -1,5 +1,6 @@
 """What the command-line tools do to every config."""
 
+import re
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,3 +56,26 @@ def load_config(
             loader = cfg.get(f'{stage}_dataloader') or {}
             loader.setdefault('collate_fn', dict(type='default_collate'))
     return cfg
+
+
+def find_config(folder: str | Path) -> Path:
+    """Find the config that a training left in its work dir.
+
+    Args:
+        folder (str | Path): Of the training. Its other Python files, which
+            describe no model, do not count.
+
+    Raises:
+        FileNotFoundError: If there is not exactly one.
+    """
+    found = [
+        path
+        for path in sorted(Path(folder).glob('*.py'))
+        if re.search(r'^model\s*=', path.read_text(errors='replace'), re.M)
+    ]
+    if len(found) != 1:
+        raise FileNotFoundError(
+            f"'{folder}' should hold one config, that of a training, and "
+            f'holds {[path.name for path in found]}'
+        )
+    return found[0]

@@ -3,9 +3,11 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.registry import RUNNERS, DefaultScope
@@ -13,6 +15,7 @@ from PIL import Image
 
 from mmvovnet.analysis import workdir
 from mmvovnet.engine import load_config
+from tests.pictures import check
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,7 +54,7 @@ def test_curves_of_a_resumed_training(tmp_path):
 def test_a_folder_without_a_training(tmp_path):
     with pytest.raises(FileNotFoundError, match='no curves'):
         workdir.read_curves(tmp_path)
-    with pytest.raises(FileNotFoundError, match='one config, and holds'):
+    with pytest.raises(FileNotFoundError, match='that of a training, and'):
         workdir.report(tmp_path, tmp_path / 'out')
     done = subprocess.run(
         [sys.executable, ROOT / 'tools/analyze.py', tmp_path / 'none'],
@@ -94,6 +97,7 @@ def test_few_false_positives_are_not_the_darkest():
     workdir.draw_confusion(figure, counts, ['cell', 'background'])
     shares = figure.axes[0].images[0].get_array()
     assert shares.tolist() == [[0.5, 0.5], [0.03, 0.0]]
+    assert figure.axes[0].images[0].get_clim() == (0, 1)
     across, along = figure.axes[0].lines  # set the background apart
     assert across.get_ydata()[0] == along.get_xdata()[0] == 0.5
     assert figure.axes[1].get_ylabel() == 'share of the row'
@@ -107,7 +111,7 @@ def detected(tmp_path):
     truth = dict(
         images=[dict(id=0, file_name='a.png', width=64, height=64)],
         annotations=[
-            box | dict(id=i, bbox=[10, 10 + 25 * i, 20, 20], area=400,
+            box | dict(id=i + 1, bbox=[10, 10 + 25 * i, 20, 20], area=400,
                        iscrowd=0)
             for i in range(2)
         ],
@@ -125,13 +129,70 @@ def detected(tmp_path):
 def test_errors_without_an_annotation_file(detected):
     """As docs/own_data.md has it: the truth comes from the data set."""
     box, write = detected
-    picture = workdir.analyze_errors(*write(box | dict(score=0.9)))
-    assert Image.open(picture).size[0] > 100
+    with patch.object(Figure, 'savefig', autospec=True) as save:
+        picture = workdir.analyze_errors(*write(box | dict(score=0.9)))
+    figure, path = save.call_args.args
+    assert path == picture
+    check(figure)  # the legend hides nothing
+    # One class: there is none to be confused with.
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names[::-1] == [
+        'C75 0.505',
+        'C50 0.505',
+        'Loc 0.505',
+        'BG 0.505',
+        'FN 1.000',
+    ]
 
 
 def test_errors_without_a_detection(detected):
     _, write = detected
     assert workdir.analyze_errors(*write()) is None
+
+
+def test_an_object_counts_once(tmp_path):
+    """Of two detections the one of the right class, the other is false."""
+    truth = dict(
+        images=[dict(id=0, file_name='a.png', width=64, height=64)],
+        annotations=[
+            dict(id=n, image_id=0, category_id=n % 2, iscrowd=n > 3)
+            | dict(bbox=[10 * n, 10, 10, 10], area=100)
+            for n in range(1, 5)
+        ],
+        categories=[dict(id=0, name='cell'), dict(id=1, name='rest')],
+    )
+    (tmp_path / 'truth.json').write_text(json.dumps(truth))
+    data = dict(
+        type='CocoDataset',
+        ann_file=str(tmp_path / 'truth.json'),
+        data_prefix=dict(img=''),
+        metainfo=dict(classes=('cell', 'rest')),
+        test_mode=True,
+    )
+    cfg = Config(
+        dict(default_scope='mmdet', test_dataloader=dict(dataset=data))
+    )
+    boxes = [[10, 10, 20, 20], [10, 10, 20, 18], [20, 10, 30, 20]]
+    boxes += [[20, 12, 30, 20], [40, 10, 50, 20], [0, 40, 9, 49]]
+    found = dict(
+        bboxes=torch.tensor(boxes, dtype=torch.float),
+        labels=torch.tensor([0, 1, 1, 1, 0, 0]),
+        scores=torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5, 0.2]),
+    )
+    counts, classes = workdir.confusion(cfg, [dict(pred_instances=found)])
+    assert classes == ['cell', 'rest', 'background']
+    # cells at 20 and, a crowd, 40; others at 10 and 30
+    assert counts.tolist() == [[0, 1, 0], [0, 1, 1], [1, 1, 0]]
+
+
+def test_the_newest_checkpoint_of_a_moved_folder(tmp_path):
+    (tmp_path / 'last_checkpoint').write_text('elsewhere/epoch_9.pth')
+    with pytest.raises(FileNotFoundError, match='no whole checkpoint'):
+        workdir.last_checkpoint(tmp_path)
+    for number in (2, 10):
+        torch.save(dict(meta={}), tmp_path / f'epoch_{number}.pth')
+    last = str(tmp_path / 'epoch_10.pth')
+    assert workdir.last_checkpoint(tmp_path) == last
 
 
 def test_report_of_a_classifier(tmp_path):

@@ -124,12 +124,15 @@ def test_tool(trained, tmp_path, monkeypatch, capsys):
     assert str(path) in capsys.readouterr().out
 
 
-def test_tool_without_a_config(tmp_path, monkeypatch, capsys):
+def test_tool_without_a_config(tmp_path, monkeypatch):
     torch.save({}, tmp_path / 'epoch_1.pth')
-    with pytest.raises(SystemExit):
+    (tmp_path / 'script.py').write_text('print("no model")')
+    with pytest.raises(SystemExit, match=r'should hold one config.* \[\]'):
         run_tool(monkeypatch, tmp_path / 'epoch_1.pth', 'x')
-    said = capsys.readouterr().err
-    assert 'holds 0 configs; name one by --config' in said
+    for name in ('a', 'b'):
+        (tmp_path / f'{name}.py').write_text('model = dict()')
+    with pytest.raises(SystemExit, match=r"holds \['a.py', 'b.py'\]"):
+        run_tool(monkeypatch, tmp_path / 'epoch_1.pth', 'x')
 
 
 def test_a_batch_gives_what_single_images_give(
