@@ -38,13 +38,14 @@ def blocks(page):
 def config(code, tmp_path):
     path = tmp_path / 'mine.py'
     path.write_text(
-        code.replace("'../fcos/", f"'{ROOT / 'configs' / 'fcos'}/").replace(
+        re.sub(r"'\.\./(fcos|demo)/", rf"'{ROOT}/configs/\1/", code).replace(
             "'data/mine/'", f"'{tmp_path}/'"
         )
     )
     cfg = Config.fromfile(path)
-    assert cfg.model.backbone.init_cfg.checkpoint.startswith('vovnet://')
-    cfg.model.backbone.init_cfg = None
+    weights = cfg.model.backbone.pop('init_cfg', None)
+    if 'fcos/' in code:
+        assert weights.checkpoint.startswith('vovnet://')
     return cfg
 
 
@@ -98,7 +99,7 @@ def mine(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize('form', ['voc', 'coco'])
+@pytest.mark.parametrize('form', ['voc', 'coco', 'small'])
 def test_own_data_config_trains(form, mine):
     codes = dict(blocks('docs/own_data.md'))
     code = codes['voc']
@@ -108,15 +109,23 @@ def test_own_data_config_trains(form, mine):
             code.index('# The base config'),
         )
         code = code[:start] + codes['coco'] + code[end:]
-    cfg = config(code, mine)
+    cfg = config(codes['small'] if form == 'small' else code, mine)
     resize = cfg.train_dataloader.dataset.pipeline[3]
-    assert resize.type == 'RandomChoiceResize'
-    resize.scales = [(128, 96)]
+    if form == 'small':
+        assert resize.scale == (320, 320) and cfg.train_cfg.max_epochs == 20
+        assert cfg.model.backbone.arch == 'V-27-slim'
+    else:
+        assert resize.type == 'RandomChoiceResize'
+        resize.scales = [(128, 96)]
     data, losses = step(cfg)
     assert len(data) == 4 and data.metainfo['classes'] == ('cell', 'platelet')
     assert all(np.isfinite(value) for value in losses.values())
     assert losses['loss_cls'] > 0
-    assert (cfg.val_evaluator.ann_file is None) == (form == 'voc')
+    assert (cfg.val_evaluator.ann_file is None) == (form != 'coco')
+    for split in ('train', 'val', 'test'):
+        own = cfg[f'{split}_dataloader'].dataset
+        assert split in own.ann_file and own.data_root == f'{mine}/'
+        assert own.metainfo.classes == ('cell', 'platelet')
 
 
 def test_pixel_statistics_of_greyscale(mine, monkeypatch, capsys):

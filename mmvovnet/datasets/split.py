@@ -80,12 +80,13 @@ def split_voc(
     """
     root = Path(root)
     names = sorted(path.stem for path in Path(root, ann_subdir).glob('*.xml'))
-    images = {path.stem for path in Path(root, img_subdir).glob('*')}
+    images = {path.stem for path in Path(root, img_subdir).glob('*.jpg')}
     if not names:
         raise FileNotFoundError(f"there is no '{root}/{ann_subdir}/*.xml'")
     if lost := [name for name in names if name not in images]:
         raise FileNotFoundError(
-            f"'{root}/{img_subdir}' has no image of {', '.join(lost[:5])}"
+            f"'{root}/{img_subdir}' has no image of {', '.join(lost[:5])} "
+            'whose name ends in .jpg: XMLDataset reads no others, convert them'
         )
     written = []
     for part, chosen in divide(names, val, test, seed).items():

@@ -11,7 +11,7 @@ TOOL = Path(__file__).parents[2] / 'tools' / 'split_data.py'
 
 @pytest.fixture
 def voc(tmp_path):
-    for folder, suffix in (('Annotations', '.xml'), ('JPEGImages', '.png')):
+    for folder, suffix in (('Annotations', '.xml'), ('JPEGImages', '.jpg')):
         (tmp_path / folder).mkdir()
         for i in range(10):
             (tmp_path / folder / f'{i}{suffix}').touch()
@@ -47,8 +47,11 @@ def test_voc(voc):
     assert sorted(name for part in names for name in part) == [
         str(i) for i in range(10)
     ]
-    (voc / 'JPEGImages' / '3.png').unlink()
-    with pytest.raises(FileNotFoundError, match='no image of 3'):
+    image = voc / 'JPEGImages' / '3.jpg'
+    image.rename(image.with_suffix('.png'))
+    with pytest.raises(
+        FileNotFoundError, match='of 3 whose name ends in .jpg'
+    ):
         split_voc(voc, 0.2, 0.1)
 
 

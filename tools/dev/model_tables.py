@@ -128,13 +128,13 @@ def weights(files: list[PublicFile]) -> str:
         rows.append(
             [
                 f'[{name}]({hub.url(file.url)})' if file.lives else name,
-                f'[{place}]({file.source})',
                 f'`{options}`',
                 ', '.join(f'{k} {v}' for k, v in file.metrics.items()),
                 f'`{file.config}`' if file.config else 'backbone',
+                f'[{place}]({file.source})',
             ]
         )
-    head = ['name', 'from', 'options', 'published, %', 'loads into']
+    head = ['name', 'options', 'published, %', 'loads into', 'from']
     return table_of(head, rows)
 
 
