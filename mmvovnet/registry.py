@@ -14,6 +14,7 @@ from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import (
     OPTIM_WRAPPER_CONSTRUCTORS as ROOT_OPTIM_WRAPPER_CONSTRUCTORS,
 )
+from mmengine.registry import OPTIM_WRAPPERS as ROOT_OPTIM_WRAPPERS
 from mmengine.registry import RUNNERS as ROOT_RUNNERS
 from mmengine.registry import Registry
 
@@ -94,6 +95,12 @@ HOOKS = Registry(
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor',
     parent=ROOT_OPTIM_WRAPPER_CONSTRUCTORS,
+    scope='mmvovnet',
+    locations=['mmvovnet.engine'],
+)
+OPTIM_WRAPPERS = Registry(
+    'optim wrapper',
+    parent=ROOT_OPTIM_WRAPPERS,
     scope='mmvovnet',
     locations=['mmvovnet.engine'],
 )

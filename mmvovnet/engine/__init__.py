@@ -12,6 +12,7 @@ Importing it again changes nothing more.
 """
 
 from . import schemes  # noqa: F401
+from .amp import CPUAmpOptimWrapper
 from .config import find_config, load_config
 from .fileio import LocalBackend
 from .finite import FiniteLossHook
@@ -29,6 +30,7 @@ from .runner import CPUDistributedDataParallel, Runner, dump_predictions
 from .strategies import FSDPStrategy
 
 __all__ = [
+    'CPUAmpOptimWrapper',
     'CPUDistributedDataParallel',
     'ChannelsLastHook',
     'CheckpointHook',

@@ -10,9 +10,11 @@ import mmengine.runner
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import METRICS
 from mmengine.runner import BaseLoop, IterBasedTrainLoop
 from torch import nn
+from torch.optim import Optimizer
 
 from mmvovnet.leftovers import remove_leftovers
 from mmvovnet.registry import MODEL_WRAPPERS, RUNNERS
@@ -49,7 +51,8 @@ class Runner(mmengine.runner.Runner):
 
     mmengine starts torch.distributed by setting a CUDA device, and wraps the
     model for one. On a CPU this runner starts it with gloo, by the same
-    launchers, and wraps the model without. Elsewhere it is mmengine's runner.
+    launchers, and wraps the model without; mixed precision is in bfloat16
+    there. Elsewhere it is mmengine's runner.
 
     Everywhere a training has its work_dir for itself, does not begin anew
     beside the checkpoints of an earlier one, and has these hooks besides
@@ -129,6 +132,20 @@ class Runner(mmengine.runner.Runner):
                     'is whole; --resume goes on from the last checkpoint.'
                 )
                 raise
+
+    def build_optim_wrapper(
+        self, optim_wrapper: Optimizer | OptimWrapper | dict
+    ) -> OptimWrapper | OptimWrapperDict:
+        """Build it; mixed precision on a CPU is ours: see :mod:`.amp`."""
+        kind = isinstance(optim_wrapper, dict) and optim_wrapper.get('type')
+        if kind == 'AmpOptimWrapper' and _on_cpu():
+            optim_wrapper = {
+                key: value
+                for key, value in optim_wrapper.items()
+                if key not in ('loss_scale', 'dtype', 'use_fsdp')
+            }
+            optim_wrapper['type'] = 'mmvovnet.CPUAmpOptimWrapper'
+        return super().build_optim_wrapper(optim_wrapper)
 
     def _init_model_weights(self) -> None:
         """Initialise; what is resumed needs no file to start from."""

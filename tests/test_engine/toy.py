@@ -31,6 +31,7 @@ CASES = {
     'epoch-2': dict(workers=2),
     'iter-0': dict(by_epoch=False),
     'iter-2': dict(by_epoch=False, workers=2),
+    'amp-0': dict(wrapper='AmpOptimWrapper'),
     # mmengine's own hook, to see that the task notices a difference
     'stock-0': dict(sampler_seed=dict(type=STOCK_HOOK)),
 }
@@ -119,7 +120,15 @@ class KillOnce(Hook):
         self.kill(runner, 'save', runner.epoch == 1 and runner.rank > 0)
 
 
-def config(work_dir, by_epoch=True, workers=0, batch=4, drop=0.5, **hooks):
+def config(
+    work_dir,
+    by_epoch=True,
+    workers=0,
+    batch=4,
+    drop=0.5,
+    wrapper='OptimWrapper',
+    **hooks,
+):
     loop = dict(by_epoch=True, max_epochs=EPOCHS)
     if not by_epoch:
         loop = dict(by_epoch=False, max_iters=EPOCHS * ITERS)
@@ -141,7 +150,9 @@ def config(work_dir, by_epoch=True, workers=0, batch=4, drop=0.5, **hooks):
             num_workers=workers,
             collate_fn=dict(type='default_collate'),
         ),
-        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01, momentum=0.9)),
+        optim_wrapper=dict(
+            type=wrapper, optimizer=dict(type='SGD', lr=0.01, momentum=0.9)
+        ),
         param_scheduler=dict(type='ExponentialLR', gamma=0.5),
         default_hooks=dict(checkpoint=checkpoint, **hooks),
         randomness=dict(seed=7),

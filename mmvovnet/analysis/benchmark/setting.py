@@ -1,16 +1,15 @@
 """What all rows share: images, precision and the machine."""
 
 import os
-import platform
-import re
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from mmvovnet.processor import has_bfloat16, processor
 
 
 @dataclass
@@ -89,13 +88,7 @@ def describe_machine(setting: Setting) -> str:
     Returns:
         str: The text, with a warning where the precision has no hardware.
     """
-    info, flags = platform.processor() or platform.machine(), ''
-    if Path('/proc/cpuinfo').exists():
-        text = Path('/proc/cpuinfo').read_text()
-        names = re.findall(r'model name\s*: (.*)', text)
-        info = names[0] if names else info
-        flags = ''.join(re.findall(r'(?:flags|Features)\s*: (.*)', text)[:1])
-    text = f'{info}, {os.cpu_count()} cores, '
+    text = f'{processor()[0]}, {os.cpu_count()} cores, '
     if setting.device.startswith('cuda'):
         text = f'{torch.cuda.get_device_name(setting.device)}, '
     else:
@@ -104,8 +97,11 @@ def describe_machine(setting: Setting) -> str:
         f'torch {torch.__version__}, {setting.precision}'
         f'{", channels_last" if setting.channels_last else ""}.'
     )
-    native = {'avx512_bf16', 'amx_bf16', 'bf16'} & set(flags.split())
-    if setting.device == 'cpu' and setting.precision != 'fp32' and not native:
+    if (
+        setting.device == 'cpu'
+        and setting.precision != 'fp32'
+        and not has_bfloat16()
+    ):
         text += (
             ' This CPU has no bfloat16 arithmetic: it is emulated, and slower '
             'than fp32.'
