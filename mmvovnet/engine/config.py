@@ -46,6 +46,15 @@ def load_config(
         ValueError: An option is not of the form ``key=value``.
     """
     cfg = Config.fromfile(path)
+    # mmengine writes and logs a config four times, and would lay it out by
+    # yapf each time: a second of the start.
+    cfg = Config(
+        cfg.to_dict(),
+        cfg_text=cfg.text,
+        filename=cfg.filename,
+        env_variables=cfg.env_variables,
+        format_python_code=False,
+    )
     cfg.merge_from_dict(parse_options(options))
     default = Path('work_dirs', Path(path).stem)
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(default)
