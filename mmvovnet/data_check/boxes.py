@@ -149,7 +149,8 @@ def check_masks(records: Records, used: np.ndarray, report: Report) -> None:
         ERROR,
         records.source,
         'a segmentation is no list of polygons, each a list of six numbers '
-        'or more in pairs x, y: correct it',
+        "or more in pairs x, y, and no run lengths of the image's size: "
+        'correct it',
         [records.ids[i] for i in torn[:4]],
         count=len(torn),
     )

@@ -132,18 +132,20 @@ def _read(
             return None  # a data set that has no such option
         report.add(ERROR, f'{split}_dataloader.dataset', f'{kind}: {error}')
         return None
-    bases = {base.__name__ for base in cls.__mro__}
+    palette = lazy.metainfo.get('palette')
     classes = lazy.metainfo.get('classes') or ()
+    short = isinstance(palette, list) and len(palette) < len(classes)
+    report.add(
+        WARNING,
+        f'{split}_dataloader.dataset.metainfo.palette',
+        'has fewer colours than there are classes, and mmdet draws no others: '
+        "set palette='random'",
+        count=int(short),
+    )
+    bases = {base.__name__ for base in cls.__mro__}
     if 'CocoDataset' in bases:
         folder = (lazy.data_prefix or {}).get('img') or ''
-        records = read_coco(lazy.ann_file, folder, report)
-        if split != 'train' and records and 0 in records.ids:
-            report.add(
-                ERROR,
-                lazy.ann_file,
-                "an annotation has the id 0, and COCO's metric counts what "
-                'matches it as a miss: count ids from 1',
-            )
+        records = read_coco(lazy.ann_file, folder, report, split != 'train')
     elif 'XMLDataset' in bases:
         records = read_voc(lazy, report)
     else:

@@ -60,13 +60,16 @@ class Records:
         return replace(self, ids=ids, **kept)
 
 
-def read_coco(path: str, folder: str, report: Report) -> Records | None:
+def read_coco(
+    path: str, folder: str, report: Report, scored: bool = False
+) -> Records | None:
     """Read COCO's form.
 
     Args:
         path (str): The JSON file.
         folder (str): Where its images are.
         report (Report): Gets what is wrong with the file.
+        scored (bool): Whether COCO's metric reads it too.
 
     Returns:
         Records | None: What can be used of it; None if nothing can.
@@ -126,6 +129,14 @@ def read_coco(path: str, folder: str, report: Report) -> Records | None:
         ],
         count=len(annotations) - len(four),
     )
+    if scored:
+        ids = [a['id'] for a in four if a['id'] == 0]
+        what = "has the id 0, and COCO's metric counts what matches it as a "
+        what += 'miss: count ids from 1'
+        report.add(ERROR, path, f'an annotation {what}', ids, count=len(ids))
+        ids = [a['id'] for a in four if a.get('iscrowd') is None]
+        what = "lacks iscrowd, which COCO's metric needs: write 0"
+        report.add(ERROR, path, f'an annotation {what}', ids, count=len(ids))
     place = {item['id']: index for index, item in enumerate(images)}
     known = {item['id']: index for index, item in enumerate(categories)}
     used = []
@@ -154,7 +165,13 @@ def read_coco(path: str, folder: str, report: Report) -> Records | None:
         ),
         ids=[a['id'] for a in used],
         outlined=np.array([bool(a.get('segmentation')) for a in used], bool),
-        torn=np.array([_is_torn(a.get('segmentation')) for a in used], bool),
+        torn=np.array(
+            [
+                _is_torn(a.get('segmentation'), images[place[a['image_id']]])
+                for a in used
+            ],
+            bool,
+        ),
         areas=_floats([a.get('area', np.nan) for a in used], 1)[:, 0],
     )
 
@@ -190,11 +207,11 @@ def read_voc(dataset: Any, report: Report) -> Records | None:
         try:
             tree = ET.parse(path).getroot()
             size = [
-                float(tree.findtext(f'size/{k}', 'nan'))
+                int(tree.findtext(f'size/{k}', '-1'))
                 for k in ('width', 'height')
             ]
-            if not min(size) > 0:  # 0 as labelImg writes it, or missing
-                unsized += [str(path)] * (min(size) <= 0)
+            if min(size) < 1:  # 0 as labelImg writes it, or missing
+                unsized += [str(path)] * (min(size) == 0)
                 size = [np.nan] * 2
             boxes = [_voc_object(item) for item in tree.iterfind('object')]
         except (OSError, ET.ParseError, ValueError, TypeError) as error:
@@ -246,8 +263,8 @@ def _voc_object(item: ET.Element) -> tuple[str, list[float], bool]:
         for k in ('xmin', 'ymin', 'xmax', 'ymax')
     ]
     x1, y1, x2, y2 = corners
-    difficult = item.findtext('difficult', '0').strip() == '1'
-    return name, [x1, y1, x2 - x1, y2 - y1], difficult
+    difficult = int(item.findtext('difficult', '0'))  # as mmdet reads it
+    return name, [x1, y1, x2 - x1, y2 - y1], bool(difficult)
 
 
 def _read_json(path: str, report: Report) -> dict | None:
@@ -311,8 +328,13 @@ def _is_box(box: Any) -> bool:
     )
 
 
-def _is_torn(segmentation: Any) -> bool:
+def _is_torn(segmentation: Any, image: dict) -> bool:
     """Whether mmdet drops a polygon of it, or cannot read it."""
+    if isinstance(segmentation, dict):  # run lengths
+        sides = [image.get('height'), image.get('width')]
+        return not segmentation.get('counts') or (
+            list(segmentation.get('size', ())) != sides
+        )
     return isinstance(segmentation, list) and not all(
         isinstance(polygon, list)
         and len(polygon) >= 6

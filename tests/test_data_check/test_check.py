@@ -351,6 +351,13 @@ VOC = """<annotation><size><width>64</width><height>64</height></size>
         (VOC.format('cat', 'x', 1, 20, 20), 'cannot be read'),
         ('<annotation><object/></annotation>', 'an object has no name'),
         ('<html>', 'cannot be read'),
+        (VOC.format('cat', 1, 1, 20, 20).replace('>64<', '>64.0<'), "'64.0'"),
+        (
+            VOC.format('cat', 1, 1, 20, 20).replace(
+                '</name>', '</name><difficult>Unspecified</difficult>'
+            ),
+            "cannot be read: invalid literal for int() with base 10: 'Unspec",
+        ),
         (None, 'cannot be read'),
     ],
 )
@@ -555,6 +562,31 @@ def test_annotation_ids_from_0_where_a_metric_reads_them(folder):
     assert 'has the id 0' in error.what
 
 
+@pytest.mark.parametrize('value', [None, 'none'])
+def test_iscrowd_is_needed_where_a_metric_reads_it(folder, value):
+    def crowd(data):
+        for item in data['annotations'][:3]:
+            item.pop('iscrowd') if value else item.update(iscrowd=None)
+        return data
+
+    assert not found(crowd(coco())).errors
+    (folder / 'val.json').write_text(json.dumps(crowd(coco(8))))
+    (error,) = found(coco()).errors
+    assert (error.where, error.count) == ('val.json', 3)
+    assert 'lacks iscrowd' in error.what
+
+
+def test_fewer_colours_than_classes():
+    cfg = config()
+    metainfo = dict(classes=('cat', 'dog'), palette=[(1, 2, 3)])
+    cfg['train_dataloader']['dataset']['metainfo'] = metainfo
+    (warning,) = found(coco(), cfg).findings
+    assert warning.level == 'warning'
+    assert warning.where == 'train_dataloader.dataset.metainfo.palette'
+    metainfo['palette'] = 'random'
+    assert not found(coco(), cfg).findings
+
+
 @pytest.mark.parametrize('split', ['train', 'val'])
 def test_a_mistyped_option_of_a_data_set(split):
     cfg = config()
@@ -571,10 +603,14 @@ def test_a_mistyped_option_of_a_data_set(split):
         [30, 30, 60, 30, 60, 50],
         [[30, 30, 60, 50]],
         [[30, 30, 60, 30, 60, 50, 9]],
+        dict(size=[64, 64]),
+        dict(size=[32, 64], counts=[10, 20, 2018]),
     ],
-    ids=['flat', 'four', 'odd'],
+    ids=['flat', 'four', 'odd', 'no runs', 'runs of another size'],
 )
 def test_segmentations_that_mmdet_does_not_read(value):
+    whole = dict(size=[64, 64], counts=[10, 20, 4066])
+    assert not masked(segmentation=whole).errors
     (error,) = masked(segmentation=value).errors
     assert 'is no list of polygons' in error.what
     assert error.examples == ('4',)
