@@ -3,6 +3,7 @@
 import colorsys
 import os
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -240,19 +241,52 @@ def draw(
                 masks.cpu().numpy(), _colours(len(masks)), alphas=0.5
             )
         painter.draw_bboxes(boxes, edge_colors='lime', line_widths=2 * size)
+        names = [
+            f'{classes[label]} {score:.2f}'
+            for label, score in zip(
+                labels.tolist(), scores.tolist(), strict=True
+            )
+        ]
+        # A letter of 8 points is 7 pixels wide, its line 15 high.
+        sides = [(7 * size * len(name), 15 * size) for name in names]
+        places = _label_places(boxes.tolist(), scores.tolist(), sides)
         painter.draw_texts(
-            [
-                f'{classes[label]} {score:.2f}'
-                for label, score in zip(
-                    labels.tolist(), scores.tolist(), strict=True
-                )
-            ],
-            boxes[:, :2],
+            [names[i] for i in places],
+            torch.tensor(list(places.values())),
             font_sizes=round(8 * size),
             colors='black',
             bboxes=dict(facecolor='lime', alpha=0.7, pad=size, linewidth=0),
         )
     return mmcv.rgb2bgr(painter.get_image())
+
+
+def _label_places(
+    boxes: list[list[float]],
+    scores: list[float],
+    sides: list[tuple[float, float]],
+) -> dict[int, tuple[float, float]]:
+    """Top left corners of labels that overlap none of a higher score.
+
+    A label stands in the first free corner of its box, or is left out.
+    """
+    places: dict[int, tuple[float, float]] = {}
+    for i in sorted(range(len(boxes)), key=lambda i: -scores[i]):
+        (x1, y1, x2, y2), (width, height) = boxes[i], sides[i]
+        corners = product((y1, y2 - height), (x1, x2 - width))
+        free = [
+            (x, y)
+            for y, x in corners
+            if all(
+                x + width <= a
+                or a + sides[j][0] <= x
+                or y + height <= b
+                or b + sides[j][1] <= y
+                for j, (a, b) in places.items()
+            )
+        ]
+        if free:
+            places[i] = free[0]
+    return places
 
 
 def _colours(count: int) -> list[tuple[int, int, int]]:
