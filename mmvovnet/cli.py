@@ -9,6 +9,7 @@ COMMANDS = {
     'export': 'export.py',
     'convert': 'convert_checkpoint.py',
     'check': 'check_stack.py',
+    'swap': 'swap.py',
 }
 
 

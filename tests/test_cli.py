@@ -20,7 +20,7 @@ def test_usage(args, code, monkeypatch, capsys):
     with pytest.raises(SystemExit) as done:
         cli.main()
     assert int(done.value.code) == code
-    assert 'detect,export,convert,check' in ''.join(capsys.readouterr())
+    assert 'detect,export,convert,check,swap' in ''.join(capsys.readouterr())
 
 
 def test_tools_of_an_installed_package(monkeypatch, tmp_path):

@@ -1,0 +1,322 @@
+"""The options of a VoVNet that takes another backbone's place."""
+
+import inspect
+import math
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.registry import MODELS
+
+from mmvovnet.models.archs import ARCHS, resolve_arch
+from mmvovnet.weights.dialects import Pixels
+from mmvovnet.weights.pixels import published_pixels
+from mmvovnet.weights.public import default_weights, public_files
+
+from .changes import Path, SwapError, dicts, dotted, type_name
+
+# Options that mean the same in ResNet and in VoVNet.
+_SHARED = (
+    'in_channels',
+    'frozen_stages',
+    'norm_eval',
+    'with_cp',
+    'drop_path_rate',
+)
+_NO_COUNTERPART = {
+    'style': 'where ResNet strides; VoVNet pools',
+    'avg_down': 'ResNet only',
+    'contract_dilation': "here a stage's pool and first conv have the "
+    'dilation of the stage before and its own',
+    'multi_grid': 'a stage has one dilation here',
+    'plugins': 'they sit in the blocks of ResNet',
+    'sac': 'switchable atrous convs sit in the blocks of ResNet',
+    'conv_cfg': 'the weights are of plain convs',
+}
+# They say which ResNet it is.
+_IDENTITY = (
+    *('depth', 'arch', 'num_stages', 'base_channels', 'stem_channels'),
+    *('groups', 'base_width', 'width_per_group', 'expansion', 'scales'),
+    *('radix', 'reduction_factor', 'avg_down_stride', 'se_ratio'),
+    *('deep_stem', 'zero_init_residual'),
+)
+_SIZE = 128
+
+
+class Level(NamedTuple):
+    """One map that a backbone puts out."""
+
+    channels: int
+    stride: int
+
+
+class Start(NamedTuple):
+    """What a backbone starts from.
+
+    Args:
+        options (dict): Options of the VoVNet that the weights belong to.
+        init_cfg (dict | None): None for random weights.
+        pixels (Pixels | None): The images they expect, if that is known.
+    """
+
+    options: dict[str, Any]
+    init_cfg: dict | None
+    pixels: Pixels | None
+
+
+def find_backbone(model: dict) -> Path:
+    """Find the one backbone of a model's config that can be swapped.
+
+    Args:
+        model (dict): A config's ``model``.
+
+    Raises:
+        SwapError: If there is none or more than one.
+    """
+    found = {
+        path: type_name(node)
+        for path, node in dicts(model)
+        if path and str(path[-1]).endswith(('backbone', 'backbone_cfg'))
+        if 'type' in node and 'backbone_cfg' not in node
+    }
+    residual = [path for path, name in found.items() if 'Res' in name]
+    places = residual or list(found)
+    if len(places) == 1:
+        return places[0]
+    listed = ' and '.join(
+        f'{dotted(("model", *path))} ({found[path]})' for path in places
+    )
+    raise SwapError(
+        f'the model has several backbones, {listed}; swap takes one'
+        if places
+        else 'the model has no backbone'
+    )
+
+
+def _defaults(cls: type) -> dict[str, Any]:
+    """What a class and its parents take where a config says nothing."""
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        if '__init__' in vars(base):
+            for name, value in inspect.signature(base).parameters.items():
+                if value.default is not value.empty:
+                    found[name] = value.default
+    return found
+
+
+def _class_of(backbone: dict) -> type:
+    kind = backbone['type']
+    if not isinstance(kind, str):
+        return kind
+    with MODELS.switch_scope_and_registry(None) as registry:
+        cls = registry.get(kind)
+    if cls is None:
+        raise SwapError(f'no class is registered as {kind!r}')
+    return cls
+
+
+def levels_of(backbone: dict) -> list[Level]:
+    """Measure what a backbone puts out.
+
+    Args:
+        backbone (dict): Its config; its weights are not loaded.
+
+    Raises:
+        SwapError: If it does not run alone.
+    """
+    cfg = {
+        key: value
+        for key, value in backbone.items()
+        if key not in ('init_cfg', 'pretrained', 'with_cp')
+    }
+    image = torch.zeros(1, backbone.get('in_channels', 3), _SIZE, _SIZE)
+    try:
+        with torch.no_grad():
+            net = MODELS.build(cfg)
+            net.eval()  # ResNet's returns nothing
+            maps = net(image)
+            if isinstance(maps, torch.Tensor):
+                maps = (maps,)
+            return [Level(x.size(1), _SIZE // x.size(3)) for x in maps]
+    except Exception as error:
+        raise SwapError(
+            f'the backbone {type_name(backbone)} does not run alone: {error}'
+        ) from error
+
+
+def start_from(arch: str, weights: str | None, wanted: bool) -> Start:
+    """Choose weights and the options that they ask for.
+
+    Args:
+        arch (str): A key of :data:`mmvovnet.models.archs.ARCHS`.
+        weights (str | None): A name of docs/checkpoints.md, a file, a URL or
+            'none'. None for those that the configs of this package take.
+        wanted (bool): Whether the config started from weights.
+
+    Raises:
+        SwapError: If there are none, or they are of another arch.
+    """
+    if arch not in ARCHS:
+        raise SwapError(
+            f'unknown arch {arch!r}; choose one of {", ".join(ARCHS)}'
+        )
+    if weights == 'none' or (weights is None and not wanted):
+        return Start({}, None, None)
+    if weights is None:
+        row = default_weights(arch)
+        if row is None:
+            raise SwapError(
+                f'the config starts from weights and none of {arch} can be '
+                'had: name a file with --weights FILE, or start from random '
+                'values with nothing frozen with --weights none'
+            )
+        weights = row.name
+    name = weights.removeprefix('vovnet://')
+    row = public_files().get(name)
+    if row is None:
+        return Start({}, dict(type='Pretrained', checkpoint=weights), None)
+    # As in configs/_base_/backbones: gates that the weights lack start open.
+    options = {k: v for k, v in row.options.items() if k != 'gate_place'}
+    if resolve_arch(options.pop('arch')) != resolve_arch(arch):
+        raise SwapError(
+            f'the weights {name!r} are of {row.options["arch"]}, not of '
+            f'{arch!r}'
+        )
+    options = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in options.items()
+    }
+    checkpoint = f'vovnet://{name}'
+    return Start(
+        options,
+        dict(type='Pretrained', checkpoint=checkpoint),
+        published_pixels(checkpoint)[0],
+    )
+
+
+def translate(
+    backbone: dict, levels: list[Level], arch: str, start: Start
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Carry a backbone's options over to VoVNet by their meaning.
+
+    Args:
+        backbone (dict): Config of the backbone to replace.
+        levels (list[Level]): What it puts out.
+        arch (str): A key of :data:`mmvovnet.models.archs.ARCHS`.
+        start (Start): What the VoVNet starts from.
+
+    Returns:
+        tuple[dict, dict]: The VoVNet's config, and a remark for each option
+        that changes its value or is dropped.
+
+    Raises:
+        SwapError: If a stage of VoVNet has no such map.
+    """
+    defaults = _defaults(_class_of(backbone))
+    said = {**defaults, **{k: v for k, v in backbone.items() if k != 'type'}}
+    remarks = {
+        key: _NO_COUNTERPART.get(key, 'no counterpart')
+        for key in backbone
+        if key not in (*_SHARED, *_IDENTITY, 'type', 'norm_cfg', 'dcn')
+        and key not in ('stage_with_dcn', 'strides', 'dilations')
+        and key not in ('out_indices', 'init_cfg')
+        if backbone[key] not in (None, False) or key in _NO_COUNTERPART
+    }
+    if said.get('contract_dilation') is not True:
+        remarks.pop('contract_dilation', None)
+    new: dict[str, Any] = dict(type='mmvovnet.VoVNet', arch=arch)
+    new |= start.options
+    strides, dilations = (
+        _four(said.get(key), rest)
+        for key, rest in (('strides', 2), ('dilations', 1))
+    )
+    if strides and 'out_indices' in said:
+        indices = said['out_indices']
+        stages = [indices] if type(indices) is int else list(indices)
+        stages = [i % said.get('num_stages', 4) for i in stages]
+    else:
+        stages = [int(math.log2(level.stride)) - 2 for level in levels]
+        strides = dilations = None
+    if len(stages) != len(levels) or not {*stages} <= {*range(4)}:
+        raise SwapError(
+            f'{type_name(backbone)} puts out maps of strides '
+            f'{[level.stride for level in levels]}, and VoVNet of 4, 8, 16 '
+            'and 32'
+        )
+    new['out_indices'] = tuple(stages)
+    if strides and strides != (1, 2, 2, 2):
+        # The paper's stem, of stride 2, has a pool in front of the first
+        # stage too.
+        pooled = math.prod(new.get('stem_strides', (4,))) == 2
+        new['strides'] = (strides[0] * (2 if pooled else 1), *strides[1:])
+    if dilations and dilations != (1, 1, 1, 1):
+        new['dilations'] = dilations
+    for key in _SHARED:
+        ours = -1 if key == 'frozen_stages' else 3 * (key == 'in_channels')
+        if key in said and said[key] != ours:
+            new[key] = said[key]
+    new |= _deformable(said)
+    new |= _norm(said, arch, start, remarks)
+    new['init_cfg'] = start.init_cfg
+    if start.init_cfg is None:
+        _thaw(new, remarks)
+        del new['init_cfg']
+    return new, remarks
+
+
+def _four(values: Any, rest: int) -> tuple | None:
+    """Values of four stages, where the last may not be built."""
+    if not isinstance(values, list | tuple) or len(values) > 4:
+        return None
+    return (*values, *[rest] * (4 - len(values)))
+
+
+def _deformable(said: dict) -> dict[str, Any]:
+    """Deformable convs of the same stages."""
+    stages = said.get('stage_with_dcn') or ()
+    if not said.get('dcn') or not any(stages):
+        return {}
+    dcn = {k: v for k, v in said['dcn'].items() if k != 'fallback_on_stride'}
+    if 'deformable_groups' in dcn:
+        dcn['deform_groups'] = dcn.pop('deformable_groups')
+    return dict(
+        dcn=dcn, stage_with_dcn=(*stages, *[False] * (4 - len(stages)))
+    )
+
+
+def _norm(
+    said: dict, arch: str, start: Start, remarks: dict[str, str]
+) -> dict[str, Any]:
+    """The norm, of a kind that the weights have."""
+    norm = {
+        k: v
+        for k, v in (said.get('norm_cfg') or {'type': 'BN'}).items()
+        if k in ('type', 'requires_grad', 'num_groups')
+    }
+    kind = str(norm['type'])
+    if 'BN' not in kind and start.init_cfg:
+        remarks['norm_cfg'] = (
+            f'{kind} before; the weights are of BN, whose statistics stay '
+            'those of the weights'
+        )
+        return dict(norm_eval=True)
+    if kind == 'GN':
+        row = ARCHS[arch]
+        widths = (
+            row['stem_channels'] + row['conv_channels'] + row['out_channels']
+        )
+        norm['num_groups'] = math.gcd(norm['num_groups'], *widths)
+    if not start.init_cfg and said.get('conv_cfg'):
+        remarks.pop('conv_cfg', None)
+        return dict(norm_cfg=norm, conv_cfg=dict(said['conv_cfg']))
+    if norm in (dict(type='BN'), dict(type='BN', requires_grad=True)):
+        return {}
+    return dict(norm_cfg=norm)
+
+
+def _thaw(new: dict, remarks: dict[str, str]) -> None:
+    """Let everything train that starts from random values."""
+    for key in ('frozen_stages', 'norm_eval'):
+        if new.pop(key, False) not in (False, -1):
+            remarks[key] = 'off: random weights must train'
+    if new.get('norm_cfg', {}).get('requires_grad') is False:
+        new['norm_cfg'] = dict(new['norm_cfg'], requires_grad=True)
+        remarks['norm_cfg'] = 'trains: random weights must'

@@ -1,0 +1,79 @@
+"""What is changed in a config, and how a config's parts are reached."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any, NamedTuple
+
+Path = tuple[str | int, ...]
+
+ABSENT = object()
+
+
+class SwapError(ValueError):
+    """A config's backbone cannot be swapped; the message says why."""
+
+
+class Change(NamedTuple):
+    """One entry of a config that is set anew.
+
+    Args:
+        path (Path): Where it is, keys and indices from the config's root.
+        old (Any): Its value before, :data:`ABSENT` if it had none.
+        new (Any): Its value now. A dict replaces the old one whole.
+        why (str): The reason, where the value does not show it.
+    """
+
+    path: Path
+    old: Any
+    new: Any
+    why: str = ''
+
+
+def dotted(path: Path) -> str:
+    """Write a path as in Python.
+
+    Example:
+        >>> dotted(('model', 'neck', 0, 'in_channels'))
+        'model.neck[0].in_channels'
+    """
+    text = ''.join(f'[{p}]' if type(p) is int else f'.{p}' for p in path)
+    return text.removeprefix('.')
+
+
+def dicts(node: Any, path: Path = ()) -> Iterator[tuple[Path, dict]]:
+    """Every dict of a config, the outer ones first."""
+    if isinstance(node, dict):
+        yield path, node
+        for key, value in node.items():
+            yield from dicts(value, (*path, key))
+    elif isinstance(node, list | tuple):
+        for i, value in enumerate(node):
+            yield from dicts(value, (*path, i))
+
+
+def get(node: Any, path: Path) -> Any:
+    """The part of a config at a path, :data:`ABSENT` if there is none."""
+    for part in path:
+        try:
+            node = node[part]
+        except (KeyError, IndexError, TypeError):
+            return ABSENT
+    return node
+
+
+def apply(cfg: Any, change: Change) -> None:
+    """Set one entry of a config in place."""
+    *parents, last = change.path
+    for part in parents:
+        if isinstance(cfg, dict) and part not in cfg:
+            cfg[part] = {}
+        elif isinstance(cfg[part], tuple):  # to have its elements set
+            cfg[part] = list(cfg[part])
+        cfg = cfg[part]
+    cfg[last] = deepcopy(change.new)
+
+
+def type_name(node: Any) -> str:
+    """The name of what a dict builds: a registered name or a class."""
+    kind = node.get('type', '') if isinstance(node, dict) else ''
+    return kind if isinstance(kind, str) else kind.__name__

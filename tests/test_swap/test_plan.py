@@ -1,0 +1,196 @@
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hub import get_config
+from mmengine.registry import DefaultScope
+
+from mmvovnet.swap import SwapError, plan_swap, swap_backbone
+from mmvovnet.swap.changes import get
+
+FAST = {
+    'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py': {
+        'neck.in_channels': [128, 256, 384, 512]
+    },
+    'mmdet::yolof/yolof_r50-c5_8xb8-1x_coco.py': {
+        'neck.in_channels': 512,
+        'data_preprocessor.bgr_to_rgb': True,
+    },
+    'mmseg::pspnet/pspnet_r50-d8_4xb4-160k_ade20k-512x512.py': {
+        'decode_head.in_channels': 512,
+        'auxiliary_head.in_channels': 384,
+        'backbone.strides': (1, 2, 1, 1),
+        'backbone.dilations': (1, 1, 2, 4),
+        'backbone.norm_cfg.type': 'SyncBN',
+        'pretrained': None,
+    },
+    # Its context path and two auxiliary heads take maps of the backbone.
+    'mmseg::bisenetv1/bisenetv1_r18-d32_4xb4-160k_cityscapes-1024x1024.py': {
+        'backbone.context_channels': (256, 384, 512),
+        'backbone.spatial_channels': (64, 64, 64, 128),
+    },
+    'mmpretrain::resnet/resnet18_8xb16_cifar10.py': {'head.in_channels': 512},
+}
+SLOW = [
+    'mmpretrain::mocov3/mocov3_resnet50_8xb512-amp-coslr-100e_in1k.py',
+    'mmdet3d::fcos3d/fcos3d_r101-caffe-dcn_fpn_head-gn_8xb2-1x_nus-mono3d.py',
+    'mmdet::boxinst/boxinst_r50_fpn_ms-90k_coco.py',
+    'mmdet::cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco.py',
+    'mmdet::centernet/centernet_r18_8xb16-crop512-140e_coco.py',
+    'mmdet::ddod/ddod_r50_fpn_1x_coco.py',
+    'mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py',
+    'mmdet::fast_rcnn/fast-rcnn_r50_fpn_1x_coco.py',
+    'mmdet::gn+ws/mask-rcnn_r50_fpn_gn-ws-all_2x_coco.py',
+    'mmdet::htc/htc_r50_fpn_1x_coco.py',
+    'mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco-panoptic.py',
+    'mmdet::queryinst/queryinst_r50_fpn_1x_coco.py',
+    'mmdet::reid/reid_r50_8xb32-6e_mot15train80_test-mot15val20.py',
+    'mmdet::soft_teacher/'
+    'soft-teacher_faster-rcnn_r50-caffe_fpn_180k_semi-0.1-coco.py',
+    'mmdet::tood/tood_r50_fpn_1x_coco.py',
+    'mmseg::encnet/encnet_r50-d8_4xb4-80k_ade20k-512x512.py',
+    'mmseg::fastfcn/fastfcn_r50-d32_jpu_psp_4xb4-80k_ade20k-512x512.py',
+    'mmseg::knet/knet-s3_r50-d8_fcn_8xb2-adamw-80k_ade20k-512x512.py',
+    'mmseg::point_rend/pointrend_r50_4xb4-160k_ade20k-512x512.py',
+]
+
+
+@pytest.fixture(autouse=True)
+def no_scope_stays():
+    yield
+    DefaultScope._instance_dict.clear()
+
+
+def config(name):
+    pytest.importorskip(name.partition('::')[0])
+    return get_config(name)
+
+
+@pytest.mark.parametrize(('name', 'entries'), FAST.items())
+def test_swapped_model_takes_a_step(name, entries):
+    original = config(name)
+    before = original.pretty_text
+    swap = plan_swap(original, 'V-27-slim', with_step=True)
+    assert original.pretty_text == before
+    assert swap.step is not None, swap.left
+    assert swap.step.idle == []
+    for place, value in entries.items():
+        assert get(swap.cfg.model, place.split('.')) == value
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', SLOW)
+def test_each_family_takes_a_step(name):
+    assert plan_swap(config(name), 'V-27-slim', with_step=True).step
+
+
+@pytest.mark.parametrize(
+    ('name', 'reason'),
+    [
+        (
+            'mmdet::lad/lad_r50-paa-r101_fpn_2xb8_coco_1x.py',
+            r'model\.backbone .* and model\.teacher_backbone',
+        ),
+        pytest.param(
+            'mmdet::faster_rcnn/faster-rcnn_r50-caffe_c4-1x_coco.py',
+            r'model\.roi_head\.shared_head \(ResLayer\)',
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            'mmseg::icnet/icnet_r50-d8_4xb2-80k_cityscapes-832x832.py',
+            r"ICNet needs more of its backbone .*'layer1'",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_what_cannot_be_swapped_says_why(name, reason):
+    with pytest.raises(SwapError, match=reason):
+        plan_swap(config(name), 'V-27-slim')
+
+
+def classifier(**model):
+    backbone = dict(type='ResNet', depth=18, out_indices=(3,))
+    return Config(
+        dict(
+            default_scope='mmpretrain',
+            model=dict(
+                type='ImageClassifier',
+                backbone=backbone | model.pop('backbone', {}),
+                neck=dict(type='GlobalAveragePooling'),
+                head=dict(
+                    type='LinearClsHead', num_classes=4, in_channels=512
+                ),
+                data_preprocessor=dict(mean=[0] * 3, std=[1] * 3),
+                **model,
+            ),
+            optim_wrapper=dict(
+                optimizer=dict(type='SGD', lr=0.1),
+                paramwise_cfg=dict(
+                    custom_keys={
+                        'backbone.layer2': dict(lr_mult=0.1),
+                        'backbone.conv1': dict(lr_mult=0.01),
+                        'head.layer2': dict(lr_mult=2),
+                    }
+                ),
+            ),
+        )
+    )
+
+
+def test_no_weights_before_and_none_after():
+    cfg = swap_backbone(classifier(), 'V-19-slim-eSE')
+    assert 'init_cfg' not in cfg.model.backbone
+    assert cfg.model.data_preprocessor.mean == [0] * 3
+
+
+def test_layerwise_rules_of_the_optimizer_stay_at_their_layers():
+    cfg = swap_backbone(classifier(), 'V-27-slim')
+    assert dict(cfg.optim_wrapper.paramwise_cfg.custom_keys) == {
+        'backbone.stages.1': dict(lr_mult=0.1),
+        'backbone.stem': dict(lr_mult=0.01),
+        'head.layer2': dict(lr_mult=2),
+    }
+
+
+def test_weights_bring_their_pixels_and_the_old_ones_go():
+    cfg = classifier(
+        init_cfg=dict(type='Pretrained', checkpoint='classifier.pth'),
+        backbone=dict(frozen_stages=1),
+    )
+    cfg.load_from = 'detector.pth'
+    swap = plan_swap(cfg, 'V-57-eSE')
+    assert swap.cfg.load_from is None and swap.cfg.model.init_cfg is None
+    assert swap.cfg.model.data_preprocessor == dict(
+        mean=[127.5] * 3, std=[127.5] * 3, to_rgb=True
+    )
+    assert swap.cfg.model.backbone.init_cfg.checkpoint.startswith('vovnet://')
+    assert swap.cfg.model.backbone.frozen_stages == 1
+
+
+def test_nothing_random_is_frozen():
+    cfg = classifier(backbone=dict(frozen_stages=1, norm_eval=True))
+    with pytest.raises(SwapError, match='none of V-93 can be had'):
+        swap_backbone(cfg, 'V-93')
+    swap = plan_swap(cfg, 'V-27-slim', 'none')
+    backbone = swap.cfg.model.backbone
+    assert {'frozen_stages', 'norm_eval', 'init_cfg'}.isdisjoint(backbone)
+    assert {'frozen_stages', 'norm_eval'} <= swap.remarks.keys()
+
+
+@pytest.mark.parametrize(
+    ('arch', 'weights', 'message'),
+    [
+        ('V-40', None, "unknown arch 'V-40'"),
+        ('V-39', 'vovnet57_pytorchcv', "of V-57, not of 'V-39'"),
+    ],
+)
+def test_wrong_arch(arch, weights, message):
+    with pytest.raises(SwapError, match=message):
+        swap_backbone(classifier(), arch, weights)
+
+
+def test_paper_stem_keeps_the_strides():
+    cfg = config('mmseg::fcn/fcn_r50-d8_4xb4-80k_ade20k-512x512.py')
+    cfg = swap_backbone(cfg, 'V-27-slim', 'vovnet27_slim_toolbox')
+    assert cfg.model.backbone.stem_strides == (2, 1, 1)
+    assert cfg.model.backbone.strides == (2, 2, 1, 1)
+    assert torch.is_grad_enabled()

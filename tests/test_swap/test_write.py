@@ -1,0 +1,144 @@
+import sys
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from swap import main
+
+from mmvovnet.swap import plan_swap
+from mmvovnet.swap.write import base_of, config_text, write_config
+
+BASE = """
+default_scope = 'mmseg'
+norm = dict(type='BN')
+loss = dict(type='CrossEntropyLoss')
+head = dict(
+    type='FCNHead', in_channels=512, in_index=3, channels=16, num_convs=1,
+    num_classes=3, norm_cfg=norm, loss_decode=loss)
+model = dict(
+    type='EncoderDecoder',
+    data_preprocessor=dict(
+        type='SegDataPreProcessor', mean=[1.0] * 3, std=[2.0] * 3,
+        bgr_to_rgb=True, size=(64, 64)),
+    pretrained='open-mmlab://resnet18_v1c',
+    backbone=dict(
+        type='ResNetV1c', depth=18, style='pytorch', norm_cfg=norm),
+    decode_head=head,
+    auxiliary_head=[
+        dict(head, in_channels=256, in_index=2),
+        dict(head, in_channels=128, in_index=1),
+    ],
+    train_cfg=dict(),
+    test_cfg=dict(mode='whole'))
+"""
+WRITTEN = """\
+# `swap` wrote this. Comments give the old values.
+_base_ = './base.py'
+custom_imports = dict(imports=['mmvovnet.engine'], allow_failed_imports=False)
+runner_type = 'mmvovnet.Runner'
+
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mmvovnet.VoVNet',  # 'ResNetV1c'
+        arch='V-39',  # depth=18
+        out_indices=(0, 1, 2, 3),
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='vovnet://vovnet39_pytorchcv',
+        ),
+        # style='pytorch': where ResNet strides; VoVNet pools
+    ),
+    pretrained=None,  # 'open-mmlab://resnet18_v1c'
+    data_preprocessor=dict(
+        mean=[123.675, 116.28, 103.53],  # [1.0, 1.0, 1.0]
+        std=[58.395, 57.12, 57.375],  # [2.0, 2.0, 2.0]
+    ),
+    decode_head=dict(in_channels=1024),  # 512
+    auxiliary_head=[
+        dict(
+            _base_.model.auxiliary_head[0],
+            in_channels=768,  # 256
+        ),
+        dict(
+            _base_.model.auxiliary_head[1],
+            in_channels=512,  # 128
+        ),
+        *_base_.model.auxiliary_head[2:],
+    ],
+)
+"""
+
+
+@pytest.fixture(scope='module')
+def base(tmp_path_factory):
+    pytest.importorskip('mmseg')
+    path = tmp_path_factory.mktemp('configs') / 'base.py'
+    path.write_text(BASE)
+    yield path
+    DefaultScope._instance_dict.clear()
+
+
+@pytest.fixture(scope='module')
+def swap(base):
+    return plan_swap(Config.fromfile(base), 'V-39')
+
+
+def test_file_is_what_a_person_would_write(base, swap):
+    target = base.with_name('swapped.py')
+    text = config_text(swap, base_of(str(base), target, False), 'swap', False)
+    assert text == WRITTEN
+    write_config(swap, text, target)
+    written = Config.fromfile(target)
+    assert written.model.to_dict() == swap.cfg.model.to_dict()
+
+
+def test_nothing_is_left_of_a_file_that_reads_otherwise(base, swap, tmp_path):
+    target = tmp_path / 'swapped.py'
+    with pytest.raises(ValueError, match=r'would not set model\.backbone'):
+        write_config(swap, f'_base_ = {str(base)!r}', target)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_base_in_another_folder(base, tmp_path):
+    target = base.parent / 'mine' / 'x.py'
+    assert base_of(str(base), target, False) == '../base.py'
+    assert base_of('mmdet::a/b.py', target, False) == 'mmdet::a/b.py'
+    assert base_of(str(base), target, True) == '..base'
+    with pytest.raises(ValueError, match='rename it'):
+        base_of(str(base.with_name('r50-fpn.py')), target, True)
+
+
+NEW_STYLE = """
+from mmpretrain.models import (
+    GlobalAveragePooling, ImageClassifier, LinearClsHead, ResNet)
+
+default_scope = 'mmpretrain'
+model = dict(
+    type=ImageClassifier,
+    backbone=dict(type=ResNet, depth=18, out_indices=(3, )),
+    neck=dict(type=GlobalAveragePooling),
+    head=dict(type=LinearClsHead, num_classes=4, in_channels=512))
+"""
+
+
+def test_command_and_new_style(tmp_path, monkeypatch, capsys):
+    pytest.importorskip('mmpretrain')
+    (tmp_path / 'base.py').write_text(NEW_STYLE)
+    monkeypatch.chdir(tmp_path)
+    command = ['swap', 'base.py', '--arch', 'V-39', '-o', 'mine.py', '--check']
+    monkeypatch.setattr(sys, 'argv', command)
+    main()
+    out = capsys.readouterr().out
+    assert '| model.head.in_channels | 512 | 1024 |' in out
+    assert 'one step: loss' in out
+    assert 'before: 11.18 M parameters' in out
+    assert 'now: 21.58 M parameters; the backbone 21.58 M and 7.07 G' in out
+    cfg = Config.fromfile('mine.py')
+    assert cfg.model.backbone == dict(
+        type='mmvovnet.VoVNet', arch='V-39', out_indices=(3,)
+    )
+    assert cfg.model.head.in_channels == 1024
+    with pytest.raises(SystemExit, match='--force'):
+        main()
+    DefaultScope._instance_dict.clear()

@@ -1,0 +1,87 @@
+"""Put VoVNet in a config: ``mmvovnet swap CONFIG --arch V-39-eSE``.
+
+It writes a small config that inherits from CONFIG and changes what the
+backbone changes, and says what that is.
+"""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description='Write a config that has VoVNet in place of its backbone'
+    )
+    parser.add_argument(
+        'config', help='a path, or a name such as mmdet::dino/dino-4scale_...'
+    )
+    parser.add_argument('--arch', default='V-39-eSE', help='which VoVNet')
+    parser.add_argument(
+        '--weights',
+        help="a name of docs/checkpoints.md, a file, a URL, or 'none'; by "
+        'default those that our configs start from',
+    )
+    parser.add_argument(
+        '-o', '--out', type=Path, help='the file (default: CONFIG_ARCH.py)'
+    )
+    parser.add_argument(
+        '--force', action='store_true', help='replace the file'
+    )
+    parser.add_argument(
+        '--check',
+        action='store_true',
+        help='take a step of training on two toy images, and count',
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Swap, write and report."""
+    args = parse_args()
+    source, name = args.config, Path(args.config).stem
+    arch = args.arch.lower().replace('-', '', 1).replace('v', 'vovnet', 1)
+    target = args.out or Path(f'{name}_{arch}.py')
+    if target.exists() and not args.force:
+        raise SystemExit(f"error: '{target}' exists; --force replaces it")
+    # Not before: these take seconds to import.
+    from mmengine.config import Config
+    from mmengine.hub import get_config
+
+    from mmvovnet.engine.known_warnings import ignore_known_warnings
+    from mmvovnet.swap import SwapError, plan_swap
+    from mmvovnet.swap.report import counts, report
+    from mmvovnet.swap.write import base_of, config_text, write_config
+
+    ignore_known_warnings()
+    try:
+        if '::' in source:
+            lazy, cfg = False, get_config(source)
+        elif not Path(source).is_file():
+            raise SwapError(f"there is no file '{source}'")
+        else:
+            lazy = Config._is_lazy_import(source)
+            cfg = Config.fromfile(source)
+        swap = plan_swap(cfg, args.arch, args.weights, with_step=args.check)
+        command = ['mmvovnet', 'swap', source, '--arch', args.arch]
+        command += ['--weights', args.weights] if args.weights else []
+        text = config_text(
+            swap, base_of(source, target, lazy), shlex.join(command), lazy
+        )
+        write_config(swap, text, target)
+    except SwapError as error:
+        raise SystemExit(f'error: {source}: {error}') from None
+    except (ImportError, OSError, ValueError, RuntimeError) as error:
+        raise SystemExit(
+            f'error: {source}: {type(error).__name__}: {error}'
+        ) from None
+    print(report(swap))
+    if args.check:
+        print(counts(swap, cfg))
+    print(target)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
