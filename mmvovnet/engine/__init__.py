@@ -27,7 +27,7 @@ from .interrupt import InterruptHook
 from .layer_decay import LayerDecayOptimWrapperConstructor
 from .loops import EpochBasedTrainLoop
 from .runner import CPUDistributedDataParallel, Runner, dump_predictions
-from .strategies import FSDPStrategy
+from .strategies import FlexibleRunner, FSDPStrategy
 
 __all__ = [
     'CPUAmpOptimWrapper',
@@ -38,6 +38,7 @@ __all__ = [
     'EpochBasedTrainLoop',
     'FSDPStrategy',
     'FiniteLossHook',
+    'FlexibleRunner',
     'InterruptHook',
     'LayerDecayOptimWrapperConstructor',
     'LoadImageFromFile',

@@ -28,7 +28,7 @@ from .lock import WorkDirLock, make_work_dir
 from .newest import INTERRUPTED, saved
 from .processes import init_gloo, meeting
 from .signals import shield_children
-from .start import FROM_SCRATCH, check_frozen, thaw
+from .start import cannot_start, check_frozen, thaw
 
 _WRAPPER = 'MMDistributedDataParallel'
 # Of a scheduler's state: how far it is.
@@ -169,9 +169,7 @@ class Runner(mmengine.runner.Runner):
             return
         if missed := getattr(self, '_missed', None):
             if not self._has_loaded:
-                raise SystemExit(
-                    f'This training cannot start: {missed} {FROM_SCRATCH}.'
-                )
+                raise cannot_start(missed)
             self.logger.warning(f'{missed} The weights loaded are enough.')
         if not self.cfg.get('freeze_random'):
             check_frozen(self.model)

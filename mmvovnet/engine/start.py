@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmvovnet.models import VoVNet
-from mmvovnet.weights import default_weights
+from mmvovnet.weights import CheckpointError, default_weights
 
 FROM_SCRATCH = (
     'To train from random weights instead, with nothing frozen, add '
@@ -25,6 +25,11 @@ def backbones(cfg: Any) -> Iterator[dict]:
     elif isinstance(cfg, list | tuple):
         for value in cfg:
             yield from backbones(value)
+
+
+def cannot_start(missed: CheckpointError) -> SystemExit:
+    """One line instead of a traceback, where weights can't be had."""
+    return SystemExit(f'This training cannot start: {missed} {FROM_SCRATCH}.')
 
 
 def thaw(cfg: dict) -> None:

@@ -1,13 +1,18 @@
-"""mmengine's FSDP on today's PyTorch."""
+"""mmengine's FSDP on today's PyTorch, and the runner of its strategies."""
 
 import mmengine._strategy
+import mmengine.runner
 import torch
 from mmengine.device import get_device
 from mmengine.registry import STRATEGIES as ROOT_STRATEGIES
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
+from mmvovnet.registry import RUNNERS
+from mmvovnet.weights import CheckpointError
+
 from .processes import init_gloo
+from .start import cannot_start, check_frozen, thaw
 
 
 @ROOT_STRATEGIES.register_module(force=True)
@@ -47,3 +52,44 @@ class FSDPStrategy(mmengine._strategy.FSDPStrategy):
                 optim_state_dict=state_dict,
             )
         )
+
+
+@RUNNERS.register_module()
+class FlexibleRunner(mmengine.runner.FlexibleRunner):
+    """mmengine's runner of strategies, which also sees what it starts from.
+
+    ``from_scratch`` and ``freeze_random`` of a config work as for
+    :class:`~mmvovnet.engine.Runner`.
+    """
+
+    def __init__(self, model: nn.Module | dict, *args, **kwargs) -> None:
+        cfg = kwargs.get('cfg') or {}
+        if cfg.get('from_scratch') is True and isinstance(model, dict):
+            thaw(model)
+        super().__init__(model, *args, **kwargs)
+
+    def train(self) -> nn.Module:
+        """Train.
+
+        Raises:
+            SystemExit: Weights of ``init_cfg`` can't be had. The message is
+                one line that says what to do.
+            ValueError: :func:`.start.check_frozen` finds a part that is frozen
+                and random, and ``freeze_random=True`` is not set.
+        """
+        self._trains = True
+        try:
+            return super().train()
+        except CheckpointError as error:
+            raise cannot_start(error) from None
+
+    def load_or_resume(self) -> None:
+        """Load what the config names, and see what the training starts from.
+
+        Raises:
+            ValueError: As of :meth:`train`.
+        """
+        super().load_or_resume()
+        trains = getattr(self, '_trains', False)
+        if trains and not self.cfg.get('freeze_random'):
+            check_frozen(self.model)

@@ -5,10 +5,9 @@ from typing import Any
 
 from mmvovnet.models import VoVNet
 
-from . import hub
 from .convert import find, unwrap
 from .describe import describe
-from .download import fetch
+from .download import HUB, fetch, hub_address
 from .errors import CheckpointError
 from .loading import load
 from .public import PublicFile, near, public_file, public_files
@@ -30,16 +29,16 @@ def locate(name: str | Path) -> tuple[Path, PublicFile | None]:
     Raises:
         CheckpointError: If it can't be had.
     """
-    name = hub.address_of(str(name))
+    name = hub_address(str(name))
     scheme, _, rest = name.rpartition('://')
-    bare = rest.removeprefix(hub.SCHEME)
+    bare = rest.removeprefix(HUB)
     path = Path(name).expanduser()
     if scheme == 'timm' or (bare.startswith('timm/') and not path.exists()):
         return _of_timm(bare.removeprefix('timm/'))
     if scheme not in ('', 'vovnet'):
         return fetch(name), None
-    if hub.is_address(rest):
-        return hub.fetch(rest), None
+    if rest.startswith(HUB):
+        return fetch(rest), None
     is_path = path.exists() or len(path.parts) > 1
     if is_path and not scheme and name not in public_files():
         return path, None
@@ -55,7 +54,7 @@ def _of_timm(name: str) -> tuple[Path, PublicFile | None]:
     if '.' not in name:  # timm's repositories have a tag
         public_file(name)
     try:
-        return hub.fetch(f'{hub.SCHEME}timm/{name}'), None
+        return fetch(f'{HUB}timm/{name}'), None
     except CheckpointError as error:
         raise CheckpointError(f'{error} {near(name)}') from None
 

@@ -13,8 +13,18 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from . import dialects, hub
-from .download import FOLDER, fetch, file_name, kept
+from mmvovnet.models.archs import resolve_arch
+
+from . import dialects
+from .download import (
+    FOLDER,
+    DownloadError,
+    browser_url,
+    fetch,
+    file_name,
+    kept,
+    verify,
+)
 from .errors import CheckpointError
 
 _PIXELS = {
@@ -71,29 +81,52 @@ class PublicFile(NamedTuple):
         return self.host.startswith('lives')
 
     @property
+    def arch(self) -> Any:
+        """The ``arch`` of the :class:`mmvovnet.VoVNet` in it."""
+        return self.options['arch']
+
+    @property
     def init_cfg(self) -> str:
-        """The config lines that start a backbone from it."""
+        """The config line that starts a backbone from it."""
         return (
             "init_cfg=dict(type='Pretrained', "
             f"checkpoint='vovnet://{self.name}')"
+        )
+
+    @property
+    def config_line(self) -> str:
+        """A config's lines for a detector that starts from it, in one.
+
+        Example:
+            >>> print(public_file('vovnet57_pytorchcv').config_line)
+            model = dict(backbone=dict(arch='V-57', init_cfg=dict(\
+type='Pretrained', checkpoint='vovnet://vovnet57_pytorchcv')), \
+data_preprocessor=dict(mean=[123.675, 116.28, 103.53], \
+std=[58.395, 57.12, 57.375], bgr_to_rgb=True))
+        """
+        options = ', '.join(f'{k}={v!r}' for k, v in self.options.items())
+        order, mean, std = self.pixels
+        return (
+            f'model = dict(backbone=dict({options}, {self.init_cfg}), '
+            f'data_preprocessor=dict(mean={list(mean)}, std={list(std)}, '
+            f'bgr_to_rgb={order == "RGB"}))'
         )
 
     def fetch(self) -> Path:
         """Get the file, from the network if it is not at hand.
 
         Raises:
-            CheckpointError: If it can't be had. It says where to get it by
-                hand, where to put it, and which weights of the same arch can
-                be had.
+            CheckpointError: If it can't be had, or a file of its name in
+                ``MMVOVNET_WEIGHTS`` is another. It says where to get it, and
+                what can be had in its place.
         """
-        addresses = [hub.url(url) for url in self.urls]
-        if path := kept(self.name, *map(file_name, addresses)):
+        names = (file_name(browser_url(url)) for url in self.urls)
+        if path := kept(self.name, *names):
+            self._compare(path)
             return path
         errors = []
         for url in self.urls:
             try:
-                if hub.is_address(url):
-                    return hub.fetch(url)
                 return fetch(url, self.sha256, self.size, self.sha1)
             except CheckpointError as error:
                 errors.append(str(error))
@@ -103,16 +136,30 @@ class PublicFile(NamedTuple):
             f'published on {self.source}. {self._others()}'
         )
 
+    def _compare(self, path: Path) -> None:
+        zipped = path.suffix == '.zip'  # else what it held, or another copy
+        try:
+            verify(path, self.sha256, sha1=self.sha1 if zipped else None)
+        except DownloadError as error:
+            raise CheckpointError(
+                f"'{path}' is not the published '{self.name}': {error}. Fetch "
+                f'it again from {self.source}, or move it out of {FOLDER}'
+            ) from None
+
     def _others(self) -> str:
-        arch = self.options['arch']
-        others = [
-            f'{file.init_cfg} with {file.options} and {file.pixels}'
-            for file in public_files().values()
-            if file.lives and file != self and file.options['arch'] == arch
-        ]
-        if not others:
+        others = [file for file in public_files().values() if file.lives]
+        same = [f for f in others if f.arch == self.arch and f != self]
+        near = [f for f in others if _but_widths(f) == _but_widths(self)]
+        if not (found := same or near):
             return 'No other weights of this arch can be had.'
-        return f'Of the same arch, these can be had: {", or ".join(others)}.'
+        lines = ', or '.join(file.config_line for file in found)
+        kind = 'the same arch' if same else 'an arch of other widths'
+        return f'Of {kind}, these can be had: {lines}.'
+
+
+def _but_widths(file: PublicFile) -> dict[str, Any]:
+    row = resolve_arch(file.options['arch'])
+    return {k: v for k, v in row.items() if k != 'out_channels'}
 
 
 @cache
@@ -186,7 +233,7 @@ def public_file(name: str) -> PublicFile:
         if known in table:
             return table[known]
     for file in table.values():
-        if file_name(hub.url(file.url)).startswith(f'{name}.pth'):
+        if file_name(browser_url(file.url)).startswith(f'{name}.pth'):
             return file
     raise CheckpointError(
         f'no published weights are called {name!r}. {near(name)}'

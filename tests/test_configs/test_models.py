@@ -56,7 +56,7 @@ def test_settings_of_every_config(built):
     _, cfg, _ = built
     flexible = 'strategy' in cfg
     assert cfg.runner_type == (
-        'FlexibleRunner' if flexible else 'mmvovnet.Runner'
+        'mmvovnet.FlexibleRunner' if flexible else 'mmvovnet.Runner'
     )
     assert cfg.custom_imports.imports[0] == 'mmvovnet.engine'
     assert cfg.auto_scale_lr.enable is False

@@ -165,6 +165,25 @@ def test_without_weights_one_line_says_what_to_do(
         assert 'MMVOVNET_WEIGHTS' in said and 'vovnet39_toolbox' in said
 
 
+def test_runners_of_strategies_see_what_they_start_from(config):
+    """FSDP's and DeepSpeed's configs have such a runner."""
+
+    def flexible(*options):
+        cfg = config('http://127.0.0.1:9/v.pth', *options)
+        cfg.runner_type = 'mmvovnet.FlexibleRunner'
+        cfg.strategy = dict(type='SingleDeviceStrategy')
+        return RUNNERS.build(cfg)
+
+    with pytest.raises(SystemExit, match='cannot start.*from_scratch=True'):
+        flexible().train()
+    frozen = 'model.backbone.init_cfg=None', 'model.backbone.frozen_stages=1'
+    with pytest.raises(ValueError, match='frozen_stages=1'):
+        flexible(*frozen).train()
+    runner = flexible(*frozen, 'from_scratch=True')
+    runner.train()
+    assert runner.model.backbone.frozen_stages == -1
+
+
 def test_from_scratch_is_one_option(config):
     options = 'from_scratch=True', 'model.backbone.frozen_stages=1'
     runner = RUNNERS.build(config('http://127.0.0.1:9/v.pth', *options))

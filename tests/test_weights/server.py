@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,11 +16,12 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = 'HTTP/1.1'
     files: dict[str, tuple[bytes, Respond]]
-    requests: list[tuple[str, str, str | None]]
+    requests: list[str]
 
     def do_GET(self) -> None:
         path = self.path.partition('?')[0]
-        self.requests.append((self.command, path, self.headers['Range']))
+        if self.command == 'GET':
+            self.requests.append(path)
         if path not in self.files:
             self.send_error(404)
             return
@@ -51,34 +51,16 @@ def whole(handler: Handler, content: bytes) -> None:
     handler.send(content)
 
 
-def ranges(handler: Handler, content: bytes) -> None:
-    """As servers that can go on from where a connection broke."""
-    tag = f'"{hashlib.sha256(content).hexdigest()}"'
-    asked = re.fullmatch(r'bytes=(\d+)-', handler.headers['Range'] or '')
-    start = 0
-    if asked and handler.headers['If-Range'] == tag:
-        start = int(asked[1])
-    handler.head(206 if start else 200, len(content) - start, ETag=tag)
-    handler.send(content[start:])
-
-
-def breaking(times: int, sends: Respond = ranges) -> Respond:
-    """Close the connection after half of what is left, so many times."""
+def breaking(times: int) -> Respond:
+    """Close the connection after half of the content, so many times."""
     left = [times]
 
     def respond(handler: Handler, content: bytes) -> None:
-        if left[0] <= 0:
-            sends(handler, content)
-            return
-        left[0] -= 1
-        send = handler.send
-
-        def half(part: bytes) -> None:
-            send(part[: len(part) // 2])
-            handler.close_connection = True
-
-        handler.send = half
-        sends(handler, content)
+        breaks = handler.command == 'GET' and left[0] > 0
+        left[0] -= breaks
+        handler.head(200, len(content))
+        handler.send(content[: len(content) // 2] if breaks else content)
+        handler.close_connection = breaks
 
     return respond
 
@@ -108,7 +90,7 @@ def slow(seconds: float, pieces: int = 5) -> Respond:
         step = -(-len(content) // pieces)
         for i in range(0, len(content), step):
             time.sleep(seconds / pieces)
-            handler.wfile.write(content[i : i + step])
+            handler.send(content[i : i + step])
 
     return respond
 
@@ -141,7 +123,7 @@ def serve(
     """Serve files on a free port.
 
     Yields:
-        tuple[str, list]: The URL, and the requests that have come.
+        tuple[str, list]: The URL, and the paths that were asked for.
     """
     requests: list = []
     handler = type('Served', (Handler,), dict(files=files, requests=requests))

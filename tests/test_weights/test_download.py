@@ -1,5 +1,7 @@
 import hashlib
 import multiprocessing
+import socket
+import time
 import zipfile
 from pathlib import Path
 
@@ -7,17 +9,24 @@ import pytest
 import torch
 
 from mmvovnet.weights import CheckpointError, load
-from mmvovnet.weights.download import cached, fetch
+from mmvovnet.weights import download as module
+from mmvovnet.weights.download import DownloadError, cached, fetch
 from mmvovnet.weights.public import public_file
-from mmvovnet.weights.transfer import DownloadError
 
-from .server import page, serve, status, whole
+from .server import breaking, page, serve, slow, status, whole
+
+SLEEP = time.sleep
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(module.time, 'sleep', lambda seconds: None)
 
 
 def files(folder):
@@ -61,6 +70,81 @@ def test_what_is_not_the_file_leaves_nothing(
     assert not files(cache)
     said = str(caught.value)
     assert f"Save a copy of it as '{cached(f'{url}/a.pth')}'" in said
+
+
+@pytest.mark.parametrize(
+    'respond',
+    [
+        *(slow(0.2), breaking(2), status(503, times=2)),
+        status(302, Location='/b.pth'),
+    ],
+    ids=['slow', 'breaking', 'busy', 'moved'],
+)
+def test_a_file_arrives_in_the_end(respond):
+    content = bytes(range(256)) * 1000
+    served = {'/a.pth': (content, respond), '/b.pth': (content, whole)}
+    with serve(served) as (url, _):
+        assert fetch(f'{url}/a.pth').read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ('respond', 'tries', 'message'),
+    [
+        (breaking(99), 3, '500 bytes came, and it has 1000'),
+        (status(404), 1, 'HTTP 404'),
+        (status(403), 1, 'HTTP 403'),
+        (slow(3, pieces=1), 3, '3 tries failed, .*timed out'),
+    ],
+)
+def test_a_file_that_does_not_arrive(
+    respond, tries, message, cache, monkeypatch
+):
+    monkeypatch.setattr(module, '_SILENCE', 0.1)
+    with (
+        serve({'/a.pth': (bytes(1000), respond)}) as (url, requests),
+        pytest.raises(DownloadError, match=message),
+    ):
+        fetch(f'{url}/a.pth')
+    assert len(requests) == tries and not files(cache)
+
+
+def test_files_of_this_machine_are_not_served():
+    with pytest.raises(DownloadError, match='none of http'):
+        fetch('file:///etc/hostname')
+
+
+@pytest.mark.parametrize(
+    ('lookup', 'connection'),
+    [(0, 0.3), (2, 0)],
+    ids=['dropped packets', 'no server of names'],
+)
+@pytest.mark.parametrize('scheme', ['https://weights.invalid/', 'hf-hub:a/'])
+def test_all_addresses_of_a_silent_host_together(
+    scheme, lookup, connection, cache, monkeypatch
+):
+    """A time-out counts for each address; here a name has a hundred."""
+    if scheme == 'hf-hub:a/':
+        hub = pytest.importorskip('huggingface_hub')
+        monkeypatch.setattr(hub.constants, 'HF_HUB_CACHE', str(cache))
+
+    class Silent(socket.socket):
+        def connect(self, address):
+            time.sleep(connection)
+            raise TimeoutError('timed out')
+
+    def resolve(host, port, *args, **kwargs):
+        time.sleep(lookup)
+        kind = socket.AF_INET, socket.SOCK_STREAM, 6, ''
+        return [(*kind, (f'192.0.2.{i}', 443)) for i in range(100)]
+
+    monkeypatch.setattr(time, 'sleep', SLEEP)
+    monkeypatch.setattr(module, '_ANSWER', 0.5)
+    monkeypatch.setattr(socket, 'socket', Silent)
+    monkeypatch.setattr(socket, 'getaddrinfo', resolve)
+    start = time.monotonic()
+    with pytest.raises(CheckpointError, match='no answer within'):
+        fetch(f'{scheme}model.pth')
+    assert time.monotonic() - start < 2
 
 
 def test_a_copy_by_hand_is_taken():
@@ -144,13 +228,39 @@ def test_a_folder_of_files_comes_before_the_network(tmp_path, monkeypatch):
     names = {
         'vovnet39_ese_detectron2': 'vovnet39_ese_detectron2.pth',
         'ese_vovnet39b.ra_in1k': 'ese_vovnet39b.ra_in1k.safetensors',
-        'vovnet39_pytorchcv': 'vovnet39-0564-63bfa613.pth.zip',
+        'vovnet39_pytorchcv': 'vovnet39_pytorchcv.pth',
     }
     for name, file in names.items():
         (tmp_path / file).write_bytes(b'x')
         assert public_file(name).fetch() == tmp_path / file
     url = 'https://example.invalid/a/vovnet39_ese_detectron2.pth?dl=1'
     assert fetch(url) == tmp_path / 'vovnet39_ese_detectron2.pth'
+
+
+@pytest.mark.parametrize(
+    ('name', 'ending', 'kind'),
+    [
+        ('ese_vovnet39b-f912fe73', '.pth', 'SHA-256'),
+        ('vovnet39_pytorchcv', '.pth.zip', 'SHA-1'),
+    ],
+)
+def test_a_file_in_the_folder_is_compared(
+    name, ending, kind, tmp_path, monkeypatch, saved
+):
+    monkeypatch.setenv('MMVOVNET_WEIGHTS', str(tmp_path))
+    other = zipped(tmp_path, a_pth=saved).read_bytes()
+    path = tmp_path / f'{name}{ending}'
+    path.write_bytes(other)
+    with pytest.raises(CheckpointError, match=f'the {kind} of') as caught:
+        public_file(name).fetch()
+    said = str(caught.value)
+    assert f"'{path}' is not the published '{name}'" in said
+    assert 'MMVOVNET_WEIGHTS' in said and '\n' not in said
+    digest = hashlib.new(kind.replace('-', '').lower())
+    digest.update(saved if kind == 'SHA-1' else other)
+    field = kind.replace('-', '').lower()
+    row = public_file(name)._replace(**{field: digest.hexdigest()})
+    assert row.fetch() == path
 
 
 @pytest.mark.parametrize(
@@ -183,6 +293,25 @@ def test_addresses_take_turns_and_the_error_names_what_can_be_had(
     said = str(caught.value)
     assert 'HTTP 403' in said and 'web page' in said
     assert row.source in said and 'MMVOVNET_WEIGHTS' in said
-    assert "checkpoint='vovnet://ese_vovnet39b.ra_in1k'" in said
+    assert (
+        "model = dict(backbone=dict(arch='V-39-eSE', gate_place='last', "
+        "init_cfg=dict(type='Pretrained', "
+        "checkpoint='vovnet://ese_vovnet39b.ra_in1k')), data_preprocessor="
+        'dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], '
+        'bgr_to_rgb=True))'
+    ) in said
     assert "checkpoint='vovnet://vovnet39_ese_toolbox'" in said
     assert '\n' not in said
+
+
+@pytest.mark.parametrize(
+    ('name', 'said'),
+    [
+        ('vovnet19_ese_slim_detectron2', 'vovnet19_slim_ese_toolbox'),
+        ('vovnet93_statedict_norm', 'No other weights of this arch'),
+    ],
+)
+def test_an_error_names_the_nearest_that_can_be_had(name, said):
+    row = public_file(name)._replace(urls=('http://127.0.0.1:9/a.pth',))
+    with pytest.raises(CheckpointError, match=said):
+        row.fetch()

@@ -14,7 +14,7 @@ from mmvovnet.weights import (
     dialects,
     public,
 )
-from mmvovnet.weights.hub import fetch
+from mmvovnet.weights.download import fetch
 from mmvovnet.weights.pretrained import locate
 from mmvovnet.weights.public import public_file
 

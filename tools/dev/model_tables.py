@@ -18,8 +18,9 @@ import yaml
 from mmvovnet import VoVNet
 from mmvovnet.analysis import count_cost
 from mmvovnet.analysis.summary import markdown_table
-from mmvovnet.weights import hub, public_files
+from mmvovnet.weights import public_files
 from mmvovnet.weights.dialects import IMAGENET_BGR
+from mmvovnet.weights.download import browser_url
 from mmvovnet.weights.public import PublicFile
 
 ROOT = Path(__file__).parents[2]
@@ -127,7 +128,7 @@ def weights(files: list[PublicFile]) -> str:
         name = f'`{file.name}`'
         rows.append(
             [
-                f'[{name}]({hub.url(file.url)})' if file.lives else name,
+                f'[{name}]({browser_url(file.url)})' if file.lives else name,
                 f'`{options}`',
                 ', '.join(f'{k} {v}' for k, v in file.metrics.items()),
                 f'`{file.config}`' if file.config else 'backbone',
