@@ -26,13 +26,13 @@ def main() -> int:
         if '://' not in path and not Path(path).is_file():
             parser.error(f"there is no file '{path}'")
     # Not before: these take seconds to import.
+    from mmvovnet.analysis.checkpoint import diagnose
     from mmvovnet.engine import load_config
     from mmvovnet.engine.known_warnings import ignore_known_warnings
-    from mmvovnet.weights.check import check
 
     ignore_known_warnings()
     cfg = load_config(args.config, args.cfg_options)
-    report = check(cfg, args.checkpoint, args.image)
+    report = diagnose(cfg, args.checkpoint, args.image)
     print(report)
     return bool(report.problems)
 

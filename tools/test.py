@@ -126,7 +126,7 @@ def main() -> None:
 
     from mmvovnet.engine import dump_predictions, load_config
     from mmvovnet.engine.known_warnings import ignore_known_warnings
-    from mmvovnet.weights.match import match
+    from mmvovnet.weights.pretrained import take_network
 
     ignore_known_warnings()
     cfg = load_config(
@@ -137,7 +137,7 @@ def main() -> None:
     detector = cfg.get('default_scope') == 'mmdet'
     if not args.exported:
         cfg.load_from = args.checkpoint
-        match(cfg.get('model', {}), args.checkpoint)
+        take_network(cfg.get('model', {}), args.checkpoint)
     elif not detector:
         raise ValueError(
             f"'{args.checkpoint}' is an exported file, of which detectors "

@@ -6,10 +6,13 @@ mmengine's own loaders refuse its checkpoints since PyTorch 2.6, and unpickle
 without restriction whatever a URL delivers.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from mmengine.dist import barrier, is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import (
@@ -19,12 +22,19 @@ from mmengine.runner import (
     get_mmcls_models,
     get_torchvision_models,
 )
+from torch import Tensor
 
-from mmvovnet.weights.adapt import to_openmmlab
-from mmvovnet.weights.convert import unwrap
+from mmvovnet.weights.adapter import (
+    OURS,
+    detect,
+    not_finite,
+    summary,
+    unwrap,
+)
 from mmvovnet.weights.download import fetch
 from mmvovnet.weights.errors import CheckpointError
 from mmvovnet.weights.loading import MapLocation, load
+from mmvovnet.weights.naming import fits
 from mmvovnet.weights.pretrained import locate
 from mmvovnet.weights.public import public_files
 
@@ -126,3 +136,55 @@ def _weights(path: str | Path, map_location: MapLocation) -> dict:
     if not state:
         raise CheckpointError(f"'{path}' holds no weights")
     return to_openmmlab(checkpoint)
+
+
+def to_openmmlab(checkpoint: Any) -> Any:
+    """Give a checkpoint the form that mmengine, mmdet and mmpretrain expect.
+
+    Heads get their names. A bare backbone is put under ``backbone.``; any
+    other stays where it is. Checkpoints of this package's models, and those
+    without a VoVNet, stay as they are.
+
+    Args:
+        checkpoint: What a file holds.
+
+    Returns:
+        The checkpoint, or a dict that holds the weights as 'state_dict'.
+
+    Raises:
+        CheckpointError: If a value is no weight.
+    """
+    if not isinstance(checkpoint, Mapping):
+        return checkpoint
+    state = unwrap(checkpoint)
+    if broken := not_finite(state):
+        _log(f'NaN or infinite weights: {summary(broken)}', logging.WARNING)
+    try:
+        adapter = detect(state)
+    except CheckpointError:  # several, as in a teacher and its student
+        adapter = None
+    if adapter is None or (adapter.dialect is OURS and adapter.prefix):
+        if state is checkpoint or state is checkpoint.get('state_dict'):
+            return checkpoint
+        rest = {
+            key: value
+            for key, value in checkpoint.items()
+            if key != 'model' and not isinstance(value, Tensor | np.ndarray)
+        }
+        return rest | {'state_dict': state}
+    renamed, constants = {}, []
+    for name, value in state.items():
+        if adapter.in_backbone(name) is not None:
+            inner = name.removeprefix(adapter.prefix)
+            renamed[(adapter.prefix or 'backbone.') + inner] = value
+        elif fits(name, adapter.dialect.constants):
+            constants.append(name)
+        else:
+            renamed |= adapter.to_ours({name: value}) or {name: value}
+    if constants:
+        _log(f'Left out, as they are no weights: {summary(constants)}')
+    return {'meta': checkpoint.get('meta', {}), 'state_dict': renamed}
+
+
+def _log(message: str, level: int = logging.INFO) -> None:
+    print_log(message, logger='current', level=level)

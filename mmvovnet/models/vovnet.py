@@ -348,7 +348,7 @@ class VoVNet(BaseModule):
         finally:
             self.starting = False
         if self.has_weights and isinstance(self.init_cfg, dict):
-            from mmvovnet.weights.pixels import published_pixels
+            from mmvovnet.weights.public import published_pixels
 
             name = self.init_cfg.get('checkpoint', '')
             self.pixels = published_pixels(name) or self.pixels
@@ -451,6 +451,6 @@ def _rename_foreign_weights(
     if any(name.startswith(prefix) for name in state_dict):
         model.has_weights = True
     # Not before weights are loaded: it is built on the models.
-    from mmvovnet.weights.adapt import translate
+    from mmvovnet.weights.prehook import translate
 
     translate(model, state_dict, prefix)

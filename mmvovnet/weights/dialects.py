@@ -67,6 +67,12 @@ class Dialect(NamedTuple):
     ungated: dict[str, Any] = {}
     other_pixels: tuple[tuple[str, Pixels], ...] = ()
 
+    def pixels_of(self, arch: Any) -> Pixels | None:
+        """The images that its networks of an arch were trained on."""
+        return next(
+            (p for a, p in self.other_pixels if a == arch), self.pixels
+        )
+
     def hidden(self, gate: str) -> dict[str, Any]:
         """Options of a network with this gate that its weights do not show."""
         return (

@@ -28,6 +28,7 @@ FOLDER = 'MMVOVNET_WEIGHTS'
 HUB = 'hf-hub:'
 
 _TRIES = 3
+_WAIT = 1.0  # seconds between them
 _ANSWER = 4.0  # seconds for a host's first answer, from all its addresses
 _SILENCE = 60.0  # seconds without a byte
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
@@ -257,7 +258,7 @@ def _download(url: str, path: Path) -> int | None:
                 ) from error
         finally:
             socket.setdefaulttimeout(before)
-        time.sleep(1)
+        time.sleep(_WAIT)
     raise AssertionError('unreachable')
 
 
@@ -304,38 +305,42 @@ def _fetch_from_hub(address: str) -> Path:
             f'such as {HUB}timm/ese_vovnet39b.ra_in1k'
         )
     try:
-        import huggingface_hub as hub
+        from huggingface_hub import (
+            constants,
+            errors,
+            hf_hub_download,
+            try_to_load_from_cache,
+        )
     except ImportError as error:
         raise CheckpointError(
             f'{address!r} needs huggingface_hub: pip install huggingface_hub'
         ) from error
-    offline = False
+    at = dict(revision=revision or None)
+    said = ''
     try:
-        _first_answer(hub.constants.ENDPOINT)  # the library asks for minutes
+        _first_answer(constants.ENDPOINT)  # the library asks for minutes
     except HTTPError:
         pass
     except _NoAnswer as error:
-        offline, said = True, str(error)
+        said = str(error)
     for name in _HUB_NAMES:
         try:
-            return Path(
-                hub.hf_hub_download(
-                    repository,
-                    name,
-                    revision=revision or None,
-                    etag_timeout=_ANSWER,
-                    local_files_only=offline,
+            if not said:
+                return Path(
+                    hf_hub_download(
+                        repository, name, etag_timeout=_ANSWER, **at
+                    )
                 )
-            )
-        except hub.errors.LocalEntryNotFoundError as error:
-            if not offline:
+            path = try_to_load_from_cache(repository, name, **at)
+            if isinstance(path, str):
+                return Path(path)
+        except errors.EntryNotFoundError as error:
+            if isinstance(error, errors.LocalEntryNotFoundError):
                 said = str(error)
-                break
-        except hub.errors.EntryNotFoundError:
-            said = f'it has none of the files {", ".join(_HUB_NAMES)}'
         except Exception as error:  # of the network, by whatever library
             said = str(error)
             break
+    said = said or f'it has none of the files {", ".join(_HUB_NAMES)}'
     said = said.strip().partition('\n')[0]
     raise CheckpointError(
         f"{address!r} can't be fetched ({said}). Fetch it by hand from "

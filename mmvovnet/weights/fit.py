@@ -9,8 +9,8 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
-from .convert import summary, unwrap
-from .loading import CheckpointError
+from .adapter import summary, unwrap
+from .errors import CheckpointError
 
 
 class Fit:

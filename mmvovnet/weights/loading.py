@@ -46,7 +46,7 @@ def load(path: str | Path, map_location: MapLocation = None) -> dict:
 
     Example:
         >>> from pathlib import Path
-            >>> from tempfile import TemporaryDirectory
+        >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
         ...     path = Path(folder, 'weights.pth')
         ...     torch.save({'state_dict': {'bias': torch.zeros(2)}}, path)

@@ -52,19 +52,14 @@ def set_state(reader: PickleReader, obj: Any, state: Any) -> None:
         )
         obj._metadata = state['_metadata']
     elif type(obj) is HistoryBuffer:
-        _set_history(obj, **_arguments(state))
+        _require(type(state) is dict, "a HistoryBuffer's state is no dict")
+        _set_history(obj, **state)
     elif type(obj) is np.ndarray:
         _set_array(reader, obj, *state)
     elif isinstance(obj, np.dtype):
         _set_dtype(obj, *state)
     else:
         raise refused(f'a state for a {type(obj).__name__}')
-
-
-def _arguments(state: Any) -> dict[str, Any]:
-    if type(state) is not dict:
-        raise CheckpointError(f'a state is a {type(state).__name__}')
-    return state
 
 
 def _require(condition: bool, what: str) -> None:
@@ -116,30 +111,11 @@ def _tensor(
     return tensor.requires_grad_(requires_grad is True)
 
 
-def _tensor_v3(
-    reader: PickleReader,
-    storage: Storage,
-    offset: int,
-    size: tuple[int, ...],
-    stride: tuple[int, ...],
-    requires_grad: bool,
-    hooks: Any,
-    dtype: torch.dtype,
-    metadata: Any = None,
-) -> Tensor:
+def _tensor_v3(reader: PickleReader, *args: Any) -> Tensor:
     """``torch._utils._rebuild_tensor_v3``, whose dtype has no storage."""
+    described, (dtype, *metadata) = args[:6], args[6:]
     _require(type(dtype) is torch.dtype, 'a tensor has no dtype')
-    return _tensor(
-        reader,
-        storage,
-        offset,
-        size,
-        stride,
-        requires_grad,
-        hooks,
-        metadata,
-        dtype,
-    )
+    return _tensor(reader, *described, *metadata or [None], dtype=dtype)
 
 
 def _bare_tensor(
@@ -254,12 +230,13 @@ def _set_history(
     )
 
 
-def _no_ndarray(reader: PickleReader, *args: Any) -> None:
-    raise refused('a call of numpy.ndarray')
+def _named_alone(name: str) -> Global:
+    """A class that a pickle may name and not call."""
 
+    def build(reader: PickleReader, *args: Any) -> None:
+        raise refused(f'a call of {name}')
 
-def _no_tensor(reader: PickleReader, *args: Any) -> None:
-    raise refused('a call of torch.Tensor')
+    return Global(name, build)
 
 
 def _array(
@@ -394,6 +371,6 @@ def _names() -> dict[str, Any]:
 
 
 _HISTORY = Global('mmengine.logging.history_buffer.HistoryBuffer', _history)
-_NDARRAY = Global('numpy.ndarray', _no_ndarray)
-_TENSOR = Global('torch.Tensor', _no_tensor)
+_NDARRAY = _named_alone('numpy.ndarray')
+_TENSOR = _named_alone('torch.Tensor')
 NAMES = _names()

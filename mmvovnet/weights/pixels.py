@@ -12,7 +12,6 @@ from mmvovnet.models import VoVNet
 from mmvovnet.registry import HOOKS
 
 from .dialects import Pixels
-from .public import public_files
 
 
 @HOOKS.register_module()
@@ -47,26 +46,6 @@ class PixelStatisticsHook(Hook):
                 )
 
     before_val = before_test = before_train
-
-
-def published_pixels(checkpoint: str) -> tuple[Pixels, ...]:
-    """What the table says of a file, which names of weights may not tell.
-
-    Args:
-        checkpoint (str): Of an ``init_cfg``.
-
-    Returns:
-        tuple[Pixels]: Empty if it is no name of the table.
-
-    Example:
-        >>> published_pixels('vovnet://vovnet39_pytorchcv')[0].order
-        'RGB'
-        >>> published_pixels('epoch_12.pth')
-        ()
-    """
-    scheme, _, name = checkpoint.rpartition('://')
-    row = public_files().get(name) if scheme == 'vovnet' else None
-    return (row.pixels,) if row else ()
 
 
 def given_pixels(model: nn.Module) -> Pixels:

@@ -1,16 +1,20 @@
-"""A backbone with published weights."""
+"""Published weights, and what a network of theirs is built from."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmvovnet.models import VoVNet
+from mmengine.logging import print_log
 
-from .convert import find, unwrap
-from .describe import describe
+from mmvovnet.models.archs import resolve_arch
+
+from .adapter import OURS, backbone
 from .download import HUB, fetch, hub_address
 from .errors import CheckpointError
 from .loading import load
 from .public import PublicFile, near, public_file, public_files
+
+if TYPE_CHECKING:
+    from mmvovnet.models import VoVNet
 
 
 def locate(name: str | Path) -> tuple[Path, PublicFile | None]:
@@ -60,8 +64,8 @@ def _of_timm(name: str) -> tuple[Path, PublicFile | None]:
 
 
 def from_pretrained(
-    cls: type[VoVNet], name: str | Path, **options: Any
-) -> VoVNet:
+    cls: type['VoVNet'], name: str | Path, **options: Any
+) -> 'VoVNet':
     """Build the backbone that weights belong to, and load them.
 
     Args:
@@ -73,18 +77,72 @@ def from_pretrained(
         CheckpointError: If the file can't be had, or holds no VoVNet.
     """
     path, row = locate(name)
-    weights = unwrap(load(path, 'cpu'))
-    source = find(weights)
-    if source is None:
+    found = backbone(load(path, 'cpu'))
+    if found is None:
         raise CheckpointError(f"'{path}' holds no VoVNet")
-    ours = {source.in_backbone(key): key for key in weights}
-    told = describe({our: weights[key] for our, key in ours.items() if our})
-    weights = {key: weights[key] for our, key in ours.items() if our}
-    told |= source.dialect.hidden(told['gate'])
-    published = row.options if row else {}
-    model = cls(**told | published | options)
-    model.load_state_dict(weights)
+    model = cls(**found.options | (row.options if row else {}) | options)
+    model.load_state_dict(found.state)
     model.is_init = True  # so that init_weights() does not draw them anew
     if row:
         model.pixels = (row.pixels,)
     return model
+
+
+def take_network(model: dict, file: str) -> None:
+    """Give a model the network and the pixels of a whole model of other code.
+
+    Our configs start from weights whose stem, pools, gates and pixels may be
+    other than those of published detectors. Files in our own names, and
+    backbones alone, change nothing.
+
+    Args:
+        model (dict): The config of a detector or classifier, changed in
+            place.
+        file (str): A path, or a name of docs/checkpoints.md.
+
+    Raises:
+        CheckpointError: If the file can't be read.
+    """
+    ours = model.get('backbone', {})
+    if ours.get('type') not in ('VoVNet', 'mmvovnet.VoVNet'):
+        return
+    path, row = locate(file)
+    found = backbone(load(path, 'cpu'))
+    if (
+        found is None
+        or found.adapter.dialect is OURS
+        or not found.adapter.is_whole
+        or not found.adapter.dialect.place
+    ):
+        return
+    theirs, dialect = found.options, found.adapter.dialect
+    pixels = row.pixels if row else dialect.pixels
+    before = _channels(ours)
+    ours.update(
+        {
+            key: value
+            for key, value in theirs.items()
+            if key not in ('bottleneck', 'in_channels')
+        },
+        init_cfg=None,
+    )
+    after = _channels(ours)
+    neck = model.get('neck', {})
+    if list(neck.get('in_channels', ())) == before:
+        neck['in_channels'] = after
+    if preprocessor := model.get('data_preprocessor'):
+        preprocessor.update(
+            mean=list(pixels.mean),
+            std=list(pixels.std),
+            bgr_to_rgb=pixels.order == 'RGB',
+        )
+    print_log(
+        f'The file is of {dialect.name}: the model takes its network, '
+        f'{theirs["arch"]}, and its pixels, {pixels}',
+        logger='current',
+    )
+
+
+def _channels(options: dict[str, Any]) -> list[int]:
+    widths = resolve_arch(options.get('arch', 'V-39'))['out_channels']
+    return [widths[i] for i in options.get('out_indices', (0, 1, 2, 3))]

@@ -159,7 +159,11 @@ std=[58.395, 57.12, 57.375], bgr_to_rgb=True))
 
 def _but_widths(file: PublicFile) -> dict[str, Any]:
     row = resolve_arch(file.options['arch'])
-    return {k: v for k, v in row.items() if k != 'out_channels'}
+    return {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in row.items()
+        if key != 'out_channels'
+    }
 
 
 @cache
@@ -238,6 +242,26 @@ def public_file(name: str) -> PublicFile:
     raise CheckpointError(
         f'no published weights are called {name!r}. {near(name)}'
     )
+
+
+def published_pixels(checkpoint: str) -> tuple[dialects.Pixels, ...]:
+    """What the table says of a file, which names of weights may not tell.
+
+    Args:
+        checkpoint (str): Of an ``init_cfg``.
+
+    Returns:
+        tuple[Pixels]: Empty if it is no name of the table.
+
+    Example:
+        >>> published_pixels('vovnet://vovnet39_pytorchcv')[0].order
+        'RGB'
+        >>> published_pixels('epoch_12.pth')
+        ()
+    """
+    scheme, _, name = checkpoint.rpartition('://')
+    row = public_files().get(name) if scheme == 'vovnet' else None
+    return (row.pixels,) if row else ()
 
 
 def near(name: str) -> str:

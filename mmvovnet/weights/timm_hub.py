@@ -10,8 +10,8 @@ from torch import Tensor
 
 from mmvovnet.fileio import write
 
-from .convert import convert, find, save_state, unwrap
-from .describe import describe
+from .adapter import backbone
+from .convert import convert, save_state
 from .dialects import IMAGENET
 from .errors import CheckpointError
 from .loading import load
@@ -52,11 +52,10 @@ def write_hub_folder(source: str | Path, folder: str | Path) -> list[Path]:
     """
     checkpoint = load(source, 'cpu')
     state = convert(checkpoint, 'timm')
-    told = _describe(state)
-    name = _timm_name(told)
-    source_names = find(unwrap(checkpoint))
-    assert source_names  # or convert() had found nothing
-    dialect = source_names.dialect
+    found = backbone(checkpoint)
+    assert found  # or convert() had found nothing
+    options, dialect = found.options, found.adapter.dialect
+    name = _timm_name(options)
     if name.endswith('a') and not dialect.ungated:
         print_log(
             f"timm's {name} adds no identity: what was trained with one, as "
@@ -64,10 +63,7 @@ def write_hub_folder(source: str | Path, folder: str | Path) -> list[Path]:
             logger='current',
             level=logging.WARNING,
         )
-    pixels = dialect.pixels or IMAGENET
-    for arch, other in dialect.other_pixels:
-        if arch == told['arch']:
-            pixels = other
+    pixels = dialect.pixels_of(options['arch']) or IMAGENET
     mean, std = list(pixels.mean), list(pixels.std)
     if pixels.order == 'BGR':
         state[_FIRST_CONV] = state[_FIRST_CONV].flip(1)
@@ -79,23 +75,19 @@ def write_hub_folder(source: str | Path, folder: str | Path) -> list[Path]:
     return files
 
 
-def _describe(state: dict[str, Tensor]) -> dict[str, Any]:
-    source = find(state)
-    assert source
-    ours = {source.in_backbone(key): key for key in state}
-    return describe({our: state[key] for our, key in ours.items() if our})
-
-
-def _timm_name(told: dict[str, Any]) -> str:
+def _timm_name(options: dict[str, Any]) -> str:
+    arch, gate, place, bottleneck = (
+        options[key] for key in ('arch', 'gate', 'gate_place', 'bottleneck')
+    )
     # Where a stage has one module, every one is the last.
-    single = str(told['arch']).startswith('V-19')
-    fits = told['gate'] == 'none' or single or told['gate_place'] == 'last'
-    name = _NAMES.get((str(told['arch']), told['gate']))
-    if name is None or not fits or told['bottleneck']:
+    single = str(arch).startswith('V-19')
+    name = _NAMES.get((str(arch), gate))
+    gated = gate != 'none' and not single and place != 'last'
+    if name is None or gated or bottleneck:
         raise CheckpointError(
-            f'timm has no VoVNet {told["arch"]} with gate={told["gate"]!r}, '
-            f'gate_place={told["gate_place"]!r}, '
-            f'bottleneck={told["bottleneck"]}; it has {list(_NAMES.values())}'
+            f'timm has no VoVNet {arch} with gate={gate!r}, '
+            f'gate_place={place!r}, bottleneck={bottleneck}; it has '
+            f'{list(_NAMES.values())}'
         )
     return name
 

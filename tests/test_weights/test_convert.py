@@ -5,7 +5,8 @@ import torch
 from mmvovnet import VoVNet
 from mmvovnet.models.archs import ARCHS
 from mmvovnet.weights import CheckpointError, convert
-from mmvovnet.weights.convert import find, summary
+from mmvovnet.weights.adapter import detect, summary
+from mmvovnet.weights.convert import convert_file, require_whole
 
 from .peers import (
     RECORDED,
@@ -260,7 +261,7 @@ def test_a_prefix_ends_in_a_dot():
     """`mybackbone` + `.stem...` is one, `my_` + `stem...` is a name."""
     with pytest.raises(CheckpointError, match='no VoVNet'):
         convert({f'my_{name}': value for name, value in small().items()})
-    assert find(f'my.{name}' for name in small()).prefix == 'my.'
+    assert detect(f'my.{name}' for name in small()).prefix == 'my.'
 
 
 def test_unknown_dialect():
@@ -303,3 +304,51 @@ def test_more_than_four_names_of_a_part_are_counted():
     names = [f'stem.0.{name}' for name in 'abcd']
     assert summary(names) == ', '.join(names)
     assert summary([*names, 'stem.0.e', 'fc']) == 'fc, stem.0.* (5 names)'
+
+
+NETWORK = VoVNet('V-27-slim').state_dict()
+WEIGHT = 'stages.1.blocks.0.layers.1.conv.weight'
+
+
+def broken_state(change):
+    state = dict(NETWORK)
+    if change == 'nan':
+        state[WEIGHT] = torch.full_like(state[WEIGHT], torch.nan)
+    elif change == 'missing':
+        del state[WEIGHT]
+    elif change == 'transposed':
+        state['stages.0.blocks.0.aggregate.conv.weight'] = state[
+            'stages.0.blocks.0.aggregate.conv.weight'
+        ].transpose(0, 1)
+    return state
+
+
+@pytest.mark.parametrize(
+    'change, said',
+    [
+        ('nan', 'NaN or infinite weights'),
+        ('missing', f'{WEIGHT} (missing)'),
+        ('transposed', 'no whole VoVNet'),
+    ],
+)
+def test_nothing_broken_is_converted(tmp_path, change, said):
+    source, target = tmp_path / 'source.pth', tmp_path / 'target.pth'
+    torch.save(broken_state(change), source)
+    with pytest.raises(CheckpointError) as error:
+        convert_file(source, target, to='timm')
+    assert said in str(error.value)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(arch='V-19-slim-dw-eSE'),
+        dict(arch='V-27-slim', out_indices=(1,)),
+        dict(arch='V-27-slim', gate='ECA', in_channels=1),
+        dict(arch='V-27-slim', norm_cfg=dict(type='GN', num_groups=2)),
+        dict(arch='V-27-slim', bottleneck=True),
+    ],
+)
+def test_whole_networks_pass(options):
+    require_whole(VoVNet(**options).state_dict())

@@ -15,8 +15,6 @@ from mmvovnet.weights.public import public_file
 
 from .server import breaking, page, serve, slow, status, whole
 
-SLEEP = time.sleep
-
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
@@ -26,7 +24,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(module.time, 'sleep', lambda seconds: None)
+    monkeypatch.setattr(module, '_WAIT', 0)
 
 
 def files(folder):
@@ -124,8 +122,8 @@ def test_all_addresses_of_a_silent_host_together(
 ):
     """A time-out counts for each address; here a name has a hundred."""
     if scheme == 'hf-hub:a/':
-        hub = pytest.importorskip('huggingface_hub')
-        monkeypatch.setattr(hub.constants, 'HF_HUB_CACHE', str(cache))
+        constants = pytest.importorskip('huggingface_hub.constants')
+        monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(cache))
 
     class Silent(socket.socket):
         def connect(self, address):
@@ -137,7 +135,6 @@ def test_all_addresses_of_a_silent_host_together(
         kind = socket.AF_INET, socket.SOCK_STREAM, 6, ''
         return [(*kind, (f'192.0.2.{i}', 443)) for i in range(100)]
 
-    monkeypatch.setattr(time, 'sleep', SLEEP)
     monkeypatch.setattr(module, '_ANSWER', 0.5)
     monkeypatch.setattr(socket, 'socket', Silent)
     monkeypatch.setattr(socket, 'getaddrinfo', resolve)

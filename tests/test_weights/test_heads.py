@@ -13,7 +13,7 @@ from mmengine.runner import load_checkpoint
 import mmvovnet.engine  # noqa: F401, load_checkpoint
 from mmvovnet import VoVNet  # noqa: F401, registers
 from mmvovnet.weights import convert
-from mmvovnet.weights.match import match
+from mmvovnet.weights.pretrained import take_network
 
 from .peers import (
     assert_close,
@@ -93,7 +93,7 @@ def as_theirs(config, state, tmp_path):
     """The config with the network and the pixels of the file."""
     path = tmp_path / 'theirs.pth'
     torch.save(state, path)
-    match(config.model, str(path))
+    take_network(config.model, str(path))
     return config
 
 

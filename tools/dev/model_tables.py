@@ -18,8 +18,8 @@ import yaml
 from mmvovnet import VoVNet
 from mmvovnet.analysis import count_cost
 from mmvovnet.analysis.summary import markdown_table
-from mmvovnet.weights import public_files
-from mmvovnet.weights.dialects import IMAGENET_BGR
+from mmvovnet.models.archs import ARCHS
+from mmvovnet.weights import default_weights, public_files
 from mmvovnet.weights.download import browser_url
 from mmvovnet.weights.public import PublicFile
 
@@ -117,44 +117,70 @@ def gmacs(count: int | None) -> str:
     return f'{count / 1e9:.{1 if count >= 1e9 else 2}f}'
 
 
-def weights(files: list[PublicFile]) -> str:
-    """Public files, with what their users must know."""
+def link(file: PublicFile) -> str:
+    """A file's name, with its address."""
+    return f'[`{file.name}`]({browser_url(file.url)})'
+
+
+def published(file: PublicFile) -> str:
+    """A file's published accuracy."""
+    return ', '.join(f'{k} {v}' for k, v in file.metrics.items())
+
+
+def default_files() -> str:
+    """What configs of each arch start from."""
     rows = []
-    for file in files:
-        options = ', '.join(
-            f'{key}={value!r}' for key, value in file.options.items()
-        )
+    for arch in ARCHS:
+        if file := default_weights(arch):
+            rows.append([f'`{arch}`', link(file), published(file)])
+    return table_of(['arch', 'weights', 'published, %'], rows)
+
+
+def living_files() -> str:
+    """All files that can be had."""
+    rows = []
+    for file in filter(lambda file: file.lives, public_files().values()):
+        options = [
+            f'{k}={v!r}' for k, v in file.options.items() if k != 'arch'
+        ]
         place = file.source.removeprefix('https://github.com/')
-        name = f'`{file.name}`'
         rows.append(
             [
-                f'[{name}]({browser_url(file.url)})' if file.lives else name,
-                f'`{options}`',
-                ', '.join(f'{k} {v}' for k, v in file.metrics.items()),
-                f'`{file.config}`' if file.config else 'backbone',
+                link(file),
+                f'`{file.arch}`' if isinstance(file.arch, str) else 'its own',
+                f'`{", ".join(options)}`' if options else '',
+                published(file),
                 f'[{place}]({file.source})',
             ]
         )
-    head = ['name', 'options', 'published, %', 'loads into', 'from']
+    head = ['name', 'arch', 'other options', 'published, %', 'from']
     return table_of(head, rows)
 
 
-def public_weights() -> dict[str, str]:
-    """The tables of public files: those that can be had first."""
-    files = public_files().values()
-    live = [file for file in files if file.lives]
-    cameras = [f for f in live if f.pixels == IMAGENET_BGR]
-    return {
-        'weights-images': weights([f for f in live if f not in cameras]),
-        'weights-cameras': weights(cameras),
-        'weights-kept': weights([f for f in files if not f.lives]),
-    }
+def kept_files() -> str:
+    """The names of files that cannot be had, by their pages."""
+    pages: dict[str, list[str]] = {}
+    for file in public_files().values():
+        if not file.lives:
+            pages.setdefault(file.source, []).append(f'`{file.name}`')
+    return table_of(
+        ['page', 'names'],
+        [
+            [f'[{page.split("/", 3)[3]}]({page})', ' '.join(names)]
+            for page, names in pages.items()
+        ],
+    )
 
 
 @cache
 def tables() -> dict[str, str]:
     """Every table by its name: the family, files, and one for each folder."""
-    return {'family': family(), **public_weights()} | {
+    files = {
+        'weights-default': default_files(),
+        'weights-living': living_files(),
+        'weights-kept': kept_files(),
+    }
+    return {'family': family(), **files} | {
         path.parent.name: zoo(models(path)) for path in METAFILES
     }
 

@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from mmvovnet.weights import CheckpointError, convert, load
-from mmvovnet.weights.convert import unwrap
+from mmvovnet.weights.adapter import unwrap
 
 
 def filter_norms(state: dict[str, Tensor]) -> dict[str, np.ndarray]:

@@ -10,12 +10,12 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmvovnet.engine.schemes import to_openmmlab
 from mmvovnet.models import VoVNet
-
-from .adapt import to_openmmlab
-from .convert import summary
-from .loading import CheckpointError, load
-from .pixels import given_pixels
+from mmvovnet.weights.adapter import summary
+from mmvovnet.weights.errors import CheckpointError
+from mmvovnet.weights.loading import load
+from mmvovnet.weights.pixels import given_pixels
 
 # How often the deviation of what comes in may be the one that a norm has
 # learned, or the reverse. Wrong pixels (57 times) are far outside.
@@ -39,7 +39,7 @@ class Report:
         return '\n'.join(self.lines + (wrong or ['nothing is wrong']))
 
 
-def check(cfg: Config, file: str, image: str | None = None) -> Report:
+def diagnose(cfg: Config, file: str, image: str | None = None) -> Report:
     """Load a checkpoint into a config's model, and look at it.
 
     Args:

@@ -11,9 +11,9 @@ from torch import nn
 
 import mmvovnet.engine  # noqa: F401, load_checkpoint
 from mmvovnet import VoVNet
+from mmvovnet.engine.schemes import to_openmmlab
 from mmvovnet.weights import CheckpointError, convert
-from mmvovnet.weights.adapt import to_openmmlab
-from mmvovnet.weights.convert import unwrap
+from mmvovnet.weights.adapter import unwrap
 
 from .peers import authors_shapes, fill
 

@@ -3,7 +3,7 @@ import torch
 from mmengine.config import Config
 
 from mmvovnet import VoVNet
-from mmvovnet.weights.check import check
+from mmvovnet.analysis.checkpoint import diagnose
 
 from .peers import authors_shapes, fill
 
@@ -35,8 +35,8 @@ def config(**pixels):
 def trained(tmp_path_factory):
     """Weights whose norms have seen images of these pixels."""
     pytest.importorskip('mmdet')
+    from mmvovnet.analysis.checkpoint import _smooth_noise
     from mmvovnet.weights import convert
-    from mmvovnet.weights.check import _smooth_noise
 
     torch.manual_seed(0)
     model = VoVNet(ARCH)
@@ -63,7 +63,7 @@ def changed(path, tmp_path, change):
 
 
 def test_right_weights_and_pixels(trained):
-    report = check(config(), str(trained))
+    report = diagnose(config(), str(trained))
     assert not report.problems
     text = str(report)
     assert 'missing: bbox_head.cls_convs.*' in text
@@ -73,7 +73,7 @@ def test_right_weights_and_pixels(trained):
 
 
 def test_wrong_pixels(trained):
-    report = check(
+    report = diagnose(
         config(std=[58.395, 57.12, 57.375], bgr_to_rgb=True), str(trained)
     )
     assert 'expect other images' in report.problems[0]
@@ -81,7 +81,7 @@ def test_wrong_pixels(trained):
 
 def test_pixels_that_names_allow_and_norms_do_not(trained):
     """detectron2's, which a bare backbone may be of, are 57 times larger."""
-    report = check(config(std=[1, 1, 1]), str(trained))
+    report = diagnose(config(std=[1, 1, 1]), str(trained))
     problem = report.problems[0]
     assert problem.startswith('stem gets values') and 'other pixels' in problem
 
@@ -92,7 +92,7 @@ def test_a_backbone_of_another_place(trained, tmp_path):
         tmp_path,
         lambda state: {f'img_backbone.{k}': v for k, v in state.items()},
     )
-    (problem,) = check(config(), path).problems
+    (problem,) = diagnose(config(), path).problems
     assert 'nothing of the file fits: it has img_backbone.' in problem
 
 
@@ -100,7 +100,7 @@ def test_another_network(tmp_path):
     pytest.importorskip('mmdet')
     path = tmp_path / 'weights.pth'
     torch.save(fill(authors_shapes('V-27-slim')), path)
-    (problem,) = check(config(), str(path)).problems
+    (problem,) = diagnose(config(), str(path)).problems
     assert "set arch='V-27-slim'" in problem
 
 
@@ -110,7 +110,7 @@ def test_nan(trained, tmp_path):
         return state
 
     path = changed(trained, tmp_path, change)
-    problems = check(config(), path).problems
+    problems = diagnose(config(), path).problems
     assert 'stage 2 puts out NaN or infinite values' in problems
 
 
@@ -118,4 +118,4 @@ def test_a_model_without_a_vovnet(trained):
     other = config()
     other.model.backbone = dict(type='ResNet', depth=18)
     with pytest.raises(ValueError, match='no VoVNet'):
-        check(other, str(trained))
+        diagnose(other, str(trained))

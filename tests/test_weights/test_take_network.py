@@ -9,7 +9,7 @@ from mmengine.config import Config
 import mmvovnet.engine  # noqa: F401, load_checkpoint
 from mmvovnet import VoVNet
 from mmvovnet.weights import convert
-from mmvovnet.weights.match import match
+from mmvovnet.weights.pretrained import take_network
 
 from ..test_configs.files import ROOT
 
@@ -34,7 +34,7 @@ def test_the_authors_network_and_pixels(config, arch, channels, tmp_path):
     torch.save(dict(model=convert(whole, to='detectron2')), path)
     model = Config.fromfile(FOLDER / f'{config}.py').model
     assert model.backbone.pool_padding == 1
-    match(model, str(path))
+    take_network(model, str(path))
     assert model.neck.in_channels[0] == channels
     given = model.data_preprocessor
     assert (given.mean, given.std, given.bgr_to_rgb) == (
@@ -58,5 +58,5 @@ def test_files_in_our_names_change_nothing(tmp_path):
     config = FOLDER / 'faster-rcnn_vovnet19-ese_fpn_ms-3x_coco.py'
     model = Config.fromfile(config).model
     before = copy.deepcopy(model)
-    match(model, str(path))
+    take_network(model, str(path))
     assert model == before

@@ -1,90 +1,29 @@
-"""Weights renamed while they load, from a file or in Python.
-
-A file passes :func:`to_openmmlab`, which gives it the form of OpenMMLab's
-checkpoints. The backbone's weights keep their names in that: they are renamed
-by :func:`translate` when they reach the backbone, where it is known what they
-have to fit. That works without a file, too.
-"""
+"""Weights of other code that load into a backbone, renamed on the way."""
 
 import logging
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmvovnet.models import VoVNet
-
-from .convert import (
-    NAMES,
-    WRAPPERS,
-    Translation,
-    as_tensor,
-    find,
-    not_finite,
-    summary,
-    unwrap,
-)
+from .adapter import NAMES, OURS, Adapter, detect, summary
 from .describe import describe, difference
-from .dialects import AUTHORS, DIALECTS, Pixels
+from .dialects import AUTHORS, Pixels
 from .errors import CheckpointError
-from .naming import fits
 
-_OURS = DIALECTS[0]
-OPEN = 2.999
+if TYPE_CHECKING:
+    from mmvovnet.models import VoVNet
+
+# Of an eSE gate relu6(x + 3) / 6 that is open, x = 3, no gradient flows: with
+# a bias just below it all passes, and the gate can learn.
+_OPEN = 2.999
 _NORMS = {'.bn.': "dict(type='BN')", '.gn.': "dict(type='GN', num_groups=...)"}
 
 
-def to_openmmlab(checkpoint: Any) -> Any:
-    """Give a checkpoint the form that mmengine, mmdet and mmpretrain expect.
-
-    Heads get their names. A bare backbone is put under ``backbone.``; any
-    other stays where it is. Checkpoints of this package's models, and those
-    without a VoVNet, stay as they are.
-
-    Args:
-        checkpoint: What a file holds.
-
-    Returns:
-        The checkpoint, or a dict that holds the weights as 'state_dict'.
-
-    Raises:
-        CheckpointError: If a value is no weight.
-    """
-    if not isinstance(checkpoint, Mapping):
-        return checkpoint
-    state = unwrap(checkpoint)
-    _warn_of_nan(state)
-    try:
-        source = find(state)
-    except CheckpointError:  # several, as in a teacher and its student
-        source = None
-    if source is None or (source.dialect is _OURS and source.prefix):
-        if state is checkpoint or state is checkpoint.get('state_dict'):
-            return checkpoint
-        rest = any(isinstance(checkpoint.get(k), Mapping) for k in WRAPPERS)
-        kept = checkpoint if rest else {}
-        return {k: v for k, v in kept.items() if k != 'model'} | {
-            'state_dict': state
-        }
-    constants = [n for n in state if fits(n, source.dialect.constants)]
-    renamed = {}
-    for name, value in state.items():
-        if source.in_backbone(name) is not None:
-            inner = name.removeprefix(source.prefix)
-            renamed[(source.prefix or 'backbone.') + inner] = value
-        elif name not in constants:
-            ours = source.to_ours(name) or name
-            if ours != name:
-                value = source.value_to_ours(ours, as_tensor(name, value))
-            renamed[ours] = value
-    if constants:
-        _log(f'Left out, as they are no weights: {summary(constants)}')
-    return {'meta': checkpoint.get('meta', {}), 'state_dict': renamed}
-
-
-def translate(model: VoVNet, state_dict: dict[str, Any], prefix: str) -> None:
+def translate(
+    model: 'VoVNet', state_dict: dict[str, Any], prefix: str
+) -> None:
     """Rename the weights that a backbone is about to load, in place.
 
     What the backbone has no use for is taken out and logged: stages that it
@@ -104,7 +43,7 @@ def translate(model: VoVNet, state_dict: dict[str, Any], prefix: str) -> None:
         for name, value in state_dict.items()
         if name.startswith(prefix)
     }
-    source = find(given, place=prefix)
+    source = detect(given, place=prefix)
     if source is None:
         if given and not given.keys() & model.state_dict().keys():
             raise CheckpointError(
@@ -113,21 +52,17 @@ def translate(model: VoVNet, state_dict: dict[str, Any], prefix: str) -> None:
                 f'{", ".join(NAMES)}'
             )
         return
-    plain = source.dialect is _OURS and not source.prefix
-    weights, others = {}, []
-    for name, value in given.items():
-        ours = source.in_backbone(name)
-        if ours is not None:
-            weights[ours] = as_tensor(name, value)
-        elif not plain:
-            others.append(name)
+    plain = source.dialect is OURS and not source.prefix
+    own = {name for name in given if source.in_backbone(name) is not None}
+    others = [] if plain else [name for name in given if name not in own]
+    weights = source.backbone(given)
     try:
-        theirs = describe(weights)
+        options = describe(weights)
     except CheckpointError:
         if plain:
             return  # a part of our own weights, which PyTorch may allow
         raise
-    told = theirs
+    theirs = options
     if model.starting:
         theirs = _open_gates(model, weights, theirs)
     unbuilt = [n for n in weights if _stage(n) >= len(model.stages)]
@@ -140,15 +75,14 @@ def translate(model: VoVNet, state_dict: dict[str, Any], prefix: str) -> None:
     }
     _check(expected, weights, theirs, partly=plain)
     model.pixels = ()  # ours are trained as they are used
-    if source.dialect is not _OURS:
-        _tell_what_weights_cannot(model, told, source)
+    if source.dialect is not OURS:
+        _log_what_weights_do_not_show(model, options, source)
     for name, counter in model.named_buffers():
         if name.endswith('num_batches_tracked'):
             weights.setdefault(name, counter)  # frozen norms have none
 
-    for name in given:
-        if not plain or source.in_backbone(name) is not None:
-            del state_dict[prefix + name]
+    for name in (*own, *others):
+        del state_dict[prefix + name]
     state_dict.update({prefix + name: v for name, v in weights.items()})
     if model.starting:
         _log(f'The backbone starts from {len(expected)} weights of the file')
@@ -157,20 +91,19 @@ def translate(model: VoVNet, state_dict: dict[str, Any], prefix: str) -> None:
 
 
 def _open_gates(
-    model: VoVNet, weights: dict[str, Tensor], theirs: dict[str, Any]
+    model: 'VoVNet', weights: dict[str, Tensor], theirs: dict[str, Any]
 ) -> dict[str, Any]:
     """Add gates that let everything pass where the weights have none.
 
     timm gates the last module of a stage and V1 none, the authors' V2 every
-    one. Of an eSE gate relu6(x + 3) / 6 that is open, x = 3, no gradient
-    would flow: a bias just below it can learn.
+    one.
     """
     if model.arch['gate'] != 'eSE' or theirs['gate'] not in ('eSE', 'none'):
         return theirs
     added = {
         name: torch.zeros_like(value)
         if name.endswith('weight')
-        else torch.full_like(value, OPEN)
+        else torch.full_like(value, _OPEN)
         for name, value in model.state_dict().items()
         if '.gate.' in name and name not in weights
     }
@@ -239,26 +172,24 @@ def _check(
         )
 
 
-def _tell_what_weights_cannot(
-    model: VoVNet, theirs: dict[str, Any], source: Translation
+def _log_what_weights_do_not_show(
+    model: 'VoVNet', theirs: dict[str, Any], source: Adapter
 ) -> None:
     """Compare what the source took for granted, and tell of its images."""
     dialect = source.dialect
     expected: dict[Pixels, str] = {}
     for code in (dialect, *source.others):
-        known = (p for arch, p in code.other_pixels if arch == theirs['arch'])
-        pixels = next(known, code.pixels)
-        expected.setdefault(pixels, code.name)
+        expected.setdefault(code.pixels_of(theirs['arch']), code.name)
     model.pixels = tuple(expected)
     if len(expected) == 1:
-        told = f'Weights of {dialect.name} expect {model.pixels[0]}'
+        said = f'Weights of {dialect.name} expect {model.pixels[0]}'
     else:
-        told = (
+        said = (
             'Several codes name their weights as these are; it is a guess '
             'that they expect '
             + ', or else '.join(f'{p} ({n})' for p, n in expected.items())
         )
-    _log(f"{told}: see the model's data_preprocessor")
+    _log(f"{said}: see the model's data_preprocessor")
     expected_options = dialect.hidden(theirs['gate'])
     strides = tuple(
         next(m.stride[0] for m in unit.modules() if isinstance(m, nn.Conv2d))
@@ -288,7 +219,7 @@ def _tell_what_weights_cannot(
         )
 
 
-def _adds(model: VoVNet, identity: bool | str) -> list[bool]:
+def _adds(model: 'VoVNet', identity: bool | str) -> list[bool]:
     """Which modules add their input to their output."""
     inputs = (model.arch['stem_channels'][-1], *model.arch['out_channels'])
     adds = []
@@ -311,11 +242,6 @@ def _words(options: dict[str, Any]) -> str:
 def _stage(name: str) -> int:
     part, number = name.split('.')[:2]
     return int(number) if part == 'stages' else 0
-
-
-def _warn_of_nan(state: dict[str, Any]) -> None:
-    if broken := not_finite(state):
-        _log(f'NaN or infinite weights: {summary(broken)}', logging.WARNING)
 
 
 def _log(message: str, level: int = logging.INFO) -> None:
