@@ -5,7 +5,7 @@ from mmengine.config import Config
 from mmvovnet import VoVNet
 from mmvovnet.analysis.checkpoint import diagnose
 
-from .peers import authors_shapes, fill
+from ..test_weights.peers import authors_shapes, fill
 
 ARCH = 'V-19-slim-eSE'
 PIXELS = dict(mean=[103.53, 116.28, 123.675], std=[57.375, 57.12, 58.395])

@@ -126,7 +126,7 @@ def test_cited_metrics_are_those_of_the_weights():
 
 
 def test_unknown_name():
-    with pytest.raises(CheckpointError, match='near it .*faster_V_39_eSE'):
+    with pytest.raises(CheckpointError, match='like it .*faster_V_39_eSE'):
         public_file('faster_V_39')
 
 
