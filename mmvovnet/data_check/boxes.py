@@ -114,13 +114,7 @@ def check_boxes(
         count=min(empty, 1),
     )
     twice = [f for f, n in Counter(records.files).items() if n > 1]
-    report.add(
-        WARNING,
-        where,
-        'an image is listed several times',
-        twice,
-        count=len(twice),
-    )
+    report.add(WARNING, where, 'an image is listed several times', twice)
     return used
 
 
@@ -132,28 +126,28 @@ def check_masks(records: Records, used: np.ndarray, report: Report) -> None:
         used (np.ndarray): Which are trained on, bool of shape (M,).
         report (Report): Gets what is found.
     """
-    outlined = False if records.outlined is None else records.outlined
-    bare = np.flatnonzero(used & ~np.broadcast_to(outlined, used.shape))
-    report.add(
-        ERROR,
-        records.source,
-        'a box has no segmentation, and the pipeline loads masks '
-        '(LoadAnnotations, with_mask=True): add its polygons, remove it, or '
-        'train without masks',
-        [records.ids[i] for i in bare[:4]],
-        count=len(bare),
-    )
-    torn = False if records.torn is None else records.torn
-    torn = np.flatnonzero(used & np.broadcast_to(torn, used.shape))
-    report.add(
-        ERROR,
-        records.source,
-        'a segmentation is no list of polygons, each a list of six numbers '
-        "or more in pairs x, y, and no run lengths of the image's size: "
-        'correct it',
-        [records.ids[i] for i in torn[:4]],
-        count=len(torn),
-    )
+    bare = used & ~_flags(records.outlined, used)
+    torn = used & _flags(records.torn, used)
+    for mask, what in (
+        (
+            bare,
+            'a box has no segmentation, and the pipeline loads masks '
+            '(LoadAnnotations, with_mask=True): add its polygons, remove it, '
+            'or train without masks',
+        ),
+        (
+            torn,
+            'a segmentation is no list of polygons, each a list of six '
+            'numbers or more in pairs x, y, and no run lengths of the '
+            "image's size: correct it",
+        ),
+    ):
+        ids = [records.ids[i] for i in np.flatnonzero(mask)]
+        report.add(ERROR, records.source, what, ids)
+
+
+def _flags(given: np.ndarray | None, like: np.ndarray) -> np.ndarray:
+    return np.zeros_like(like) if given is None else given
 
 
 def _check_classes(
@@ -200,11 +194,9 @@ def _check_classes(
             f'would be exchanged: write {tuple(order)}',
         )
     never = [n for n in classes if n in known and not counts[n]]
-    report.add(WARNING, where, 'a class has no box', never, count=len(never))
+    report.add(WARNING, where, 'a class has no box', never)
     vain = [n for n in classes if counts[n] and not kept[n]]
-    report.add(
-        WARNING, where, 'no box of a class can be used', vain, count=len(vain)
-    )
+    report.add(WARNING, where, 'no box of a class can be used', vain)
     left_out = {n: c for n, c in counts.items() if n not in classes}
     report.add(
         WARNING,

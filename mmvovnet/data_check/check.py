@@ -80,7 +80,6 @@ def check(
         'val_dataloader',
         'validates on images of the training',
         sorted(shared),
-        count=len(shared),
     )
     return report
 
@@ -187,31 +186,17 @@ def _read_labels(
         where,
         f'a label is outside 0 to {len(classes) - 1}, the classes',
         outside,
-        count=len(outside),
     )
     counts = np.pad(counts, (0, max(0, len(classes) - len(counts))))
     never = [n for n, c in zip(classes, counts, strict=False) if not c]
-    report.add(WARNING, where, 'a class has no image', never, len(never))
+    report.add(WARNING, where, 'a class has no image', never)
     rows = list(zip(classes, counts, strict=False))
     rows = rows if len(rows) <= 40 else [*rows[:40], ('...', '')]
     report.tables.append(
         table(f'{where}: {len(infos)} images', ('class', 'images'), rows)
     )
     files = [str(i['img_path']) for i in infos if i.get('img_path')]
-    empty = np.zeros(0, int)
-    return (
-        Records(
-            where,
-            files,
-            np.full((len(files), 2), np.nan),
-            empty,
-            empty,
-            list(classes),
-            np.zeros((0, 4)),
-            empty.astype(bool),
-        ),
-        classes,
-    )
+    return Records(where, files, names=list(classes)), classes
 
 
 def _tell_sizes(

@@ -31,7 +31,7 @@ Found = tuple[str, str, str] | None  # level, fault, detail of a file
 
 def check_images(
     files: Sequence[str],
-    sizes: np.ndarray,
+    sizes: np.ndarray | None,
     where: str,
     report: Report,
     depth: str = 'decode',
@@ -42,8 +42,8 @@ def check_images(
 
     Args:
         files (Sequence[str]): Paths.
-        sizes (np.ndarray): Width and height by the annotations, shape (N, 2),
-            NaN where these do not say.
+        sizes (np.ndarray, optional): Width and height by the annotations,
+            shape (N, 2), NaN where these do not say.
         where (str): Whose images they are.
         report (Report): Gets what is found.
         depth (str): One of :data:`DEPTHS`: decode them, read their headers,
@@ -52,11 +52,8 @@ def check_images(
             its ``ignore_empty`` leaves out is no error.
         processes (int, optional): Defaults to the number of cores.
     """
-    unique = {
-        file: tuple(size)
-        for file, size in zip(files, sizes.tolist(), strict=True)
-    }
-    items = list(unique.items())
+    claims = [[np.nan] * 2] * len(files) if sizes is None else sizes.tolist()
+    items = list(dict(zip(files, map(tuple, claims), strict=True)).items())
     chunks = [items[i : i + _CHUNK] for i in range(0, len(items), _CHUNK)]
     loader = dict(loader or dict(type='LoadImageFromFile'))
     lenient = loader.pop('ignore_empty', False)

@@ -4,6 +4,7 @@ import json
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,11 @@ class Records:
     Args:
         source (str): The annotation file, or the folder.
         files (list[str]): Paths of the images.
-        sizes (np.ndarray): Width and height that the annotations claim, float
-            of shape (N, 2); NaN where they do not.
+        names (list[str]): Of the classes in the data.
+        sizes (np.ndarray, optional): Width and height that the annotations
+            claim, float of shape (N, 2); NaN where they do not.
         image (np.ndarray): Index into ``files`` of each box, shape (M,).
         label (np.ndarray): Index into ``names`` of each box, shape (M,).
-        names (list[str]): Of the classes in the data.
         boxes (np.ndarray): x, y, width, height, float of shape (M, 4).
         ignored (np.ndarray): Crowds and difficult ones, bool of shape (M,).
         ids (list): What the data calls each box.
@@ -39,12 +40,12 @@ class Records:
 
     source: str
     files: list[str]
-    sizes: np.ndarray
-    image: np.ndarray
-    label: np.ndarray
     names: list[str]
-    boxes: np.ndarray
-    ignored: np.ndarray
+    sizes: np.ndarray | None = None
+    image: np.ndarray = field(default_factory=partial(np.zeros, 0, int))
+    label: np.ndarray = field(default_factory=partial(np.zeros, 0, int))
+    boxes: np.ndarray = field(default_factory=partial(np.zeros, (0, 4)))
+    ignored: np.ndarray = field(default_factory=partial(np.zeros, 0, bool))
     ids: list = field(default_factory=list)
     outlined: np.ndarray | None = None
     torn: np.ndarray | None = None
@@ -115,7 +116,6 @@ def read_coco(
         'several categories have one name, and mmdet takes both for one '
         'class: give them one id, or two names',
         twice,
-        count=len(twice),
     )
     four = [a for a in annotations if _is_box(a['bbox'])]
     report.add(
@@ -133,10 +133,10 @@ def read_coco(
         ids = [a['id'] for a in four if a['id'] == 0]
         what = "has the id 0, and COCO's metric counts what matches it as a "
         what += 'miss: count ids from 1'
-        report.add(ERROR, path, f'an annotation {what}', ids, count=len(ids))
+        report.add(ERROR, path, f'an annotation {what}', ids)
         ids = [a['id'] for a in four if a.get('iscrowd') is None]
         what = "lacks iscrowd, which COCO's metric needs: write 0"
-        report.add(ERROR, path, f'an annotation {what}', ids, count=len(ids))
+        report.add(ERROR, path, f'an annotation {what}', ids)
     place = {item['id']: index for index, item in enumerate(images)}
     known = {item['id']: index for index, item in enumerate(categories)}
     used = []
@@ -147,7 +147,6 @@ def read_coco(
             path,
             f'an annotation names an unknown {key}: {_HOW}',
             lost,
-            count=len(lost),
         )
     used = [
         a for a in four if a['image_id'] in place and a['category_id'] in known
@@ -198,7 +197,6 @@ def read_voc(dataset: Any, report: Report) -> Records | None:
         str(dataset.ann_file),
         'a line is blank, and mmdet takes it for a file: remove it',
         blank,
-        count=len(blank),
     )
     files, sizes, rows, classes, unsized = [], [], [], {}, []
     for name in filter(None, names):
@@ -236,7 +234,6 @@ def read_voc(dataset: Any, report: Report) -> Records | None:
             else 'mmdet trains on it, unless filter_cfg.min_size is set'
         ),
         unsized,
-        count=len(unsized),
     )
     image, label, boxes, ignored, ids = (
         zip(*rows, strict=True) if rows else (((),) * 5)
@@ -244,10 +241,10 @@ def read_voc(dataset: Any, report: Report) -> Records | None:
     return Records(
         str(dataset.ann_file),
         files,
+        list(classes),
         _floats(sizes, 2),
         np.array(image, int),
         np.array(label, int),
-        list(classes),
         _floats(boxes, 4),
         np.array(ignored, bool),
         list(ids),

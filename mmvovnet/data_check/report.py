@@ -39,7 +39,7 @@ class Report:
         level: str,
         where: str,
         what: str,
-        examples: Sequence[object] = (),
+        examples: Sequence[object] | None = None,
         count: int | None = None,
     ) -> None:
         """Add a finding; nothing if there are ``count`` = 0 of it.
@@ -48,12 +48,14 @@ class Report:
             level (str): As of :class:`Finding`.
             where (str): The same.
             what (str): The same.
-            examples (Sequence): All of them; four are kept.
-            count (int, optional): Defaults to the number of examples, or 1.
+            examples (Sequence, optional): All of them; four are kept.
+            count (int, optional): Defaults to the number of examples, or to
+                1 without any.
         """
-        count = (len(examples) or 1) if count is None else count
+        if count is None:
+            count = 1 if examples is None else len(examples)
         if count:
-            kept = tuple(str(example) for example in examples[:4])
+            kept = tuple(str(example) for example in (examples or ())[:4])
             self.findings.append(Finding(level, where, what, count, kept))
 
     def blame(self, file: str, times: int = 1) -> None:
@@ -102,10 +104,7 @@ def table(title: str, header: Sequence[str], rows: Sequence) -> str:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         '  '.join(
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(
-                zip(row, widths, strict=True)
-            )
+            [row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]
         )
         for row in cells
     ]
