@@ -1,9 +1,7 @@
 """Detectors as functions of images, and pictures of what they find."""
 
-import colorsys
 import os
 from collections.abc import Callable, Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,6 @@ import numpy as np
 import torch
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
-from mmengine.visualization import Visualizer
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
 
@@ -210,89 +207,3 @@ def outputs(images: Sequence[str], out_dir: str | Path) -> list[Path]:
                 f"'{target}': detect them in two calls, with two --out-dir"
             )
     return targets
-
-
-def draw(
-    image: np.ndarray,
-    boxes: Tensor,
-    scores: Tensor,
-    labels: Tensor,
-    classes: Sequence[str],
-    masks: Tensor | None = None,
-) -> np.ndarray:
-    """Draw detections, with lines and labels that grow with the image.
-
-    Args:
-        image (np.ndarray): uint8 of shape (H, W, 3), BGR.
-        boxes (Tensor): (x1, y1, x2, y2) in pixels, shape (K, 4).
-        scores (Tensor): Shape (K,).
-        labels (Tensor): Indices into ``classes``, shape (K,).
-        classes (Sequence[str]): Names.
-        masks (Tensor, optional): Bool of shape (K, H, W).
-
-    Returns:
-        np.ndarray: A picture of the image's shape, BGR.
-    """
-    painter = Visualizer(image=mmcv.bgr2rgb(image))
-    size = max(1.0, max(image.shape[:2]) / 640)
-    if len(boxes):
-        if masks is not None:
-            painter.draw_binary_masks(
-                masks.cpu().numpy(), _colours(len(masks)), alphas=0.5
-            )
-        painter.draw_bboxes(boxes, edge_colors='lime', line_widths=2 * size)
-        names = [
-            f'{classes[label]} {score:.2f}'
-            for label, score in zip(
-                labels.tolist(), scores.tolist(), strict=True
-            )
-        ]
-        # A letter of 8 points is 7 pixels wide, its line 15 high.
-        sides = [(7 * size * len(name), 15 * size) for name in names]
-        places = _label_places(boxes.tolist(), scores.tolist(), sides)
-        painter.draw_texts(
-            [names[i] for i in places],
-            torch.tensor(list(places.values())),
-            font_sizes=round(8 * size),
-            colors='black',
-            bboxes=dict(facecolor='lime', alpha=0.7, pad=size, linewidth=0),
-        )
-    return mmcv.rgb2bgr(painter.get_image())
-
-
-def _label_places(
-    boxes: list[list[float]],
-    scores: list[float],
-    sides: list[tuple[float, float]],
-) -> dict[int, tuple[float, float]]:
-    """Top left corners of labels that overlap none of a higher score.
-
-    A label stands in the first free corner of its box, or is left out.
-    """
-    places: dict[int, tuple[float, float]] = {}
-    for i in sorted(range(len(boxes)), key=lambda i: -scores[i]):
-        (x1, y1, x2, y2), (width, height) = boxes[i], sides[i]
-        corners = product((y1, y2 - height), (x1, x2 - width))
-        free = [
-            (x, y)
-            for y, x in corners
-            if all(
-                x + width <= a
-                or a + sides[j][0] <= x
-                or y + height <= b
-                or b + sides[j][1] <= y
-                for j, (a, b) in places.items()
-            )
-        ]
-        if free:
-            places[i] = free[0]
-    return places
-
-
-def _colours(count: int) -> list[tuple[int, int, int]]:
-    """Colours that tell neighbours apart, by the golden angle."""
-    hues = [(0.618 * i) % 1 for i in range(count)]
-    colours = [colorsys.hsv_to_rgb(hue, 0.9, 1) for hue in hues]
-    return [
-        (round(255 * r), round(255 * g), round(255 * b)) for r, g, b in colours
-    ]

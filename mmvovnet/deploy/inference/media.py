@@ -19,7 +19,8 @@ from torch import Tensor
 
 from mmvovnet.fileio import write
 
-from .detect import VIDEOS, Detect, Found, draw, outputs
+from .detect import VIDEOS, Detect, Found, outputs
+from .drawing import draw
 
 IMAGES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 MAX_PIXELS = 100_000_000  # 0.3 GB, decoded
@@ -275,7 +276,7 @@ def _above(found: Found, score_thr: float) -> Found:
 def _drawn(
     image: np.ndarray, found: Found, classes: Sequence[str]
 ) -> np.ndarray:
-    boxes, scores, labels, *masks = found
+    boxes, scores, labels, *masks = (part.numpy() for part in found)
     return draw(image, boxes, scores, labels, classes, *masks)
 
 

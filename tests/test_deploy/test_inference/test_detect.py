@@ -6,8 +6,6 @@ from mmvovnet.deploy import Exported
 from mmvovnet.deploy.inference.detect import (
     Detector,
     FileDetector,
-    _label_places,
-    draw,
     outputs,
 )
 
@@ -91,32 +89,6 @@ def test_raw_outputs_are_refused():
     info = {**INFO, 'kind': 'raw'}
     with pytest.raises(ValueError, match="outputs are 'raw'; .*'detections'"):
         Detector(Exported(info, print))
-
-
-def test_draw():
-    image = np.full((120, 160, 3), 255, np.uint8)
-    boxes = torch.tensor([[40.0, 50, 120, 100]])
-    args = torch.tensor([0.9]), torch.tensor([0]), ['seven']
-    picture = draw(image, boxes, *args)
-    assert picture.shape == image.shape
-    changed = (picture != 255).any(-1)
-    assert changed[75, 38:43].any() and changed[98:103, 80].any()
-    assert not changed[75, 60:100].any()
-    empty = draw(image, boxes[:0], args[0][:0], args[1][:0], ['seven'])
-    assert (empty == 255).all()
-
-
-def test_labels_overlap_no_surer_ones():
-    boxes = [[0, 0, 100, 100]] * 5 + [[0, 200, 100, 300]]
-    scores = [0.5, 0.9, 0.8, 0.7, 0.6, 0.4]
-    places = _label_places(boxes, scores, [(40, 10)] * 6)
-    assert places == {
-        1: (0, 0),
-        2: (60, 0),
-        3: (0, 90),
-        4: (60, 90),
-        5: (0, 200),  # the least sure of five in one place has no room
-    }
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import pytest
 import torch
 from pycocotools import mask as coco_mask
 
-from mmvovnet.deploy.inference.detect import draw
 from mmvovnet.deploy.inference.media import (
     detect_media,
     find_media,
@@ -169,18 +168,3 @@ def test_images_are_not_overwritten(folder):
     with pytest.raises(ValueError, match='would be overwritten'):
         detect_media(detect, CLASSES, ['a/1.png'], 'a')
     assert Path('a/1.png').read_bytes() == before
-
-
-def test_lines_grow_with_the_image():
-    """By a factor near that of the sizes, 4; drawing blurs thin lines."""
-    widths = []
-    for size in (640, 2560):
-        image = np.zeros((size // 2, size, 3), np.uint8)
-        boxes = torch.tensor([[0.25, 0.2, 0.75, 0.45]]) * size
-        picture = draw(
-            image, boxes, torch.ones(1), torch.zeros(1).long(), CLASSES
-        )
-        row = picture[int(0.3 * size)]
-        widths.append((row[: size // 2, 1] > 100).sum())
-    assert 1 <= widths[0] <= 3
-    assert 6 <= widths[1] <= 10
