@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mmvovnet.models.layout import needs_usual_layout
 from mmvovnet.models.osa import OSAModule
+from mmvovnet.processor import has_bfloat16
 
 from ..folding import fuse
 from .library import compile_once
@@ -28,6 +29,12 @@ Model = TypeVar('Model', bound=nn.Module)
 
 # The instruction sets that the kernels are worth compiling for.
 LEVELS = {'avx2': 'v3', 'avx512': 'v4'}
+_FASTER = (
+    'accelerate: the kernels work in float32, and this CPU has instructions '
+    'for bfloat16 and int8, by which OpenVINO is faster: `tools/export.py '
+    'CONFIG CHECKPOINT --format openvino --int8`, or without --int8, and '
+    'load_exported(FILE, bfloat16=True)'
+)
 
 
 def accelerate(model: Model) -> Model:
@@ -43,7 +50,8 @@ def accelerate(model: Model) -> Model:
     model is just folded. They work in float32 on a CPU; where a gradient is
     wanted, under autocast and while a model is exported, PyTorch's own do.
     A model in another precision or on a GPU is just folded. Their transformed
-    weights take four times the memory of the 3x3 convs' weights.
+    weights take four times the memory of the 3x3 convs' weights. On a CPU
+    with instructions for bfloat16 a line says that OpenVINO is faster there.
 
     Args:
         model (nn.Module): A model in eval mode: a backbone, a detector, a
@@ -58,6 +66,8 @@ def accelerate(model: Model) -> Model:
             compiled ops of mmcv, such as RoI align, which give wrong results
             in the channels-last layout that the kernels put out.
     """
+    if has_bfloat16():
+        print_log(_FASTER, 'current')
     model = fuse(model)
     if found := needs_usual_layout(model):
         name, kind = found

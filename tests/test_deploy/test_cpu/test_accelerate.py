@@ -263,3 +263,15 @@ def test_without_kernels_the_model_is_folded(monkeypatch, tmp_path, reason):
     assert not count(fast, WinogradConv2d)
     assert not count(fast, nn.BatchNorm2d)
     assert not list(tmp_path.rglob('*.so'))
+
+
+@pytest.mark.parametrize('native', [True, False])
+def test_names_the_faster_form_of_this_cpu(native, monkeypatch):
+    logged = []
+    module = sys.modules[accelerate.__module__]
+    monkeypatch.setattr(module, 'has_bfloat16', lambda: native)
+    monkeypatch.setattr(module, 'load_kernels', lambda: False)
+    monkeypatch.setattr(module, 'print_log', lambda *a: logged.append(a[0]))
+    accelerate(settle(VoVNet(ARCH)))
+    assert len(logged) == native
+    assert all('--format openvino --int8' in text for text in logged)
