@@ -6,6 +6,10 @@
     python tools/benchmark.py V-39 mmpretrain:ResNet-50 --scaling
     python tools/benchmark.py --memory V-39+fcos --batch 2 --size 640
     python tools/benchmark.py --memory V-99-eSE --batch 6 --size 320x800
+    python tools/benchmark.py --device cuda-fake configs/fcos_vovnet39.py
+
+``--device cuda-fake`` computes the memory of a training step on CUDA, without
+a GPU and in seconds.
 
 Writes benchmark.md, benchmark.csv and benchmark.png. Ratios are to the first
 row; a tilde marks one that is within the spread of the rounds.
@@ -35,7 +39,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         'rows',
         nargs='*',
-        metavar='[SOURCE:]MODEL[+MODE]',
+        metavar='[SOURCE:]MODEL[+MODE]|CONFIG.py[+MODE]',
         help='as mmvovnet/analysis/benchmark/__init__.py lists them; all of '
         'them by default',
     )
@@ -95,6 +99,9 @@ def main() -> None:
         args.channels_last,
         args.threads,
     )
+    if args.device == 'cuda-fake':
+        print(markdown_table(benchmark.cuda_memory(rows, setting)))
+        return
     settings = benchmark.scaling(setting) if args.scaling else [setting]
     training = not (args.inference or args.forms or args.scaling)
     rounds = 3 if args.quick else args.rounds

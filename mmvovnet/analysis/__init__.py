@@ -1,5 +1,6 @@
 """What a model costs, counted and measured."""
 
 from .cost import Cost, count_cost, saved_bytes
+from .cuda_bytes import CudaBytes, cuda_bytes
 
-__all__ = ['Cost', 'count_cost', 'saved_bytes']
+__all__ = ['Cost', 'CudaBytes', 'count_cost', 'cuda_bytes', 'saved_bytes']

@@ -111,6 +111,8 @@ class OSAModule(BaseModule):
         torch.Size([1, 256, 8, 8])
     """
 
+    sum_devices = ('cpu',)  # where plain training adds up, too
+
     def __init__(
         self,
         in_channels: int,
@@ -197,7 +199,7 @@ class OSAModule(BaseModule):
         unit, conv = self.aggregate, self.aggregate.conv
         sums = (
             self.training
-            and (self.memory_efficient or x.device.type == 'cpu')
+            and (self.memory_efficient or x.device.type in self.sum_devices)
             and type(unit) is ConvModule
             and type(conv) is nn.Conv2d
             and not (_is_hooked(unit) or _is_hooked(conv))

@@ -8,6 +8,7 @@ A row names a model and the modes that it runs in, as ``SOURCE:MODEL+MODE``::
     mmvovnet:VoVNet                 a backbone by its registered name
     torchvision:densenet121+compile
     timm:vovnet39a+recompute        what MemoryEfficientHook does, to any
+    configs/fcos_vovnet39.py        a config's, without losses and RoI heads
     V-39+fcos                       with FPN, FCOS's head and its losses
     V-39+fuse                       for inference: mmvovnet.deploy.fuse
     V-39+accelerate                 and mmvovnet.deploy.accelerate
@@ -21,6 +22,7 @@ All rows take turns, so that a change of the machine's speed meets them all.
 """
 
 from .comparison import measure
+from .memory import cuda_memory
 from .report import plot, table
 from .rows import (
     FORMS,
@@ -45,6 +47,7 @@ __all__ = [
     'Setting',
     'Subject',
     'build_row',
+    'cuda_memory',
     'describe_machine',
     'measure',
     'plot',

@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from multiprocessing import get_context
@@ -9,8 +10,14 @@ from pathlib import Path
 
 import torch
 
+from mmvovnet.analysis.cuda_bytes import cuda_bytes
+
+from .rows import build_row
 from .setting import Setting
 from .subject import Subject
+
+# That of autocast on CUDA.
+PRECISIONS = dict(fp32=torch.float32, amp=torch.float16, bf16=torch.bfloat16)
 
 
 def _status_mb(key: str) -> float:
@@ -71,3 +78,35 @@ def peak_memory(
         return (torch.cuda.max_memory_allocated() - before) / 1e6
     with ProcessPoolExecutor(1, get_context('spawn')) as pool:
         return pool.submit(_process_peak, row, setting, stock).result()
+
+
+def cuda_memory(rows: Sequence[str], setting: Setting) -> list[dict[str, str]]:
+    """Compute what training steps would take on CUDA, without a GPU.
+
+    Args:
+        rows (Sequence[str]): The rows.
+        setting (Setting): Batch, size and precision.
+
+    Returns:
+        list[dict[str, str]]: Rows, each a text by column. ``peak MB`` is that
+        of :func:`peak_memory`; ``total MB`` adds weights, momentum and the
+        batch. See :func:`mmvovnet.analysis.cuda_bytes.cuda_bytes`.
+    """
+    table = []
+    for row in rows:
+        found = cuda_bytes(
+            build_row(row),
+            (setting.batch, *setting.shape),
+            PRECISIONS[setting.precision],
+        )
+        sizes = dict(kept=found.kept, peak=found.peak, total=found.total)
+        table.append(
+            {
+                'model': row,
+                'batch': str(setting.batch),
+                'size': 'x'.join(map(str, setting.shape[1:])),
+                'precision': setting.precision,
+                **{f'{k} MB': f'{v / 1e6:.0f}' for k, v in sizes.items()},
+            }
+        )
+    return table

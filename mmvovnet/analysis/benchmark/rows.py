@@ -9,7 +9,7 @@ from mmvovnet.models import VoVNet
 from mmvovnet.models.memory import recompute_forward
 from mmvovnet.registry import MODELS
 
-from .detector import FCOS
+from .detector import FCOS, ConfigModel
 
 # Options of VoVNet that a row may set to True.
 OPTIONS = ('memory_efficient', 'with_cp', 'norm_eval', 'bottleneck')
@@ -133,12 +133,14 @@ def build_row(row: str) -> nn.Module:
     options = {m: True for m in modes if m in OPTIONS}
     known = MODES + INFERENCE_MODES
     unknown = [mode for mode in modes if mode not in known]
+    is_config = not source and name.endswith('.py')
     if unknown or (options and source):
         raise ValueError(
             f'row {row!r} has modes that {source or "VoVNet"} does not have; '
             f'modes are {known}, the first {len(OPTIONS)} for ours only'
         )
-    model: Any = SOURCES[source](name, **options)
+    build = ConfigModel if is_config else SOURCES[source]
+    model: Any = build(name, **options)
     if 'checkpoint' in modes:
         model.set_grad_checkpointing()
     if 'fcos' in modes:

@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from mmvovnet.analysis import cuda_bytes
+from mmvovnet.analysis.benchmark import Setting, build_row, cuda_memory
+
+
+def test_a_conv_by_hand():
+    conv = nn.Conv2d(3, 8, 1, bias=False)
+    batch, out = 4 * 2 * 3 * 64 * 64, 4 * 2 * 8 * 64 * 64
+    weights = 512  # what CUDA's allocator gives for 96 bytes
+    found = cuda_bytes(conv, (2, 3, 64, 64))
+    assert found.kept == batch + 512  # and the loss
+    assert found.resident == batch + 2 * weights  # with momentum
+    assert out < found.peak < 1.1 * out
+    assert found.total == found.resident + found.peak
+
+
+PAGE = Path(__file__).parents[2] / 'docs' / 'performance.md'
+
+
+# What the CPU keeps where the mode is the same; plain concatenates on CUDA.
+@pytest.mark.parametrize(
+    ('row', 'kept'),
+    [('V-39', 603), ('V-39+memory_efficient+with_cp', 99)],
+)
+def test_kept_is_what_the_cpu_keeps(row, kept):
+    found = cuda_bytes(build_row(row), (8, 3, 224, 224))
+    assert found.kept / 1e6 == pytest.approx(kept, abs=0.6)
+
+
+@pytest.mark.parametrize(
+    ('row', 'precision', 'words'),
+    [
+        ('V-39+memory_efficient+fcos', 'fp32', '`memory_efficient` | float32'),
+        ('V-39+fcos', 'amp', 'plain | fp16'),
+    ],
+)
+def test_the_page_says_what_is_computed(row, precision, words):
+    setting = Setting(2, (800, 1344), 'cuda-fake', precision)
+    (found,) = cuda_memory([row], setting)
+    kept, peak, total = (found[f'{k} MB'] for k in ('kept', 'peak', 'total'))
+    line = f'\n| {words} | {kept} | {peak} | {total} |'
+    assert line in PAGE.read_text()
+
+
+def test_a_config_computes_without_its_losses():
+    path = PAGE.parents[1] / 'configs/demo/mask-rcnn_vovnet27-slim_digits.py'
+    (found,) = cuda_memory([f'{path}+with_cp'], Setting(1, 64))
+    assert 0 < int(found['kept MB']) < int(found['total MB'])
+
+
+def test_autocast_of_cuda_normalises_groups_in_float32():
+    net = nn.Sequential(nn.Conv2d(3, 32, 1), nn.GroupNorm(4, 32))
+    shape = (2, 3, 64, 64)
+    out = 2 * 32 * 64 * 64
+    single, half = (
+        cuda_bytes(net, shape, dtype).kept - 4 * 2 * 3 * 64 * 64
+        for dtype in (torch.float32, torch.float16)
+    )
+    assert single == pytest.approx(4 * out, rel=0.02)
+    # The norm keeps its input in float32; the conv its cast images.
+    assert half == pytest.approx(4 * out + 2 * 2 * 3 * 64 * 64, rel=0.02)
