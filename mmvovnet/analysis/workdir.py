@@ -18,7 +18,7 @@ from mmengine.config import Config
 from mmengine.fileio import dump, load
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS, RUNNERS, DefaultScope
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmvovnet.engine import dump_predictions, find_config, load_config
 from mmvovnet.engine.newest import newest
@@ -312,35 +312,10 @@ def _mmdet_tool(name: str) -> ModuleType:
     return tool
 
 
-def load_detector(
-    work_dir: str | Path, checkpoint: str | None = None
-) -> tuple[nn.Module, Any]:
-    """Load the detector of a work dir.
-
-    Args:
-        work_dir (str | Path): Folder of the training.
-        checkpoint (str, optional): Weights. Defaults to None, the last.
-
-    Returns:
-        tuple: The model, in eval mode on the CPU, and the validation data.
-    """
-    from mmdet.apis import init_detector
-    from mmdet.registry import DATASETS
-
-    model = init_detector(
-        str(find_config(work_dir)),
-        checkpoint or last_checkpoint(work_dir),
-        device='cpu',
-    )
-    return model, DATASETS.build(model.cfg.val_dataloader.dataset)
-
-
 def report(
     work_dir: str | Path, out_dir: str | Path, checkpoint: str | None = None
 ) -> list[Path]:
     """Draw learning curves, confusion and, of a detector, kinds of errors.
-
-    Of a RefineDet it also draws what the first head makes of the anchors.
 
     Args:
         work_dir (str | Path): Folder of a training by MMDetection or

@@ -21,7 +21,31 @@ from torch import Tensor, nn
 
 from mmvovnet.analysis.plots import COLOURS, draw_box
 from mmvovnet.analysis.summary import markdown_table
-from mmvovnet.analysis.workdir import load_detector
+from mmvovnet.analysis.workdir import last_checkpoint
+from mmvovnet.engine import find_config
+
+
+def load_detector(
+    work_dir: str, checkpoint: str | None = None
+) -> tuple[nn.Module, Any]:
+    """Load the detector of a work dir.
+
+    Args:
+        work_dir (str): Folder of the training.
+        checkpoint (str, optional): Weights. Defaults to None, the last.
+
+    Returns:
+        tuple: The model, in eval mode on the CPU, and the validation data.
+    """
+    from mmdet.apis import init_detector
+    from mmdet.registry import DATASETS
+
+    model = init_detector(
+        str(find_config(work_dir)),
+        checkpoint or last_checkpoint(work_dir),
+        device='cpu',
+    )
+    return model, DATASETS.build(model.cfg.val_dataloader.dataset)
 
 
 @dataclass
