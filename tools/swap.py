@@ -48,7 +48,6 @@ def main() -> None:
         raise SystemExit(f"error: '{target}' exists; --force replaces it")
     # Not before: these take seconds to import.
     from mmengine.config import Config
-    from mmengine.hub import get_config
 
     from mmvovnet.engine.known_warnings import ignore_known_warnings
     from mmvovnet.swap import SwapError, plan_swap
@@ -58,7 +57,8 @@ def main() -> None:
     ignore_known_warnings()
     try:
         if '::' in source:
-            lazy, cfg = False, get_config(source)
+            lazy = False
+            cfg = Config.fromstring(f'_base_ = {source!r}', '.py')
         elif not Path(source).is_file():
             raise SwapError(f"there is no file '{source}'")
         else:

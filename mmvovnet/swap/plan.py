@@ -283,7 +283,7 @@ def _prove(swap: Swap, original: Config, with_step: bool) -> None:
     """Run the model, and repair the channels that do not fit."""
     for _ in range(_MOST_REPAIRS):
         try:
-            _run(swap, with_step)
+            _run_or_blame(swap, original, with_step)
             return
         except ChannelMismatch as mismatch:
             change = repair(swap.cfg.model, mismatch)
@@ -294,13 +294,19 @@ def _prove(swap: Swap, original: Config, with_step: bool) -> None:
                     f'{mismatch}, and no number in the config says so'
                 ) from None
             swap.change(('model', *change.path), change.new)
-        except Exception as error:
-            _blame(swap, original, error)
-            return
     raise SwapError(
         f'no numbers of channels fit it: {dotted(change.path)} would have to '
         f'be {change.old} and {change.new}'
     )
+
+
+def _run_or_blame(swap: Swap, original: Config, with_step: bool) -> None:
+    try:
+        _run(swap, with_step)
+    except ChannelMismatch:
+        raise
+    except Exception as error:
+        _blame(swap, original, error)
 
 
 def _run(swap: Swap, with_step: bool = False) -> None:
@@ -364,8 +370,8 @@ def _blame(swap: Swap, original: Config, error: Exception) -> None:
         swap.left.append(
             f'the head was not run: the original fails as well ({reason})'
         )
-    except ChannelMismatch as mismatch:
-        raise SwapError(str(mismatch)) from None
+    except ChannelMismatch:
+        raise
     except Exception:
         swap.left.append(
             f'the model was not run: the original fails as well ({reason})'

@@ -109,6 +109,11 @@ def batch(cfg: Config, size: int = 64) -> dict[str, Any]:
         return _classification(cfg, images, classes)
     if scope == 'mmseg':
         return dict(inputs=images, data_samples=segmentation(images, classes))
+    if scope == 'mmpose':
+        from mmpose.testing import get_packed_inputs
+
+        points = cfg.model.get('head', {}).get('out_channels', 17)
+        return get_packed_inputs(2, num_keypoints=points)
     if scope == 'mmdet3d':
         head = cfg.model.get('bbox_head') or {}
         velocity = head.get('pred_velo', False)
