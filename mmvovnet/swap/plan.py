@@ -281,6 +281,7 @@ def _rename_layers(swap: Swap) -> None:
 
 def _prove(swap: Swap, original: Config, with_step: bool) -> None:
     """Run the model, and repair the channels that do not fit."""
+    last = ''
     for _ in range(_MOST_REPAIRS):
         try:
             _run_or_blame(swap, original, with_step)
@@ -294,10 +295,8 @@ def _prove(swap: Swap, original: Config, with_step: bool) -> None:
                     f'{mismatch}, and no number in the config says so'
                 ) from None
             swap.change(('model', *change.path), change.new)
-    raise SwapError(
-        f'no numbers of channels fit it: {dotted(change.path)} would have to '
-        f'be {change.old} and {change.new}'
-    )
+            last = f'{dotted(change.path)} is {change.old} or {change.new}'
+    raise SwapError(f'no numbers of channels fit it, whether {last}')
 
 
 def _run_or_blame(swap: Swap, original: Config, with_step: bool) -> None:

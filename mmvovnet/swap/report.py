@@ -1,5 +1,7 @@
 """What a swap tells its user."""
 
+from typing import Any
+
 from mmengine.config import Config
 
 from mmvovnet.analysis.cost import count_cost
@@ -73,7 +75,7 @@ def counts(swap: Swap, original: Config) -> str:
         except Exception as error:
             lines.append(f'{name}: not built, {error}')
             continue
-        backbone = model
+        backbone: Any = model
         for part in swap.place[1:]:
             backbone = getattr(backbone, str(part), ABSENT)
         weights = sum(p.numel() for p in model.parameters()) / 1e6

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
-from mmengine.model import revert_sync_batchnorm
+from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
-from torch import Tensor, nn
+from torch import Tensor
 
 from .changes import dicts, type_name
 
@@ -37,7 +37,7 @@ def silence() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def build(cfg: Config, size: int = 64) -> nn.Module:
+def build(cfg: Config, size: int = 64) -> BaseModel:
     """Build a config's model with random weights, its queries fewer.
 
     Args:
@@ -238,8 +238,9 @@ def mono3d(images: list[Tensor], classes: int, velocity: bool) -> list:
         camera = np.eye(4, dtype=np.float32)
         camera[0, 0] = camera[1, 1] = width
         camera[:2, 2] = width / 2, height / 2
-        boxes = [[-1, 0, 10, 4, 2, 2, 0.1], [2, 0, 20, 4, 2, 2, 0.2]]
-        boxes = torch.tensor([box + [0.5, 0.5] * velocity for box in boxes])
+        near, far = [-1, 0, 10, 4, 2, 2, 0.1], [2, 0, 20, 4, 2, 2, 0.2]
+        speed = [0.5, 0.5] * velocity
+        boxes = torch.tensor([near + speed, far + speed])
         labels = torch.arange(2) % classes
         centers = boxes[:, :2] / boxes[:, 2:3] * width
         centers += torch.tensor([width / 2, height / 2])
@@ -273,11 +274,11 @@ def mono3d(images: list[Tensor], classes: int, velocity: bool) -> list:
     return samples
 
 
-def losses(model: nn.Module, data: dict[str, Any]) -> Tensor:
+def losses(model: BaseModel, data: dict[str, Any]) -> Tensor:
     """Run a model on a batch as in training.
 
     Args:
-        model (nn.Module): As of :func:`build`.
+        model (BaseModel): As of :func:`build`.
         data (dict): As of :func:`batch`.
 
     Returns:
@@ -295,12 +296,12 @@ def losses(model: nn.Module, data: dict[str, Any]) -> Tensor:
     return model.parse_losses(found)[0]
 
 
-def step(cfg: Config, model: nn.Module, loss: Tensor) -> list[str]:
+def step(cfg: Config, model: BaseModel, loss: Tensor) -> list[str]:
     """Take a step of training with a config's optimizer.
 
     Args:
         cfg (Config): Its optimizer works in full precision here.
-        model (nn.Module): The model that gave the loss.
+        model (BaseModel): The model that gave the loss.
         loss (Tensor): The loss.
 
     Returns:

@@ -143,9 +143,9 @@ def _lines(
     if not split and len(parts) == 1 and place:
         ((key, inner),) = value.items()
         inside = (f'{start}dict({key}=', inner, '', indent, f'){end}')
-        one = _lines(*inside, (*place, key))
-        if len(one) == 1:  # neck=dict(in_channels=512),  # 2048
-            return one
+        short = _lines(*inside, (*place, key))
+        if len(short) == 1:  # neck=dict(in_channels=512),  # 2048
+            return short
     lines = [*_comment(note, tab), f'{tab}{start}dict(\n']
     if replaces:
         lines.append(f'{tab}    _delete_=True,\n')
