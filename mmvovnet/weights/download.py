@@ -315,7 +315,7 @@ def _fetch_from_hub(address: str) -> Path:
         raise CheckpointError(
             f'{address!r} needs huggingface_hub: pip install huggingface_hub'
         ) from error
-    at = dict(revision=revision or None)
+    at = revision or None
     said = ''
     try:
         _first_answer(constants.ENDPOINT)  # the library asks for minutes
@@ -328,10 +328,10 @@ def _fetch_from_hub(address: str) -> Path:
             if not said:
                 return Path(
                     hf_hub_download(
-                        repository, name, etag_timeout=_ANSWER, **at
+                        repository, name, revision=at, etag_timeout=_ANSWER
                     )
                 )
-            path = try_to_load_from_cache(repository, name, **at)
+            path = try_to_load_from_cache(repository, name, revision=at)
             if isinstance(path, str):
                 return Path(path)
         except errors.EntryNotFoundError as error:

@@ -117,6 +117,7 @@ def take_network(model: dict, file: str) -> None:
         return
     theirs, dialect = found.options, found.adapter.dialect
     pixels = row.pixels if row else dialect.pixels
+    assert pixels  # our own names alone have none
     before = _channels(ours)
     ours.update(
         {
