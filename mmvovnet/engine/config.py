@@ -47,7 +47,7 @@ def load_config(
     """
     cfg = Config.fromfile(path)
     # mmengine writes and logs a config four times, and would lay it out by
-    # yapf each time: a second of the start.
+    # yapf each time: 0.7 seconds of the start.
     cfg = Config(
         cfg.to_dict(),
         cfg_text=cfg.text,
