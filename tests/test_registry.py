@@ -127,10 +127,12 @@ def test_import_takes_no_more_than_the_registry():
 
 
 @pytest.mark.parametrize(
-    ('asked', 'name'),
-    [('mmvovnet', 'VoVNet'), ('mmengine', 'mmvovnet.VoVNet')],
+    ('asked', 'name', 'scope'),
+    [
+        ('mmvovnet', 'VoVNet', 'mmdet'),
+        ('mmengine', 'mmvovnet.VoVNet', 'mmengine'),
+    ],
 )
-@pytest.mark.parametrize('scope', ['mmengine', 'mmdet'])
 def test_a_config_finds_the_backbone(asked, name, scope):
     if scope == 'mmdet':
         pytest.importorskip('mmdet', reason='mmdet is not installed')
@@ -141,8 +143,14 @@ def test_a_config_finds_the_backbone(asked, name, scope):
         f"import_modules_from_strings(['{asked}'])\n"
         f"net = MODELS.build(dict(type='{name}', arch='V-27-slim'))\n"
         "print(type(net).__module__, MODELS.get('VoVNet') is type(net))\n"
+        'import sys\n'
+        'from mmvovnet.weights import convert\n'
+        "net.load_state_dict(convert(net.state_dict(), to='timm'))\n"
+        "print(net.pixels[0].order, 'mmvovnet.engine' in sys.modules)\n"
     )
-    assert kind.split() == ['mmvovnet.models.vovnet', 'True']
+    first, *_, last = kind.splitlines()  # between them, what loading logs
+    assert first == 'mmvovnet.models.vovnet True'
+    assert last == 'RGB False'
 
 
 def test_detectors_are_found_without_an_import():

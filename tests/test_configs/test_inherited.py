@@ -9,7 +9,7 @@ from mmengine.registry import MODELS
 from mmvovnet.weights.dialects import IMAGENET, Pixels
 from mmvovnet.weights.public import default_weights, public_file
 
-from .files import CONFIGS, ROOT, dataset_of, leaves, load, name
+from .files import CONFIGS, ROOT, dataset_of, leaves, load, name, parse
 
 # The demos have data of their own, and peers a backbone.
 PUBLIC = [
@@ -44,7 +44,7 @@ CLASSES = {
 @pytest.mark.parametrize('path', PUBLIC, ids=name)
 def test_nothing_is_left_of_the_base(path):
     """No checkpoint, pixels or classes of the config it inherits."""
-    cfg = load(path)
+    cfg = parse(path)
     assert not cfg.load_from
     for key, value in leaves(cfg.model):
         assert not (isinstance(value, str) and FOREIGN.search(value)), key
@@ -115,7 +115,7 @@ SCRATCH = re.compile(
 @pytest.mark.parametrize('path', PUBLIC, ids=name)
 def test_it_starts_trained(path):
     """From weights of a host that lives, in the network of these weights."""
-    cfg = load(path)
+    cfg = parse(path)
     backbone = cfg.model.backbone
     if SCRATCH.search(name(path)):
         assert not backbone.get('init_cfg')

@@ -8,6 +8,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS
 
+from mmvovnet.models.archs import ARCHS
 from tests import batches
 
 from .files import CONFIGS, input_size, leaves, load, name
@@ -32,6 +33,15 @@ def steps():
         )
         for path in CONFIGS
     ]
+
+
+def thin(backbone):
+    """Leave each stage one module of one layer, and what a neck sees."""
+    if 'VoVNet' in backbone.type:
+        arch = backbone.arch
+        arch = dict(ARCHS[arch] if isinstance(arch, str) else arch)
+        backbone.arch = arch | dict(num_modules=(1,) * 4, num_layers=1)
+        backbone.init_cfg = None
 
 
 def batch(cfg):
@@ -74,6 +84,7 @@ def test_one_step_and_inference(path, scope):
         cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
     if cfg.default_scope == 'mmseg':  # it pads to the size of its crops
         cfg.model.data_preprocessor.size = (64, 64)
+    thin(cfg.model.backbone)
     model = revert_sync_batchnorm(MODELS.build(cfg.model))
     model.init_weights()
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)

@@ -5,13 +5,13 @@ import torch
 
 from mmvovnet import VoVNet
 
-from .conftest import error, images, step
+from .conftest import TINY, error, images, step
 
 # Inductor adds nothing to what breaks a graph, and takes minutes on a CPU.
 BACKENDS = dict(cpu='eager', cuda='inductor')
 ARCHS = (
-    'V-27-slim',
-    'V-19-slim-dw-eSE',
+    TINY,
+    TINY | dict(gate='eSE', depthwise=True),
     pytest.param('V-39-eSE', marks=pytest.mark.slow),
 )
 
@@ -21,7 +21,7 @@ def forget_other_models():
     torch.compiler.reset()
 
 
-@pytest.mark.parametrize('arch', ARCHS)
+@pytest.mark.parametrize('arch', ARCHS, ids=['V1', 'depthwise', 'V-39'])
 @pytest.mark.parametrize('mode', ['eval', 'train'])
 def test_one_graph_for_all_sizes(device, arch, mode):
     torch.manual_seed(0)

@@ -28,8 +28,6 @@ EPOCHS = 3
 STOCK_HOOK = 'mmengine.hooks.DistSamplerSeedHook'
 CASES = {
     'epoch-0': dict(),
-    'epoch-2': dict(workers=2),
-    'iter-0': dict(by_epoch=False),
     'iter-2': dict(by_epoch=False, workers=2),
     'amp-0': dict(wrapper='AmpOptimWrapper'),
     # mmengine's own hook, to see that the task notices a difference

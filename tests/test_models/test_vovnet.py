@@ -556,13 +556,7 @@ def test_the_smallest_image_works(strides, last):
 
 TIMM = {
     'vovnet39a': dict(arch='V-39', identity=False),
-    'vovnet57a': dict(arch='V-57', identity=False),
-    'ese_vovnet19b_slim_dw': dict(arch='V-19-slim-dw-eSE'),
     'ese_vovnet19b_dw': dict(arch='V-19-dw-eSE'),
-    'ese_vovnet19b_slim': dict(arch='V-19-slim-eSE'),
-    'ese_vovnet39b': dict(arch='V-39-eSE', gate_place='last'),
-    'ese_vovnet57b': dict(arch='V-57-eSE', gate_place='last'),
-    'ese_vovnet99b': dict(arch='V-99-eSE', gate_place='last'),
     'eca_vovnet39b': dict(arch='V-39', gate='ECA', gate_place='last'),
 }
 
@@ -580,13 +574,12 @@ def test_equals_timm(name):
             value.normal_(std=0.1)
     keys = ours.state_dict().keys()
     ours.load_state_dict(dict(zip(keys, state.values(), strict=True)))
-    for size in [(224, 224), (75, 101)]:
-        x = torch.rand(1, 3, *size)
-        with torch.no_grad():
-            maps = zip(ours(x), theirs(x)[1:], strict=True)
-            for out, expected in maps:
-                scale = expected.abs().max().clamp(min=1)
-                assert (out - expected).abs().max() <= 1e-5 * scale
+    x = torch.rand(1, 3, 75, 101)
+    with torch.no_grad():
+        maps = zip(ours(x), theirs(x)[1:], strict=True)
+    for out, expected in maps:
+        scale = expected.abs().max().clamp(min=1)
+        assert (out - expected).abs().max() <= 1e-5 * scale
 
 
 # OpenMMLab

@@ -144,7 +144,10 @@ def log(folder):
 @pytest.mark.parametrize(
     'codebase, config, metric',
     [
-        ('mmpretrain', CLASSIFIER, 'accuracy/top1'),
+        pytest.param(
+            *('mmpretrain', CLASSIFIER, 'accuracy/top1'),
+            marks=pytest.mark.slow,
+        ),
         ('mmdet', DETECTOR, 'coco/bbox_mAP'),
     ],
 )

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -83,7 +85,7 @@ def test_recorded_outputs(peer):
     'arch',
     [
         pytest.param(arch, marks=SLOW)
-        if ARCHS[arch]['num_modules'][2] > 2
+        if ARCHS[arch]['num_modules'][2] > 2 or '39' in arch
         else arch
         for arch in ARCHS
     ],
@@ -101,7 +103,7 @@ def test_authors_networks(arch):
     'name',
     [
         pytest.param(name, marks=SLOW)
-        if '57' in name or '99' in name
+        if re.search('57|99|ese_vovnet39b|slim_dw|39a', name)
         else name
         for name in TIMM
     ],
@@ -136,7 +138,7 @@ def test_timm_networks(name, size):
 
 
 @pytest.mark.parametrize('tracked', [True, False])
-@pytest.mark.parametrize('arch', ARCHS)
+@pytest.mark.parametrize('arch', ['V-27-slim', 'V-99-eSE', 'V-19-dw-eSE'])
 def test_authors_names_round_trip(arch, tracked):
     state = {
         k: torch.empty(s) for k, s in authors_shapes(arch, tracked).items()
@@ -154,7 +156,9 @@ def test_authors_names_round_trip(arch, tracked):
     assert all(theirs[name] is state[name] for name in state)
 
 
-@pytest.mark.parametrize('name', TIMM)
+@pytest.mark.parametrize(
+    'name', ['vovnet57a', 'ese_vovnet19b_dw', 'eca_vovnet39b']
+)
 def test_timm_names_round_trip(name):
     timm = pytest.importorskip('timm')
     with torch.device('meta'):

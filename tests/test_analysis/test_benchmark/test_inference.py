@@ -7,7 +7,7 @@ from mmvovnet.analysis.benchmark import build_row
 from mmvovnet.analysis.benchmark.inference import prepare
 
 
-@pytest.mark.parametrize('mode', ['fuse', 'onnx', 'openvino'])
+@pytest.mark.parametrize('mode', ['fuse', 'openvino'])
 def test_inference_modes_compute_the_same(mode):
     if mode != 'fuse':
         pytest.importorskip(mode, reason=f'{mode} is not installed')

@@ -133,16 +133,15 @@ def test_folded():
 
 def test_exported(tmp_path):
     """Raw outputs: four per level, of the second head, then of the first."""
-    pytest.importorskip('onnxruntime', reason='onnxruntime is not installed')
     model = trained()
-    file = tmp_path / 'refinedet.onnx'
+    file = tmp_path / 'refinedet.torchscript'
     images = torch.rand(1, 3, 192, 64)
     raw = RawOutputs(model)
     with torch.no_grad():
         expected = raw(images)
     names = [f'{k}{i}' for k in model.output_kinds for i in range(4)]
     assert raw.names(expected) == names
-    export(model, file, outputs='raw', size=(128, 192))
+    export(model, file, 'torchscript', outputs='raw', size=(128, 192))
     found = load_exported(file)(images)
     assert list(found) == names
     for actual, wanted in zip(found.values(), expected, strict=True):

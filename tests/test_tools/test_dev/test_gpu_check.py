@@ -37,6 +37,7 @@ def test_tools_and_options_exist():
     assert (ROOT / gpu_check.CONFIG).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason='runs it in earnest')
 def test_dry_run(tmp_path):
     """The smallest steps, as the command line runs them."""

@@ -46,6 +46,7 @@ def test_losses_are_means_of_epochs(monkeypatch, tmp_path):
     runner.message_hub.get_scalar.assert_called_with('train/loss')
 
 
+@pytest.mark.slow
 def test_a_training_is_done_once(tmp_path, capsys):
     run = training.train(CONFIG, 1, tmp_path, epochs=1, identity=False)
     (folder,) = tmp_path.iterdir()

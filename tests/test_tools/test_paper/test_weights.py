@@ -14,7 +14,7 @@ def classifier(*args):
     return state | {'head.fc.weight': torch.ones(10, *model.out_channels)}
 
 
-@pytest.mark.parametrize('arch', ['V-19-slim-dw-eSE', 'V-39'])
+@pytest.mark.parametrize('arch', ['V-19-slim-dw-eSE', 'V-27-slim'])
 def test_any_checkpoint(arch, tmp_path):
     model = VoVNet(arch)
     path = tmp_path / 'weights.pth'
