@@ -44,7 +44,7 @@ class FSDPStrategy(mmengine._strategy.FSDPStrategy):
         return super()._wrap_model(model)
 
     def load_optim_state_dict(self, state_dict: dict) -> None:
-        """Load the optimizer: PyTorch 2.1 exchanged these arguments."""
+        """Load the optimizer: mmengine has these arguments in an old order."""
         self.optim_wrapper.load_state_dict(
             FullyShardedDataParallel.optim_state_dict_to_load(
                 model=self.model,

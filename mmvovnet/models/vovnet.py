@@ -239,10 +239,7 @@ class VoVNet(BaseModule):
         self._freeze()
         self.pixels: tuple[Pixels, ...] = ()
         self.starting = self.has_weights = False
-        # Public, without the underscore, since PyTorch 2.5.
-        self._register_load_state_dict_pre_hook(
-            _rename_foreign_weights, with_module=True
-        )
+        self.register_load_state_dict_pre_hook(_rename_foreign_weights)
 
     def _make_stem(self, strides: Sequence[int], cfg: dict) -> nn.Sequential:
         widths = (self.in_channels, *self.arch['stem_channels'])

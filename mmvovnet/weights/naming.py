@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from functools import cache
+from typing import Any
 
 from .dialects import Pairs
 
@@ -75,7 +76,7 @@ def _read(template: str, name: str) -> dict[str, str | int] | None:
     return fields
 
 
-def _write(template: str, fields: dict[str, str | int]) -> str:
+def _write(template: str, fields: dict[str, Any]) -> str:
     def value(match: re.Match) -> str:
         field, factor, offset = match.groups()
         if field in _WORDS:

@@ -270,7 +270,8 @@ def _set_array(
         'an array is not of the size of its data',
     )
     reader.spend_bytes(len(data))
-    array.__setstate__((1, shape, dtype, fortran, data))
+    state: Any = (1, shape, dtype, fortran, data)
+    array.__setstate__(state)
 
 
 def _scalar(reader: PickleReader, dtype: Any, data: Any) -> np.generic:

@@ -108,6 +108,7 @@ class PickleReader:
         stack: list[Any] = []
         marks: list[list] = []
         memo: dict[int, Any] = {}
+        arg: Any
         for opcode, arg, _ in pickletools.genops(file):
             self.spend_steps(1)
             name = opcode.name

@@ -108,15 +108,11 @@ def load_kernels() -> bool:
         )
         return False
 
-    # PyTorch before 2.4 has it by its first name.
-    library = torch.library
-    fake = getattr(library, 'register_fake', None) or library.impl_abstract
-
-    @fake('mmvovnet::winograd')
+    @torch.library.register_fake('mmvovnet::winograd')
     def _(x: Tensor, weight: Tensor, bias: Tensor, activate: bool) -> Tensor:
         return _empty(x, bias)
 
-    @fake('mmvovnet::aggregate')
+    @torch.library.register_fake('mmvovnet::aggregate')
     def _(
         xs: list[Tensor], weight: Tensor, bias: Tensor, activate: bool
     ) -> Tensor:
