@@ -9,8 +9,11 @@ from mmengine.registry import MODELS
 
 from mmvovnet.models.archs import ARCHS, resolve_arch
 from mmvovnet.weights.dialects import Pixels
-from mmvovnet.weights.pixels import published_pixels
-from mmvovnet.weights.public import default_weights, public_files
+from mmvovnet.weights.public import (
+    default_weights,
+    public_files,
+    published_pixels,
+)
 
 from .changes import Path, SwapError, dicts, dotted, type_name
 
