@@ -47,7 +47,8 @@ def built(request):
     cfg = load(request.param)
     init_default_scope(cfg.default_scope)
     with torch.device('meta'):
-        model = MODELS.build(cfg.model)
+        # mmdet's L2Norm has a weight that ignores the device.
+        model = MODELS.build(cfg.model).to('meta')
     yield request.param, cfg, model
     DefaultScope._instance_dict.clear()
 
