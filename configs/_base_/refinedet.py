@@ -1,7 +1,6 @@
 # RefineDet on the paper's VoVNet, or on any backbone with strides 8, 16 and 32.
 matching = dict(
     assigner=dict(type='BipartiteAssigner', pos_iou_thr=0.5, neg_iou_thr=0.5),
-    sampler=dict(type='PseudoSampler'),
     neg_pos_ratio=3,
 )
 model = dict(

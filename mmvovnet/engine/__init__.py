@@ -13,6 +13,7 @@ Importing it again changes nothing more.
 
 from . import schemes  # noqa: F401
 from .amp import CPUAmpOptimWrapper
+from .bfloat16 import Bfloat16Hook
 from .config import find_config, load_config
 from .fileio import LocalBackend
 from .finite import FiniteLossHook
@@ -30,6 +31,7 @@ from .runner import CPUDistributedDataParallel, Runner, dump_predictions
 from .strategies import FlexibleRunner, FSDPStrategy
 
 __all__ = [
+    'Bfloat16Hook',
     'CPUAmpOptimWrapper',
     'CPUDistributedDataParallel',
     'ChannelsLastHook',

@@ -34,22 +34,24 @@ class FiniteLossHook(Hook):
             FloatingPointError: One is not finite. The message names it, the
                 iteration, the images and the learning rate.
         """
-        wrong = {
-            name: value
+        losses = {
+            name: value.detach()
             for name, value in (outputs or {}).items()
-            if isinstance(value, Tensor) and not value.isfinite().all()
+            if isinstance(value, Tensor)
         }
-        if wrong:
-            losses = ', '.join(
-                f'{k} is {v.detach().float().mean().item()}'
-                for k, v in wrong.items()
+        finite = [value.isfinite().all() for value in losses.values()]
+        if finite and not torch.stack(finite).all():  # one wait for a GPU
+            wrong = ', '.join(
+                f'{name} is {value.float().mean().item()}'
+                for name, value in losses.items()
+                if not value.isfinite().all()
             )
             rates: list[float] = next(
                 iter(runner.optim_wrapper.get_lr().values()), []
             )
             raise FloatingPointError(
                 f'iteration {runner.iter + 1} (epoch {runner.epoch + 1}): '
-                f'{losses}; images: {", ".join(_images(data_batch)) or "?"}; '
+                f'{wrong}; images: {", ".join(_images(data_batch)) or "?"}; '
                 f'learning rate {rates[0] if rates else "?"}. Nothing of this '
                 'iteration was saved. Look at these images and their boxes '
                 '(tools/check_data.py does), at mean and std of the '

@@ -5,6 +5,7 @@ hooks of the same names, which every run has by default.
 """
 
 import itertools
+import logging
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,12 +17,16 @@ import torch
 from mmengine.dataset import worker_init_fn
 from mmengine.dist import barrier, is_main_process
 from mmengine.fileio import put_text
+from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS as ROOT_HOOKS
 from mmengine.runner import IterBasedTrainLoop, Runner, set_random_seed
+from torch import nn
 
+from mmvovnet.models import VoVNet
 from mmvovnet.models.layout import needs_usual_layout
 from mmvovnet.models.memory import recompute_forward
+from mmvovnet.models.osa import OSAModule
 from mmvovnet.registry import HOOKS
 from mmvovnet.weights import CheckpointError, is_whole
 
@@ -166,9 +171,11 @@ class ChannelsLastHook(mmengine.hooks.Hook):
     """Keep a model's weights, and so its feature maps, in channels-last order.
 
     A conv whose weight is in that order puts out a map that is, whatever its
-    input. GPUs with tensor cores and many CPUs run it faster. mmcv's compiled
-    ops read such a map as if it were in the usual order, so that deformable
-    convs and RoI align would compute nonsense without an error.
+    input. GPUs with tensor cores and many CPUs run it faster. Group norms of
+    CUDA want the usual order and would have every map copied there and back,
+    so backbone, neck or head stays as it is where it holds one. mmcv's
+    compiled ops read such a map as if it were in the usual order, so that
+    deformable convs and RoI align would compute nonsense without an error.
     """
 
     def before_run(self, runner: Runner) -> None:
@@ -184,7 +191,16 @@ class ChannelsLastHook(mmengine.hooks.Hook):
                 'results in channels-last order: leave ChannelsLastHook out '
                 'of custom_hooks'
             )
-        runner.model.to(memory_format=torch.channels_last)
+        for name, part in unwrapped(runner.model).named_children():
+            if any(isinstance(m, nn.GroupNorm) for m in part.modules()):
+                print_log(
+                    f'ChannelsLastHook leaves {name} in the usual order: it '
+                    'has group norms, which would copy every map',
+                    logger='current',
+                    level=logging.WARNING,
+                )
+            else:
+                part.to(memory_format=torch.channels_last)
 
 
 @HOOKS.register_module()
@@ -193,14 +209,23 @@ class MemoryEfficientHook(mmengine.hooks.Hook):
 
     Does for a whole model what ``memory_efficient=True`` does in a VoVNet:
     what convs put out is kept for the backward pass, and norms, activations
-    and other cheap operations are repeated. Losses and gradients stay. Where
-    the model is compiled, the compiler does so by itself.
+    and other cheap operations are repeated. It sets that option of a VoVNet,
+    too, which then concatenates less. Losses and gradients stay. Where the
+    model is compiled, the compiler does so by itself.
     """
 
     def before_train(self, runner: Runner) -> None:
         """Prepare the model, inside its distributed wrapper."""
-        model = runner.model
-        recompute_forward(model.module if is_model_wrapper(model) else model)
+        model = unwrapped(runner.model)
+        recompute_forward(model)
+        for module in model.modules():
+            if isinstance(module, VoVNet | OSAModule):
+                module.memory_efficient = True
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model inside its distributed wrapper, if it has one."""
+    return model.module if is_model_wrapper(model) else model
 
 
 def _seeded(batches: Iterator, seed: int) -> Iterator:

@@ -27,6 +27,10 @@ from .newest import INTERRUPTED
 from .randomness import get_state
 from .signals import SIGNALS, end_children
 
+# Iterations of a distributed training from one question whether a process got
+# a signal to the next: the host waits for the GPU's answer.
+AGREE_EVERY = 10
+
 
 @HOOKS.register_module()
 class InterruptHook(Hook):
@@ -38,8 +42,8 @@ class InterruptHook(Hook):
     ``interrupted.pth`` is saved in the work_dir, ``--resume`` goes on at the
     next iteration, and the exit code is 128 and the signal's number, as a
     shell has it: 143 for SIGTERM, 130 for SIGINT, 138 for SIGUSR1. All
-    processes of a distributed training stop after the same iteration,
-    whichever of them got the signal. The third SIGINT ends at once.
+    processes of a distributed training stop after the same iteration, at most
+    ten later, whichever of them got the signal. The third SIGINT ends at once.
 
     Every training of :class:`mmvovnet.engine.Runner` has this hook.
     """
@@ -48,6 +52,7 @@ class InterruptHook(Hook):
 
     def __init__(self) -> None:
         self.signal = 0
+        self._agreed = 0  # by all processes
         self._count = 0
         self._former: dict[int, Any] = {}
         self._validate = False
@@ -107,11 +112,13 @@ class InterruptHook(Hook):
         Raises:
             SystemExit: With 128 and the signal's number.
         """
-        number = self.signal
-        if get_world_size() > 1:
-            told = torch.tensor(number, device=get_device())
+        if get_world_size() == 1:
+            self._agreed = self.signal
+        elif self.every_n_train_iters(runner, AGREE_EVERY):
+            told = torch.tensor(self.signal, device=get_device())
             all_reduce(told, 'max')
-            number = int(told)
+            self._agreed = int(told)
+        number = self._agreed
         if number and _has_updated(runner.optim_wrapper):
             place = dict(
                 batch=batch_idx + 1, states=all_gather_object(get_state())

@@ -57,6 +57,7 @@ class Runner(mmengine.runner.Runner):
     Everywhere a training has its work_dir for itself, does not begin anew
     beside the checkpoints of an earlier one, and has these hooks besides
     mmengine's: :class:`~mmvovnet.weights.PixelStatisticsHook`,
+    :class:`~mmvovnet.engine.Bfloat16Hook`,
     :class:`~mmvovnet.engine.FiniteLossHook`,
     :class:`~mmvovnet.engine.InterruptHook`.
 
@@ -87,6 +88,7 @@ class Runner(mmengine.runner.Runner):
         """Register mmengine's hooks and ours."""
         ours = dict(
             pixels=dict(type='mmvovnet.PixelStatisticsHook'),
+            bfloat16=dict(type='mmvovnet.Bfloat16Hook'),
             finite=dict(type='mmvovnet.FiniteLossHook'),
             interrupt=dict(type='mmvovnet.InterruptHook'),
         )

@@ -1,6 +1,7 @@
 """One-Shot Aggregation, the idea of VoVNet."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from .layers import GATES, conv_unit
-from .memory import checkpoint_module
+from .memory import SMALL_BYTES, checkpoint_module
 
 
 class Concatenation:
@@ -19,9 +20,10 @@ class Concatenation:
 
     Args:
         unit (ConvModule): 1x1 conv, norm and activation that aggregate.
+        widths (Sequence[int]): Channels of each map.
     """
 
-    def __init__(self, unit: ConvModule) -> None:
+    def __init__(self, unit: ConvModule, widths: Sequence[int]) -> None:
         self.unit = unit
         self.maps: list[Tensor] = []
 
@@ -42,19 +44,17 @@ class RunningSum(Concatenation):
     next ones come. The values differ by rounding.
     """
 
-    def __init__(self, unit: ConvModule) -> None:
-        super().__init__(unit)
+    def __init__(self, unit: ConvModule, widths: Sequence[int]) -> None:
+        super().__init__(unit, widths)
+        self.slices = iter(unit.conv.weight.split(list(widths), dim=1))
         self.total: Tensor | None = None
-        self.used = 0  # input channels
 
     def append(self, x: Tensor) -> None:
         """Add the next map's share."""
-        weight = self.unit.conv.weight.narrow(1, self.used, x.size(1))
-        self.used += x.size(1)
         if self.total is None:
-            self.total = F.conv2d(x, weight, self.unit.conv.bias)
+            self.total = F.conv2d(x, next(self.slices), self.unit.conv.bias)
         else:
-            self.total += F.conv2d(x, weight)
+            self.total += F.conv2d(x, next(self.slices))
 
     def aggregate(self) -> Tensor:
         """Normalise and activate the sum."""
@@ -111,7 +111,7 @@ class OSAModule(BaseModule):
         torch.Size([1, 256, 8, 8])
     """
 
-    sum_devices = ('cpu',)  # where plain training adds up, too
+    sum_devices = ('cpu',)  # where all training adds up
 
     def __init__(
         self,
@@ -160,9 +160,8 @@ class OSAModule(BaseModule):
                 nn.Sequential(*squeeze, conv) if bottleneck else conv
             )
             width = conv_channels
-        self.aggregate = conv_unit(
-            in_channels + num_layers * conv_channels, out_channels, 1, **cfg
-        )
+        self.widths = [in_channels] + [conv_channels] * num_layers
+        self.aggregate = conv_unit(sum(self.widths), out_channels, 1, **cfg)
         kind = GATES[gate]
         self.gate = kind(out_channels) if kind else None
         self.drop_path = DropPath(drop_path) if drop_path else None
@@ -176,7 +175,7 @@ class OSAModule(BaseModule):
         return self._forward(x)
 
     def _forward(self, x: Tensor) -> Tensor:
-        maps = self.aggregation(x)(self.aggregate)
+        maps = self.aggregation(x)(self.aggregate, self.widths)
         maps.append(x)
         out = x if self.reduction is None else self.reduction(x)
         for layer in self.layers:
@@ -192,19 +191,26 @@ class OSAModule(BaseModule):
     def aggregation(self, x: Tensor) -> type[Concatenation]:
         """Choose how to aggregate, by the module's input.
 
-        In training the sum saves memory, and on a CPU time as well. It calls
+        In training the sum saves memory, and on a CPU time as well; a GPU
+        would wait for its many launches where maps are small. It calls
         neither the unit nor its conv: with hooks, as FSDP has, or in the
         place of another conv it would be wrong.
         """
         unit, conv = self.aggregate, self.aggregate.conv
         sums = (
             self.training
-            and (self.memory_efficient or x.device.type in self.sum_devices)
+            and not torch.compiler.is_compiling()
+            and not torch.jit.is_tracing()
             and type(unit) is ConvModule
             and type(conv) is nn.Conv2d
             and not (_is_hooked(unit) or _is_hooked(conv))
-            and not torch.compiler.is_compiling()
-            and not torch.jit.is_tracing()
+            and (
+                x.device.type in self.sum_devices
+                or (
+                    self.memory_efficient
+                    and x[:, :1].nbytes * conv.in_channels > SMALL_BYTES
+                )
+            )
         )
         return RunningSum if sums else Concatenation
 

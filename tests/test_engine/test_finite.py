@@ -1,5 +1,5 @@
 from types import SimpleNamespace
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import pytest
 import torch
@@ -36,6 +36,13 @@ def test_lets_what_is_finite_pass():
     hook.after_train_iter(RUNNER, 0, None, None)
     weights = dict(weight=torch.ones(2), count=torch.tensor(3))
     hook.before_save_checkpoint(RUNNER, dict(state_dict=weights))
+
+
+def test_waits_once_for_all_losses():
+    losses = {f'loss_{i}': torch.rand(2) for i in range(5)}
+    with patch.object(torch.Tensor, '__bool__', return_value=True) as wait:
+        FiniteLossHook().after_train_iter(RUNNER, 0, None, losses)
+    wait.assert_called_once()
 
 
 def test_broken_weights_are_not_saved():

@@ -251,3 +251,21 @@ def test_channels_last_refuses_ops_that_it_breaks():
     with pytest.raises(ValueError, match="'1' is a RoIAlign"):
         hook.before_run(SimpleNamespace(model=model))
     assert model[0].weight.is_contiguous()
+
+
+def test_channels_last_leaves_group_norms_alone():
+    hook = HOOKS.build(dict(type='mmvovnet.ChannelsLastHook'))
+    model = torch.nn.ModuleDict(
+        dict(
+            backbone=torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3)),
+            head=torch.nn.Sequential(
+                torch.nn.Conv2d(8, 8, 3), torch.nn.GroupNorm(2, 8)
+            ),
+        )
+    )
+    with patch('mmvovnet.engine.hooks.print_log') as log:
+        hook.before_run(SimpleNamespace(model=model))
+    assert 'leaves head in the usual order' in log.call_args[0][0]
+    log.assert_called_once()
+    assert not model.backbone[0].weight.is_contiguous()
+    assert model.head[0].weight.is_contiguous()

@@ -1,11 +1,14 @@
 import os
 import signal
+from unittest.mock import Mock, patch
 
 import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, RUNNERS
 
+from mmvovnet.engine import InterruptHook
+from mmvovnet.engine.interrupt import AGREE_EVERY
 from mmvovnet.engine.signals import SIGNALS
 from mmvovnet.weights import load
 
@@ -46,6 +49,20 @@ def test_next_checkpoint_takes_its_place(tmp_path, build):
     build(resume=True).train()
     names = sorted(path.name for path in tmp_path.glob('*.pth'))
     assert names == [f'epoch_{n}.pth' for n in (1, 2, 3)]
+
+
+def test_processes_agree_every_ten_iterations():
+    hook, stopped = InterruptHook(), []
+    runner = Mock(optim_wrapper=Mock(should_update=lambda: True))
+    path = 'mmvovnet.engine.interrupt.'
+    with (
+        patch(path + 'get_world_size', return_value=2),
+        patch(path + 'all_reduce', lambda x, op: x.fill_(15)),
+        patch.object(hook, '_stop', lambda r, *a: stopped.append(r.iter)),
+    ):
+        for runner.iter in range(20):
+            hook.after_train_iter(runner, runner.iter)
+    assert stopped[0] == AGREE_EVERY - 1
 
 
 def test_third_interrupt_ends_at_once(build):

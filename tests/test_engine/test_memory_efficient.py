@@ -87,6 +87,13 @@ def test_losses_and_gradients_are_the_same(name, options):
     assert saved_bytes(twin, x) == saved_bytes(saving, x)
 
 
+def test_the_hook_sets_the_option_of_the_backbone():
+    model = _hooked(Losses('fcos'))
+    backbone = model.detector.backbone
+    blocks = [block for stage in backbone.stages for block in stage.blocks]
+    assert all(m.memory_efficient for m in (backbone, *blocks))
+
+
 def test_finds_the_model_in_its_wrapper():
     class Wrapper(nn.Module):
         def __init__(self, module):

@@ -140,6 +140,6 @@ def _with_masks(truth: InstanceData, shape: tuple[int, int]) -> InstanceData:
         truth = truth[:0]
         truth.masks = BitmapMasks([], *shape)
         return truth
-    sides = truth.bboxes[:, 2:] - truth.bboxes[:, :2]
-    visible = torch.as_tensor(truth.masks.areas > 0, device=sides.device)
-    return truth[visible & (sides > 0).all(1)]
+    sides = (truth.bboxes[:, 2:] - truth.bboxes[:, :2]).amin(1)
+    kept = (sides.cpu().numpy() > 0) & (truth.masks.areas > 0)
+    return truth if kept.all() else truth[kept.nonzero()[0]]

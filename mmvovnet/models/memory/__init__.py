@@ -10,8 +10,10 @@ from .recompute import (
     recompute_elementwise,
     recompute_forward,
 )
+from .recorder import SMALL_BYTES
 
 __all__ = [
+    'SMALL_BYTES',
     'checkpoint_module',
     'recompute_contexts',
     'recompute_elementwise',

@@ -18,9 +18,10 @@ from .recompute import recompute_elementwise, recording_paused
 
 
 class FrozenStatistics:
-    """Batch norms normalise as in training, and their buffers stay.
+    """Batch norms normalise as in training, and learn nothing.
 
-    They write their statistics into clones, which leave with the context.
+    With a momentum of 0 their statistics stay, bit for bit. PyTorch's
+    checkpoint enters this once for each backward pass.
 
     Args:
         module (nn.Module): The batch norms in it are meant.
@@ -30,19 +31,17 @@ class FrozenStatistics:
         self.module = module
 
     def __enter__(self) -> None:
-        self.kept = [
-            (m, dict(m._buffers))
+        self.norms = [
+            (m, m.momentum, m.num_batches_tracked)
             for m in self.module.modules()
             if isinstance(m, _BatchNorm) and m.training
         ]
-        for norm, buffers in self.kept:
-            for name, buffer in buffers.items():
-                if buffer is not None:
-                    norm._buffers[name] = buffer.clone()
+        for norm, *_ in self.norms:
+            norm.momentum, norm.num_batches_tracked = 0.0, None
 
     def __exit__(self, *exc) -> None:
-        for norm, buffers in self.kept:
-            norm._buffers.update(buffers)
+        for norm, momentum, count in self.norms:
+            norm.momentum, norm.num_batches_tracked = momentum, count
 
 
 class _RecomputedModule(torch.autograd.Function):
@@ -129,6 +128,8 @@ def checkpoint_module(
         >>> int(bn.num_batches_tracked)
         1
     """
+    if torch.jit.is_tracing():
+        return forward(x)
     if torch.compiler.is_compiling():
         # The compiler derives the second run from the first one's graph,
         # which holds no update, and it takes no foreign contexts.

@@ -66,12 +66,16 @@ def recording_paused() -> Iterator[None]:
 def can_recompute() -> bool:
     """Whether :func:`recompute_elementwise` has a place in this forward pass.
 
-    Not without gradients, nor where a compiler sees to it, nor where what
-    autograd saves goes to somebody's hooks already: those of a checkpoint
-    around the model keep nothing but its input, and hooks inside would take
-    their place and keep more.
+    Not without gradients or in a trace, nor where a compiler sees to it, nor
+    where what autograd saves goes to other hooks already: those of a
+    checkpoint around the model keep nothing but its input, and hooks inside
+    would take their place and keep more.
     """
-    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+    if (
+        not torch.is_grad_enabled()
+        or torch.jit.is_tracing()
+        or torch.compiler.is_compiling()
+    ):
         return False
     top = getattr(torch._C._autograd, '_top_saved_tensors_default_hooks', None)
     return top is None or top(False) is None

@@ -20,6 +20,7 @@ _BATCH_NORMS = (
     aten.cudnn_batch_norm.default,
     aten.miopen_batch_norm.default,
 )
+_CAST = aten._to_copy.default  # by autocast
 _MAX_POOL = aten.max_pool2d_with_indices.default
 # Ops that are repeated, beside pointwise ones.
 _CHEAP = {
@@ -28,10 +29,15 @@ _CHEAP = {
     aten.batch_norm_elemt.default,  # SyncBN, its statistics gathered
     aten.native_group_norm.default,
     aten.cat.default,
-    aten._to_copy.default,  # autocast
+    _CAST,
 }
-# So is a conv of no more multiply-adds a value: of an image, or depthwise.
+# So is a conv of no more multiply-adds a value, of an image or depthwise. A
+# 1x1 conv is not: it would reach back through chains of them.
 _CHEAP_MACS = 32
+# Where fewer bytes than these are at stake, launches count more.
+SMALL_BYTES = 2**24
+# SyncBN's op normalises in one launch, and has a kernel here.
+_FUSED_NORM_DEVICES = {'cuda'}
 
 # Where it is True, nothing is recorded.
 PAUSED: ContextVar[bool] = ContextVar('paused', default=False)
@@ -84,6 +90,12 @@ class _Recipe:
         )
         self.value: Callable[[], Tensor | None] = lambda: None
 
+    @property
+    def casts_weight(self) -> bool:
+        """Whether it casts a tensor that is kept."""
+        first = self.args[0]
+        return self.func is _CAST and isinstance(first, _Kept)
+
     def __call__(self) -> Tensor:
         value = self.value()
         if value is None:
@@ -112,6 +124,8 @@ def _normalise(
     mean: Tensor,
     invstd: Tensor,
 ) -> Tensor:
+    if x.device.type in _FUSED_NORM_DEVICES:
+        return torch.batch_norm_elemt(x, weight, bias, mean, invstd, 0)
     # Evaluation mode with a unit deviation: bit-equal to training mode on
     # CPU, where both scale by weight * invstd.
     scale = invstd if weight is None else weight * invstd
@@ -138,7 +152,8 @@ def _is_cheap(func: Any, args: tuple, sources: list) -> bool:
     if func is aten.add.Tensor:
         return bool(recipes) and not any(r.adds for r in recipes)
     if func is aten.convolution.default:
-        return args[1][0].numel() <= _CHEAP_MACS
+        kernel = args[1].shape[2:].numel()
+        return kernel > 1 and args[1][0].numel() <= _CHEAP_MACS
     return func in _CHEAP or (
         torch.Tag.pointwise in func.tags
         and torch.Tag.nondeterministic_seeded not in func.tags
@@ -157,6 +172,7 @@ class Recorder(TorchDispatchMode):
         # A weak reference to a storage keeps its address from being reused.
         self.recipes: dict[StorageWeakRef, tuple[tuple, _Recipe]] = {}
         self.last: Tensor | None = None
+        self.parts: list[Tensor] = []  # of the last concatenation
 
     def find(self, tensor: Tensor) -> _Kept | _Recipe:
         """Give the recipe of a tensor, or the tensor if there is none."""
@@ -174,11 +190,19 @@ class Recorder(TorchDispatchMode):
                 '(create_graph=True); build the model without '
                 'memory_efficient=True for it'
             )
+        if isinstance(source, _Kept):
+            return source()
+        # A conv asks for its input right before the activation that made it
+        # asks for the same tensor: do not make it twice. In between the conv
+        # asks for its weight, which autocast has cast.
+        if source.func is not aten.cat.default:
+            tensor = source()
+            if not source.casts_weight:
+                self.last = tensor
+            return tensor
+        parts = _serve(source.args[0])  # convs ask for them one by one
         tensor = source()
-        if isinstance(source, _Recipe):
-            # A conv asks for its input right before the activation that made
-            # it asks for the same tensor: do not make it twice.
-            self.last = tensor
+        self.parts = parts if tensor.nbytes <= SMALL_BYTES else []
         return tensor
 
     def __torch_dispatch__(

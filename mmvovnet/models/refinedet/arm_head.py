@@ -38,9 +38,17 @@ class ARMHead(MultiBoxHead):
 
     @torch.no_grad()
     def refine(
-        self, scores: list[Tensor], deltas: list[Tensor]
+        self,
+        scores: list[Tensor],
+        deltas: list[Tensor],
+        anchors: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Decode the head's outputs, without gradients.
+
+        Args:
+            scores (list[Tensor]): What :meth:`forward` returns.
+            deltas (list[Tensor]): What :meth:`forward` returns.
+            anchors (Tensor, optional): What :meth:`anchors` returns.
 
         Returns:
             tuple[Tensor, Tensor]: Refined anchors in pixels, (N, P, 4), and
@@ -58,9 +66,10 @@ class ARMHead(MultiBoxHead):
         batch_gt_instances: InstanceList,
         batch_img_metas: list[dict],
         batch_gt_instances_ignore: OptInstanceList = None,
+        anchors: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Compute the losses of the head's outputs."""
-        anchors = self.anchors(scores)
+        """Compute the losses of the head's outputs; see :meth:`refine`."""
+        anchors = self.anchors(scores) if anchors is None else anchors
         logits, offsets = self.flatten(scores, deltas)
         objects = [
             InstanceData(bboxes=t.bboxes, labels=torch.zeros_like(t.labels))

@@ -1,5 +1,6 @@
 """The matching of SSD and RefineDet."""
 
+import torch
 from mmdet.models.task_modules.assigners import AssignResult, MaxIoUAssigner
 from mmdet.registry import TASK_UTILS
 from torch import Tensor
@@ -65,16 +66,17 @@ class BipartiteAssigner(MaxIoUAssigner):
         """
         result = super().assign_wrt_overlaps(overlaps, gt_labels)
         num_priors = overlaps.size(1)
-        left = overlaps.clone()
+        left = overlaps.clone(memory_format=torch.contiguous_format)
         for _ in range(min(overlaps.shape)):
-            best = left.argmax()
+            # Of one element: the host would wait for a scalar as an index.
+            best = left.argmax().view(1)
             obj, prior = best // num_priors, best % num_priors
-            touches = left[obj, prior] > 0
-            result.gt_inds[prior] = (obj + 1).where(
-                touches, result.gt_inds[prior]
+            touches = left.view(-1)[best] > 0
+            result.gt_inds[prior] = torch.where(
+                touches, obj + 1, result.gt_inds[prior]
             )
-            result.labels[prior] = gt_labels[obj].where(
-                touches, result.labels[prior]
+            result.labels[prior] = torch.where(
+                touches, gt_labels[obj], result.labels[prior]
             )
-            left[obj] = left[:, prior] = -1
+            left.index_fill_(0, obj, -1).index_fill_(1, prior, -1)
         return result

@@ -88,10 +88,11 @@ class RefineDet(SingleStageDetector):
         """
         *odm, scores, deltas = self._forward(batch_inputs)
         truths, ignored, metas = unpack_gt_instances(batch_data_samples)
-        refined = self.arm_head.refine(scores, deltas)
+        anchors = self.arm_head.anchors(scores)
+        refined = self.arm_head.refine(scores, deltas, anchors)
         truth = (truths, metas, ignored)
         return {
-            **self.arm_head.loss_by_feat(scores, deltas, *truth),
+            **self.arm_head.loss_by_feat(scores, deltas, *truth, anchors),
             **self.bbox_head.loss_by_feat(*odm, *refined, *truth),
         }
 

@@ -26,8 +26,8 @@ class MultiBoxHead(BaseDenseHead):
         bbox_coder (dict): mmdet's. Defaults to offsets with SSD's variances.
         loss_cls (dict): mmdet's. Defaults to softmax cross entropy.
         loss_bbox (dict): mmdet's. Defaults to smooth L1.
-        train_cfg (dict, optional): ``assigner``, ``sampler`` and
-            ``neg_pos_ratio``, hard negatives for each positive prior.
+        train_cfg (dict, optional): ``assigner``, and ``neg_pos_ratio``, hard
+            negatives for each positive prior.
         test_cfg (dict, optional): See :class:`ODMHead`.
         init_cfg (dict | list[dict], optional): Initialisation. Defaults to
             None: Xavier, and a normal distribution for the predictors.
@@ -71,10 +71,6 @@ class MultiBoxHead(BaseDenseHead):
         if train_cfg:
             self.neg_pos_ratio = train_cfg['neg_pos_ratio']
             self.assigner = TASK_UTILS.build(train_cfg['assigner'])
-            self.sampler = TASK_UTILS.build(
-                train_cfg['sampler'], default_args=dict(context=self)
-            )
-
         self.bodies = nn.ModuleList()
         self.score_convs = nn.ModuleList()
         self.delta_convs = nn.ModuleList()
@@ -184,11 +180,12 @@ class MultiBoxHead(BaseDenseHead):
         counts = positive.sum(1) * self.neg_pos_ratio
         chosen = positive | _hardest(losses.detach(), negative, counts)
         total = reduce_mean(positive.sum().float()).clamp(min=1e-6)
+        # Sums of what is marked: to pick it out, the host would wait for its
+        # number.
+        boxes = self.loss_bbox(deltas, targets, reduction_override='none')
         return (
-            losses[chosen].sum() / total,
-            self.loss_bbox(
-                deltas[positive], targets[positive], avg_factor=total
-            ),
+            losses.where(chosen, 0).sum() / total,
+            boxes.where(positive[..., None], 0).sum() / total,
         )
 
     @torch.no_grad()
@@ -196,17 +193,17 @@ class MultiBoxHead(BaseDenseHead):
         self, priors: Tensor, truth: InstanceData, ignored: InstanceData | None
     ) -> tuple[Tensor, Tensor]:
         """Labels (P,), -1 where ignored, and offsets (P, 4) of an image."""
-        instances = InstanceData(priors=priors)
-        result = self.assigner.assign(instances, truth, ignored)
-        sample = self.sampler.sample(result, instances, truth)
-        labels = torch.full_like(result.gt_inds, -1)
-        labels[sample.neg_inds] = self.num_classes
-        labels[sample.pos_inds] = sample.pos_gt_labels
-        targets = torch.zeros_like(priors)
-        targets[sample.pos_inds] = self.bbox_coder.encode(
-            sample.pos_priors, sample.pos_gt_bboxes
+        found = self.assigner.assign(
+            InstanceData(priors=priors), truth, ignored
         )
-        return labels, targets
+        matched = found.gt_inds > 0
+        labels = found.gt_inds.where(found.gt_inds < 0, self.num_classes)
+        objects = torch.cat([priors[:1], truth.bboxes])[found.gt_inds.relu()]
+        targets = self.bbox_coder.encode(priors, objects)
+        return (
+            found.labels.where(matched, labels),
+            targets.where(matched[:, None], 0),
+        )
 
 
 def _hardest(losses: Tensor, negative: Tensor, counts: Tensor) -> Tensor:

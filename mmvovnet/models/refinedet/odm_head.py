@@ -1,5 +1,6 @@
 """The object detection module of RefineDet."""
 
+import torch
 from mmdet.utils import InstanceList, OptInstanceList
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
@@ -96,8 +97,9 @@ class ODMHead(MultiBoxHead):
             # Boxes overlap as they are, and are clipped when they are put
             # out, as in Caffe (clip_bbox is false there).
             height, width = meta['ori_shape' if rescale else 'img_shape'][:2]
-            border = result.bboxes.new_tensor([width, height] * 2)
-            result.bboxes = result.bboxes.clamp(border.new_zeros(()), border)
+            x, y = result.bboxes[:, ::2], result.bboxes[:, 1::2]
+            x, y = x.clamp(0, width), y.clamp(0, height)
+            result.bboxes = torch.stack([x, y], -1).flatten(1)
             results.append(result)
         return results
 
@@ -113,9 +115,7 @@ def _candidates(
         cfg (ConfigDict): ``nms_pre`` and ``score_thr``.
     """
     best, index = scores.topk(min(cfg['nms_pre'], len(scores)), dim=0)
-    kept = best > cfg['score_thr']
+    kept = (best > cfg['score_thr']).nonzero(as_tuple=True)
     return InstanceData(
-        bboxes=boxes[index[kept]],
-        scores=best[kept],
-        labels=kept.nonzero()[:, 1],
+        bboxes=boxes[index[kept]], scores=best[kept], labels=kept[1]
     )

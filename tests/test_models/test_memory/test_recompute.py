@@ -1,14 +1,17 @@
 import copy
 import gc
+from collections import Counter
 from contextlib import nullcontext
 from unittest.mock import patch
 
 import pytest
 import torch
+from mmengine.analysis import get_model_complexity_info
 from torch import distributed, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 from mmvovnet import VoVNet
@@ -17,7 +20,9 @@ from mmvovnet.models.memory import (
     recompute,
     recompute_elementwise,
     recompute_forward,
+    recorder,
 )
+from mmvovnet.models.osa import Concatenation, OSAModule, RunningSum
 
 TINY = dict(
     stem_channels=(8, 8, 16),
@@ -25,10 +30,6 @@ TINY = dict(
     out_channels=(16, 16, 16, 16),
     num_modules=(1, 1, 2, 2),
     num_layers=2,
-)
-# No 1x1 conv in it is so cheap that it is repeated.
-WIDE = TINY | dict(
-    stem_channels=(8, 8, 40), conv_channels=(40,) * 4, out_channels=(40,) * 4
 )
 
 
@@ -156,7 +157,7 @@ def test_memory_against_timm(arch, peer):
 
 
 def test_memory_is_freed_without_garbage_collection():
-    model, storages = tiny(arch=WIDE), []
+    model, storages = tiny(), []
 
     def note(module, inputs, out):
         storages.append(StorageWeakRef(out.untyped_storage()))
@@ -174,6 +175,97 @@ def test_memory_is_freed_without_garbage_collection():
         assert all(storage.expired() for storage in storages)
     finally:
         gc.enable()
+
+
+# Number of operations
+
+
+@pytest.fixture
+def elemt():
+    """SyncBN's op, which has no kernel on CPUs."""
+
+    def run(x, weight, bias, mean, invstd, eps):
+        out = (x - mean[:, None, None]) * invstd[:, None, None]
+        out = out * weight[:, None, None] + bias[:, None, None]
+        return out.to(x.dtype)
+
+    library = torch.library.Library('aten', 'IMPL')
+    library.impl('batch_norm_elemt', run, 'CPU')
+    yield
+    library._destroy()
+
+
+class Count(TorchDispatchMode):
+    """Operations that launch a kernel on a GPU, by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.launches = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        if func is torch.ops.aten.convolution_backward.default:
+            self.launches[name] += sum(args[-1])  # a kernel for each gradient
+        elif not (func.is_view or name.startswith(('empty', 'new_empty'))):
+            self.launches[name] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def count(model, dtype=None):
+    """Launches of the forward and of the backward pass."""
+    forward, back = Count(), Count()
+    with forward, torch.autocast('cpu', dtype, enabled=dtype is not None):
+        loss = sum(out.sum() for out in model(images()))
+    with back:
+        loss.backward()
+    return forward.launches, back.launches
+
+
+def on_gpus(osa, x):
+    """How small maps are aggregated there."""
+    return Concatenation
+
+
+@pytest.mark.parametrize('dtype', [None, torch.bfloat16], ids=str)
+def test_launches_on_a_gpu(dtype, elemt, monkeypatch):
+    monkeypatch.setattr(OSAModule, 'aggregation', on_gpus)
+    monkeypatch.setattr(recorder, '_FUSED_NORM_DEVICES', {'cpu'})
+    plain = sum(map(Counter.total, count(tiny(False), dtype)))
+    saving = sum(map(Counter.total, count(tiny(), dtype)))
+    assert plain < saving <= 1.5 * plain
+
+
+@pytest.mark.parametrize('cat', [False, True], ids=['sum', 'concatenation'])
+@pytest.mark.parametrize('dtype', [None, torch.bfloat16], ids=str)
+def test_norms_are_made_again_once(dtype, cat, monkeypatch):
+    if cat:
+        monkeypatch.setattr(OSAModule, 'aggregation', on_gpus)
+    forward, back = count(tiny(), dtype)
+    norms = forward['native_batch_norm']
+    # Pools and additions read the outputs of modules as well.
+    assert back['native_batch_norm'] == norms + 8
+    assert back['convolution'] <= 2  # of the image
+
+
+def test_maps_of_a_large_concatenation_are_not_held(monkeypatch):
+    monkeypatch.setattr(OSAModule, 'aggregation', on_gpus)
+    norms = []
+    for small in (2**24, 0):
+        monkeypatch.setattr(recorder, 'SMALL_BYTES', small)
+        norms.append(count(tiny())[1]['native_batch_norm'])
+    assert norms[0] < norms[1]
+
+
+def test_checkpointing_launches_no_copies():
+    _, back = count(tiny(False, with_cp=True))
+    assert not back['clone'] and not back['mul']
+
+
+@pytest.mark.parametrize('size', [8, 64])
+def test_large_maps_are_added_up_on_a_gpu(size):
+    osa = OSAModule(256, 128, 256, 5, memory_efficient=True)
+    x = torch.empty(8, 256, size, size, device='meta')
+    assert osa.aggregation(x) is (RunningSum if size > 8 else Concatenation)
 
 
 # Order and number of passes
@@ -314,6 +406,20 @@ def test_distributed():
     )
 
 
+@pytest.mark.parametrize('training', [False, True])
+@pytest.mark.parametrize('with_cp', [False, True])
+def test_a_trace_shows_the_model_alone(with_cp, training):
+    """As mmdet's get_flops takes one."""
+    plain, saving = tiny(False), tiny(with_cp=with_cp)
+    flops = [
+        get_model_complexity_info(
+            model.train(training), (3, 64, 64), show_table=False
+        )['flops']
+        for model in (plain, saving)
+    ]
+    assert flops[0] == flops[1] > 0
+
+
 def test_compiled_model_leaves_it_to_the_compiler():
     saving, plain = tiny(), tiny(False)
     compiled = torch.compile(saving, fullgraph=True, backend='aot_eager')
@@ -385,7 +491,7 @@ def test_with_cp_as_well_inside_an_outer_checkpoint_and_twice_backward():
 
 
 def test_additions_reach_back_to_the_last_but_one_only():
-    model = tiny(arch=WIDE | dict(num_modules=(1, 1, 1, 9)))
+    model = tiny(arch=TINY | dict(num_modules=(1, 1, 1, 9)))
     kept = []
     for block in model.stages[3].blocks:
         block.register_forward_hook(
@@ -435,7 +541,7 @@ def test_a_whole_model():
     assert saved_bytes(saving, x) == saved_bytes(tiny(), x)
 
 
-def test_sync_bn_does_not_gather_statistics_again():
+def test_sync_bn_does_not_gather_statistics_again(elemt):
     # The ops of torch's SyncBN, which has kernels for GPUs only.
     gathered = []
 
@@ -453,10 +559,6 @@ def test_sync_bn_does_not_gather_statistics_again():
             _, weight, _, invstd = ctx.saved_tensors
             return grad * (weight * invstd)[:, None, None], None, None
 
-    def elemt(x, weight, bias, mean, invstd, eps):
-        x = (x - mean[:, None, None]) * invstd[:, None, None]
-        return x * weight[:, None, None] + bias[:, None, None]
-
     class Net(nn.Sequential):
         def forward(self, x):
             with recompute_elementwise() if self.saving else nullcontext():
@@ -466,8 +568,6 @@ def test_sync_bn_does_not_gather_statistics_again():
 
     conv = nn.Conv2d(3, 8, 5, padding=2)  # not so cheap that it is repeated
     net = Net(conv, nn.BatchNorm2d(8), nn.Conv2d(8, 8, 1))
-    library = torch.library.Library('aten', 'IMPL')
-    library.impl('batch_norm_elemt', elemt, 'CPU')
     sizes, grads = [], []
     for net.saving in (False, True):
         net.zero_grad()

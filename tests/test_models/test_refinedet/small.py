@@ -10,7 +10,6 @@ from tests.test_deploy.small import ARCH
 
 MATCHING = dict(
     assigner=dict(type='BipartiteAssigner', pos_iou_thr=0.5, neg_iou_thr=0.5),
-    sampler=dict(type='PseudoSampler'),
     neg_pos_ratio=3,
 )
 ANCHORS = dict(
