@@ -9,13 +9,7 @@ from .layers import GATES
 
 
 def check_flags(**flags: Any) -> None:
-    """Refuse what is not True or False: 'no' from a command line is true.
-
-    Example:
-        >>> check_flags(with_cp='no')
-        Traceback (most recent call last):
-        TypeError: with_cp must be True or False, got 'no'
-    """
+    """Refuse what is not True or False: 'no' from a command line is true."""
     for name, value in flags.items():
         if not isinstance(value, bool):
             raise TypeError(f'{name} must be True or False, got {value!r}')
@@ -33,10 +27,7 @@ def check_indices(indices: Sequence[int], num_stages: int) -> tuple[int, ...]:
         tuple[int]: They counted from 0.
     """
     if not isinstance(indices, Sequence) or isinstance(indices, str):
-        raise TypeError(
-            f'out_indices must be a sequence of int, got {indices!r}; for one '
-            'stage write (3,)'
-        )
+        raise TypeError(f'out_indices must be like (3,), got {indices!r}')
     if not indices or not all(
         is_count(i, -num_stages, num_stages - 1) for i in indices
     ):

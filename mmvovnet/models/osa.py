@@ -89,20 +89,13 @@ class OSAModule(BaseModule):
             Its text says half of the input's channels, which would give 5.15
             M parameters and 4.84 GMACs in DSOD300; this width gives the
             published 4.8 and 4.6. Defaults to False.
-        gate (str): Channel gate, a key of
-            :data:`mmvovnet.models.layers.GATES`. Defaults to 'none'.
+        gate (str): A key of :data:`mmvovnet.models.layers.GATES`. Defaults to
+            'none'.
         identity (bool): Add the input to the output. Defaults to False.
         drop_path (float): Probability to drop all but the identity of a
             sample, in training. Defaults to 0.
-        with_cp (bool): Keep the input only and recompute the rest in the
-            backward pass. Defaults to False.
-        memory_efficient (bool): In that, keep the outputs of convs only.
-            Defaults to False.
-        conv_cfg (dict, optional): Conv of the 3x3 layers. Defaults to None,
-            ``Conv2d``.
-        norm_cfg (dict, optional): Norm. Defaults to ``dict(type='BN')``.
-        act_cfg (dict, optional): Activation. Defaults to
-            ``dict(type='ReLU')``.
+        with_cp, memory_efficient, conv_cfg, norm_cfg, act_cfg: As for
+            :class:`mmvovnet.models.VoVNet`; ``conv_cfg`` is for the 3x3 convs.
         init_cfg (dict, optional): Initialisation. Defaults to None.
 
     Example:
@@ -261,19 +254,15 @@ class OSAStage(BaseModule):
     """A max pool, if any, and One-Shot Aggregation modules.
 
     Args:
-        in_channels (int): Input channels.
-        conv_channels (int): Channels of the modules' 3x3 convs.
-        out_channels (int): Output channels.
         num_modules (int): Number of modules.
-        num_layers (int): 3x3 convs of a module.
         pool (nn.Module, optional): What comes first: see :func:`max_pool`.
-        gate (str): Channel gate.
         gate_place (str): Gate 'every' module or the 'last' one.
         identity (bool | str): Identity add in all modules but the first, or
             in 'every' one whose input and output channels are equal.
         drop_paths (tuple[float]): Drop path probability of each module; it
             takes effect where there is an identity add.
-        **kwargs: See :class:`OSAModule`.
+        in_channels, conv_channels, out_channels, num_layers, gate, **kwargs:
+            As for :class:`OSAModule`.
     """
 
     def __init__(
