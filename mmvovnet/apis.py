@@ -1,11 +1,14 @@
 """Models from configs, as MMDetection's and MMPretrain's own ``apis``."""
 
 import os
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from mmengine.config import Config
 from torch import nn
 
+from mmvovnet.tasks import class_names, require
 from mmvovnet.weights.fit import load_weights
 
 
@@ -14,40 +17,69 @@ def build_model(
     checkpoint: str | None = None,
     may_miss: Sequence[str] = (),
 ) -> nn.Module:
-    """Build a detector or classifier, by its library's own function.
+    """Build a model, by its library's own function.
 
     Args:
-        config (str | PathLike): A config of MMDetection's or MMPretrain's
-            kind; its ``default_scope`` says which.
+        config (str | PathLike): A config of MMDetection, MMPretrain or
+            MMSegmentation.
         checkpoint (str, optional): Weights. Defaults to None, random ones.
         may_miss (Sequence[str]): Beginnings of the names of weights that the
             checkpoint need not hold.
 
     Returns:
-        nn.Module: The model, in eval mode on the CPU.
+        nn.Module: The model, in eval mode on the CPU. Its ``cfg`` is the
+        config, and ``dataset_meta['classes']`` are the checkpoint's names, or
+        else the config's.
 
     Raises:
         CheckpointError: The checkpoint lacks other weights, or holds them in
             another shape.
+        ValueError: Neither names as many classes as a detector has, or the
+            config is of another library.
     """
     cfg = Config.fromfile(config)
-    if cfg.get('default_scope') == 'mmpretrain':
+    known = ('mmdet', 'mmpretrain', 'mmseg')
+    cfg.default_scope = require(cfg, known, 'a model from a config')
+    model: Any
+    if cfg.default_scope == 'mmpretrain':
         from mmpretrain.apis import get_model
 
-        model = get_model(cfg, pretrained=checkpoint, device='cpu')
-        if checkpoint is not None:
-            load_weights(model, checkpoint, may_miss)
-        return model
-    from mmdet.apis import init_detector
-    from mmdet.registry import DATASETS
+        model = get_model(cfg, pretrained=False, device='cpu')
+        model.cfg = model._config
+    elif cfg.default_scope == 'mmseg':
+        from mmseg.apis import init_model
 
-    model = init_detector(cfg, checkpoint, device='cpu')
-    if checkpoint is not None:
-        load_weights(model, checkpoint, may_miss)
-    else:  # mmdet assumes COCO's classes then
-        dataset = DATASETS.get(cfg.test_dataloader.dataset.type)
-        model.dataset_meta = {
-            **dataset.METAINFO,
-            **cfg.test_dataloader.dataset.get('metainfo', {}),
-        }
+        model = init_model(cfg, None, device='cpu')
+    else:
+        from mmdet.apis import init_detector
+
+        # It says that classes are COCO's; they are set below.
+        with warnings.catch_warnings(record=True):
+            model = init_detector(cfg, None, device='cpu')
+    meta = load_weights(model, checkpoint, may_miss) if checkpoint else {}
+    # As MMDetection 3 and 2 name them.
+    meta = meta.get('dataset_meta') or {'classes': meta.get('CLASSES')}
+    meta = {key.lower(): value for key, value in meta.items()}
+    classes = list(meta.get('classes') or class_names(cfg))
+    count = _count_classes(model)
+    if count is not None and len(classes) != count:
+        raise ValueError(
+            f"'{checkpoint or config}' and its config name {len(classes)} "
+            f'classes, and the model has {count}: name them in the config, by '
+            'metainfo=dict(classes=(...)) of test_dataloader.dataset'
+        )
+    model.dataset_meta = {**meta, 'classes': classes}
     return model
+
+
+def _count_classes(model: Any) -> int | None:
+    """How many classes a detector tells apart, if all have boxes."""
+    if hasattr(model, 'semantic_head'):
+        return None
+    head = getattr(model, 'roi_head', None)
+    head = getattr(head, 'bbox_head', None) or getattr(
+        model, 'bbox_head', None
+    )
+    if isinstance(head, nn.ModuleList):  # a cascade
+        head = head[-1]
+    return getattr(head, 'num_classes', None)

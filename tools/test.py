@@ -98,23 +98,31 @@ def augment(cfg: Any) -> None:
     Without the config's ``tta_model`` and ``tta_pipeline``: both ways round,
     as MMDetection and MMPretrain do it.
     """
-    kind = cfg.get('default_scope')
-    if kind not in TTA_MODELS:
+    from mmvovnet.tasks import leaves, require
+
+    kind = require(cfg, tuple(TTA_MODELS), '--tta')
+    roi_head = cfg.model.get('roi_head') or {}
+    if 'mask_head' in cfg.model or 'mask_head' in roi_head:
         raise ValueError(
-            f'--tta is for the default_scope {list(TTA_MODELS)}, and '
-            f"'{cfg.filename}' has {kind!r}"
+            f"--tta merges boxes, and '{cfg.filename}' has a mask head: test "
+            'it without --tta'
         )
-    dataset = cfg.test_dataloader.dataset
-    while 'dataset' in dataset:
-        dataset = dataset.dataset
-    *steps, pack = dataset.pipeline
+    datasets = list(leaves(cfg.test_dataloader.dataset))
+    for dataset in datasets[1:]:
+        if dataset.pipeline != datasets[0].pipeline:
+            raise ValueError(
+                f"--tta needs one test pipeline, and '{cfg.filename}' has "
+                'another for each data set'
+            )
+    *steps, pack = datasets[0].pipeline
     both = [dict(type='RandomFlip', prob=prob) for prob in (0.0, 1.0)]
     if 'meta_keys' in pack:
         # What is added says how to turn the boxes back.
         keys = {*pack.meta_keys, 'flip', 'flip_direction'}
         pack = dict(pack, meta_keys=sorted(keys))
     flips = dict(type='TestTimeAug', transforms=[both, [pack]])
-    dataset.pipeline = cfg.get('tta_pipeline', [*steps, flips])
+    for dataset in datasets:
+        dataset.pipeline = cfg.get('tta_pipeline', [*steps, flips])
     cfg.model = dict(cfg.get('tta_model', TTA_MODELS[kind]), module=cfg.model)
 
 
@@ -151,7 +159,11 @@ def main() -> None:
                 '--show and --show-dir switch on: add it'
             )
         hook.update(show=args.show, wait_time=args.wait_time)
-        if detector:
+        if cfg.get('default_scope') == 'mmseg':  # it draws into its work dir
+            hook.update(draw=True, interval=1)
+            if args.show_dir:
+                cfg.visualizer.save_dir = args.show_dir
+        elif detector:
             hook.update(draw=True, test_out_dir=args.show_dir)
         else:
             hook.update(enable=True, out_dir=args.show_dir, interval=1)

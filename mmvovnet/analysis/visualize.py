@@ -15,6 +15,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from mmvovnet.apis import build_model
+from mmvovnet.tasks import pipeline_of, require
 
 from .plots import draw_box
 
@@ -77,12 +78,13 @@ def explain(
             "Grad-CAM needs a library: pip install 'mmvovnet[analysis]'"
         ) from error
     model: Any = build_model(config, checkpoint)
+    require(model.cfg, ('mmdet', 'mmpretrain'), 'the picture')
     if not hasattr(model.backbone, 'stages'):
         raise ValueError(
             f'{type(model.backbone).__name__} has no `stages` to look into, '
             "which this package's backbones have"
         )
-    pixels, batch = _prepare(image, Config.fromfile(config), model)
+    pixels, batch = _prepare(image, model.cfg, model)
     x = batch['inputs']
     with torch.no_grad():
         label, score, box, whole, target = _answer(
@@ -98,11 +100,9 @@ def explain(
     outputs = _stage_outputs(model, x.requires_grad_())
     canvas = np.zeros((*x.shape[2:], 3))
     canvas[: pixels.shape[0], : pixels.shape[1]] = pixels
-    # Set by mmdet's and by mmpretrain's function that builds the model.
-    meta = getattr(model, 'dataset_meta', None) or model._dataset_meta
     return Explanation(
         canvas,
-        meta['classes'][label],
+        model.dataset_meta['classes'][label],
         score,
         box,
         [out[0].abs().mean(0).detach().numpy() for out in outputs],
@@ -168,7 +168,7 @@ def _prepare(
         The image before normalisation, RGB from 0 to 1, shape (H, W, 3), and
         the model's batch.
     """
-    pipeline = cfg.test_dataloader.dataset.pipeline
+    pipeline = pipeline_of(cfg)
     reads = [t for t in pipeline if t['type'] == 'LoadImageFromFile']
     grey = getattr(model.backbone, 'in_channels', 3) == 1
     # A data set that brings its images, such as CIFAR-10, has them in RGB.

@@ -14,6 +14,8 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS, init_default_scope
 from torch import Tensor, nn
 
+from mmvovnet.tasks import library, pipeline_of
+
 from .inference.runtime import load_exported
 
 _PACKAGES = {'onnx': 'onnxruntime', 'openvino': 'nncf'}
@@ -47,12 +49,9 @@ def calibration_images(
             f"'{config}' has no train_dataloader and test_dataloader, whose "
             'images and whose pipeline are needed'
         )
-    init_default_scope(cfg.get('default_scope', 'mmengine'))
+    init_default_scope(library(cfg) or 'mmengine')
     dataset = DATASETS.build(
-        _prepared(
-            cfg.train_dataloader.dataset,
-            _plain(cfg.test_dataloader.dataset).pipeline,
-        )
+        _prepared(cfg.train_dataloader.dataset, pipeline_of(cfg))
     )
     step = max(len(dataset) / number, 1)
     indices = [int(i * step) for i in range(min(number, len(dataset)))]

@@ -8,19 +8,39 @@ from typing import Any
 
 from mmengine.config import Config, DictAction
 
+from mmvovnet.tasks import library
+
+# Between parts of a word, not next to a comma, a bracket or a quote.
+_INNER_SPACE = re.compile(r"""(?<=[^\s,=\[\]()'"]) (?=[^,=\[\]()'"])""")
+
 
 def parse_options(options: Sequence[str]) -> dict[str, Any]:
     """The values of ``'key=value'``, as mmengine's tools read them.
 
+    Spaces inside a name or path stay, where mmengine drops them.
+
     Raises:
         ValueError: An option is not of the form ``key=value``.
+
+    Example:
+        >>> parse_options(['classes=[red cell, platelet]'])
+        {'classes': ['red cell', 'platelet']}
     """
     for option in options:
         if '=' not in option:
             raise ValueError(f"'{option}' is no option: write KEY=VALUE")
     parsed = Namespace()
-    DictAction((), 'options')(None, parsed, options)
-    return parsed.options
+    kept = [_INNER_SPACE.sub('\0', option) for option in options]
+    DictAction((), 'options')(None, parsed, kept)
+    return _with_spaces(parsed.options)
+
+
+def _with_spaces(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_spaces(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_with_spaces, value))
+    return value.replace('\0', ' ') if isinstance(value, str) else value
 
 
 def load_config(
@@ -56,6 +76,8 @@ def load_config(
         format_python_code=False,
     )
     cfg.merge_from_dict(parse_options(options))
+    if scope := library(cfg):
+        cfg.default_scope = scope
     default = Path('work_dirs', Path(path).stem)
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(default)
     cfg.launcher = launcher

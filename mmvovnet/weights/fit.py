@@ -104,13 +104,16 @@ class Fit:
 
 def load_weights(
     model: nn.Module, source: str | Path, may_miss: Sequence[str] = ()
-) -> None:
+) -> dict[str, Any]:
     """Load all weights of a model.
 
     Args:
         model (nn.Module): The model.
         source (str | Path): A file or URL.
         may_miss (Sequence[str]): As of :meth:`Fit.require`.
+
+    Returns:
+        dict: The checkpoint's ``meta``; empty if it has none.
 
     Raises:
         CheckpointError: If the file does not hold all of them.
@@ -123,3 +126,4 @@ def load_weights(
     with fit.recorded():
         model.load_state_dict(fitting, strict=False)
     fit.require(str(source), may_miss)
+    return checkpoint.get('meta') or {}

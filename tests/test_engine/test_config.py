@@ -41,3 +41,20 @@ def test_mmpretrain_collates_by_default(path):
 def test_option_without_a_value(path):
     with pytest.raises(ValueError, match="'model.depth' is no option"):
         load_config(path, ['model.depth'])
+
+
+def test_spaces_of_names_and_paths_stay(path):
+    options = [
+        'a.classes=[red cell, platelet]',
+        'root=my data/cells',
+        'b=1, 2',
+    ]
+    cfg = load_config(path, options)
+    assert cfg.a.classes == ['red cell', 'platelet']
+    assert cfg.root == 'my data/cells'
+    assert cfg.b == [1, 2]
+
+
+def test_the_scope_of_the_model_without_a_default_scope(path):
+    path.write_text("model = dict(type='mmdet.FCOS')\n")
+    assert load_config(path).default_scope == 'mmdet'

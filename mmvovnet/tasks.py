@@ -1,0 +1,123 @@
+"""What a config is for: whose models it names, and on which data."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+
+def library(cfg: Config) -> str | None:
+    """Name the library whose models a config describes.
+
+    Args:
+        cfg (Config): Its ``default_scope`` says it; without one, the scope of
+            the first type in ``model`` that has one of a library, such as
+            ``mmdet.FCOS``.
+
+    Returns:
+        str | None: Such as ``mmdet``; None if the config says neither.
+
+    Example:
+        >>> library(Config(dict(model=dict(type='mmdet.FCOS'))))
+        'mmdet'
+    """
+    if cfg.get('default_scope'):
+        return cfg.default_scope
+    for kind in _types(cfg.get('model')):
+        scope = kind.partition('.')[0]
+        if scope in ('mmdet', 'mmpretrain', 'mmseg', 'mmdet3d'):
+            return scope
+    return None
+
+
+def require(cfg: Config, libraries: tuple[str, ...], what: str) -> str:
+    """Name a config's library, if it is one that a tool knows.
+
+    Args:
+        cfg (Config): The config.
+        libraries (tuple[str]): Which the tool knows.
+        what (str): What the tool does, for the message.
+
+    Raises:
+        ValueError: If it is another, or not known.
+    """
+    found = library(cfg)
+    if found is None:
+        raise ValueError(
+            f"'{cfg.filename}' does not say whose models it names: add "
+            f'default_scope={libraries[0]!r}'
+        )
+    if found not in libraries:
+        raise ValueError(
+            f'{what} is for configs of {" and ".join(libraries)}, and '
+            f"'{cfg.filename}' is one of {found}"
+        )
+    return found
+
+
+def leaves(dataset: Any) -> Iterator[ConfigDict]:
+    """The data sets inside wrappers such as ``ConcatDataset``.
+
+    Example:
+        >>> inner = dict(type='CocoDataset')
+        >>> list(leaves(dict(type='RepeatDataset', dataset=inner))) == [inner]
+        True
+    """
+    if isinstance(dataset, list | tuple):
+        for each in dataset:
+            yield from leaves(each)
+    elif isinstance(dataset, dict):
+        inner = dataset.get('datasets') or dataset.get('dataset')
+        if inner:
+            yield from leaves(inner)
+        else:
+            yield dataset
+
+
+def pipeline_of(cfg: Config) -> list[ConfigDict]:
+    """The steps that bring a test image to the model.
+
+    Raises:
+        ValueError: If the config has none.
+    """
+    loader = cfg.get('test_dataloader') or {}
+    for dataset in leaves(loader.get('dataset')):
+        if 'pipeline' in dataset:
+            return dataset.pipeline
+    raise ValueError(
+        f"'{cfg.filename}' has no test_dataloader.dataset.pipeline, which "
+        'says what happens to an image before the model'
+    )
+
+
+def class_names(cfg: Config) -> list[str]:
+    """The classes of a config's test set, in the order of the labels.
+
+    Returns:
+        list[str]: Names; none if neither the config nor the type of the data
+        set says them.
+    """
+    from mmengine.fileio import list_from_file
+    from mmengine.registry import DATASETS
+
+    loader = cfg.get('test_dataloader') or {}
+    dataset = next(leaves(loader.get('dataset')), {})
+    names = dataset.get('metainfo', {}).get('classes', dataset.get('classes'))
+    if names is None and 'type' in dataset:
+        with DATASETS.switch_scope_and_registry(library(cfg)) as registry:
+            kind: Any = registry.get(dataset.type)
+        names = getattr(kind, 'METAINFO', {}).get('classes')
+    if isinstance(names, str):  # a file, as mmengine takes it
+        names = list_from_file(names)
+    return list(names or [])
+
+
+def _types(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get('type'), str):
+            yield node['type']
+        for value in node.values():
+            yield from _types(value)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from _types(value)
