@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -49,3 +50,29 @@ def write(path: str | os.PathLike, content: bytes) -> None:
         ) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def keep_apart(
+    outputs: Iterable[str | os.PathLike], inputs: Iterable[str | os.PathLike]
+) -> None:
+    """Refuse outputs that would overwrite an input or each other.
+
+    Args:
+        outputs (Iterable[str | PathLike]): Files that will be written.
+        inputs (Iterable[str | PathLike]): Files that are read.
+
+    Raises:
+        ValueError: If an output is one of the inputs, or another output.
+
+    Example:
+        >>> keep_apart(['a.json'], ['b/../a.json', 'c.png'])
+        Traceback (most recent call last):
+        ValueError: 'a.json' would overwrite 'b/../a.json': name another file
+    """
+    taken = {Path(path).resolve(): path for path in inputs}
+    for path in outputs:
+        other = taken.setdefault(Path(path).resolve(), path)
+        if other is not path:
+            raise ValueError(
+                f"'{path}' would overwrite '{other}': name another file"
+            )

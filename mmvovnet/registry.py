@@ -4,6 +4,7 @@ mmengine imports this module by itself for a type such as
 ``'mmvovnet.VoVNet'``, and hides an ``ImportError`` raised here: keep it tiny.
 """
 
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
@@ -50,10 +51,8 @@ class LazyRegistry(Registry):
         if found is not None or scope not in (None, self.scope):
             return found
         errors = {}
-        for location in self._lazy_locations:
-            try:
-                import_module(location)
-            except ImportError as error:
+        for location, error in self.import_lazily():
+            if error is not None:
                 errors[location] = error
             if name in self._module_dict:
                 return self._module_dict[name]
@@ -67,6 +66,16 @@ class LazyRegistry(Registry):
                 "'mmvovnet[segmentation]'"
             )
         return None
+
+    def import_lazily(self) -> Iterator[tuple[str, ImportError | None]]:
+        """Import the locations, one after another, and tell what failed."""
+        for location in self._lazy_locations:
+            try:
+                import_module(location)
+            except ImportError as error:
+                yield location, error
+            else:
+                yield location, None
 
 
 MODELS = LazyRegistry(

@@ -69,20 +69,26 @@ def main() -> None:
     args = parse_args()
     # Not before: these take seconds to import.
     import mmvovnet.engine  # noqa: F401
-    from mmvovnet.deploy.inference.detect import open_detector
+    from mmvovnet.deploy.inference.detect import open_detector, outputs
     from mmvovnet.deploy.inference.media import (
         detect_media,
         find_media,
         write_results,
     )
     from mmvovnet.engine.known_warnings import ignore_known_warnings
+    from mmvovnet.fileio import keep_apart
     from mmvovnet.weights import CheckpointError
 
     ignore_known_warnings()
 
     try:
         files = find_media(args.images)
-        detect, classes = open_detector(
+        given = [args.model, args.checkpoint, args.ann]
+        keep_apart(
+            [*outputs(files, args.out_dir), *filter(None, [args.out_json])],
+            [*files, *filter(None, given)],
+        )
+        detect, classes, color_type = open_detector(
             args.model, args.checkpoint, args.may_miss
         )
         results, unread = detect_media(
@@ -94,6 +100,7 @@ def main() -> None:
             args.batch_size,
             args.ann,
             args.max_pixels,
+            color_type,
         )
     except (CheckpointError, OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .cpu.accelerate import accelerate
-    from .exporting import describe_model, export
+    from .describe import describe_model
+    from .exporting import export
     from .folding import fuse
     from .hook import FuseHook
     from .inference.runtime import Exported, load_exported
@@ -23,7 +24,7 @@ _HOMES = {
     'Exported': '.inference.runtime',
     'FuseHook': '.hook',
     'accelerate': '.cpu.accelerate',
-    'describe_model': '.exporting',
+    'describe_model': '.describe',
     'export': '.exporting',
     'fuse': '.folding',
     'load_exported': '.inference.runtime',

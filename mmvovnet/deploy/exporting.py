@@ -3,8 +3,9 @@
 import importlib.util
 import json
 import logging
+import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ from torch import Tensor, nn
 
 from mmvovnet.leftovers import part_folder
 
+from .describe import one_size
 from .folding import fuse
-from .inference.runtime import SUFFIXES, load_exported
+from .inference.detect import suppress
+from .inference.runtime import SUFFIXES, Exported, load_exported
 from .metadata import decode
+from .outputs import Boxes, BoxesAndMaps, RawOutputs, RefinedBoxes
 from .quantize import check_quantizer, quantize
 
 _NEEDS = {
@@ -34,16 +38,27 @@ nms (float[n, b, 4] all_boxes, float[n, c, b] all_scores)
         int64[k] labels, int64[k] image_ids)
 <int64[1] limit = {{{limit}}}, float[1] iou = {{{iou:f}}},
  float[1] above = {{0.0}}, int64[2] image_box = {{0, 2}},
- int64 image = {{0}}, int64 label = {{1}}>
+ int64 image = {{0}}, int64 label = {{1}}, int64[1] classes = {{1}}>
 {{
-    kept = NonMaxSuppression (all_boxes, all_scores, limit, iou, above)
-    scores = GatherND (all_scores, kept)
+    {best}
+    kept = NonMaxSuppression (all_boxes, candidates, limit, iou, above)
+    scores = GatherND (candidates, kept)
     where = Gather <axis = 1> (kept, image_box)
     boxes = GatherND (all_boxes, where)
-    labels = Gather <axis = 1> (kept, label)
+    {labels}
     image_ids = Gather <axis = 1> (kept, image)
 }}
 """
+_EACH_CLASS = dict(
+    best='candidates = Identity (all_scores)',
+    labels='labels = Gather <axis = 1> (kept, label)',
+)
+# A box is left for its best class alone, as it overlaps itself.
+_ALL_CLASSES = dict(
+    best="""candidates = ReduceMax (all_scores, classes)
+    best = ArgMax <axis = 1, keepdims = 0> (all_scores)""",
+    labels='labels = GatherND (best, where)',
+)
 
 
 def export(
@@ -96,53 +111,102 @@ def export(
     _check(path, format)
     if calibration is not None:
         check_quantizer(format, calibration)
-    detector = hasattr(model, 'bbox_head')
     if outputs is None:
         last = 'detections' if format == 'onnx' else 'boxes'
-        outputs = last if detector else 'raw'
+        outputs = last if hasattr(model, 'bbox_head') else 'raw'
+    if outputs not in ('raw', 'boxes', 'detections'):
+        raise ValueError(
+            f"outputs must be 'raw', 'boxes' or 'detections', got {outputs!r}"
+        )
     if outputs == 'detections' and format != 'onnx':
         raise ValueError(
             "outputs='detections' needs format='onnx', the one with an "
             f"operation for it, not {format!r}; use outputs='boxes'"
         )
-    if outputs == 'detections' and detector:
-        nms = model.bbox_head.test_cfg['nms']['type']
-        if nms != 'nms':
-            raise ValueError(
-                f"outputs='detections' has plain nms alone, not {nms!r}; use "
-                "outputs='boxes'"
-            )
-    kinds = {'raw': RawOutputs, 'boxes': Boxes, 'detections': Boxes}
-    if outputs not in kinds:
-        raise ValueError(f'outputs must be one of {[*kinds]}, got {outputs!r}')
     masks = outputs == 'detections' and hasattr(model, 'roi_head')
-    kind = BoxesAndMaps if masks else kinds[outputs]
-    module = kind(fuse(model)).eval()
-    channels = getattr(getattr(model, 'backbone', model), 'in_channels', 3)
-    images = torch.rand(2, channels, *size)
-    with torch.no_grad():
-        names = module.names(module(images))
-    metadata = {**(metadata or {}), 'kind': outputs, 'outputs': names}
+    module = _module(model, outputs, masks)
+    metadata = {**(metadata or {}), 'kind': outputs}
+    if outputs != 'raw':
+        metadata |= module.postprocessing
     if calibration is not None:
         metadata['precision'] = 'int8'
+    shape = _Shape(metadata, size)
+    channels = getattr(getattr(model, 'backbone', model), 'in_channels', 3)
+    images = torch.rand(2, channels, *shape.size)
+    with torch.no_grad():
+        names = module.names(module(images))
+    metadata['outputs'] = names
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with part_folder(path) as folder, _quiet():
         file = folder / path.name
         with torch.no_grad():
-            _WRITERS[format](module, images, file, metadata)
-        _compare(module, file, images)
+            _WRITERS[format](module, images, file, metadata, shape)
+        tests = shape.tests(images)
+        _compare(module, load_exported(file), tests)
         if calibration is not None:
             quantize(file, calibration)
+            tests = [*calibration[:1], *tests]
         if outputs == 'detections':
-            metadata['outputs'] = _append_nms(file, model.bbox_head.test_cfg)
-        if masks:
-            from .masks import append_masks
+            before = load_exported(file)
+            metadata['outputs'] = _append_nms(file, metadata)
+            branch = None
+            if masks:
+                from .masks import MaskBranch, append_masks
 
-            metadata['outputs'] = append_masks(file, module.model.roi_head)
+                branch = MaskBranch(module.model.roi_head).eval()
+                metadata['outputs'] = append_masks(file, branch)
+            _compare(_Detections(before, branch), load_exported(file), tests)
         for part in sorted(folder.iterdir()):  # .bin before .xml
             os.replace(part, path.parent / part.name)
     return metadata
+
+
+def _module(model: nn.Module, outputs: str, masks: bool) -> Any:
+    kind: Any = RawOutputs
+    if outputs != 'raw':
+        kind = BoxesAndMaps if masks else Boxes
+        if hasattr(model, 'arm_head'):
+            kind = RefinedBoxes
+    kind(model)  # which refuses, before the work of folding
+    return kind(fuse(model)).eval()
+
+
+class _Shape:
+    """Which heights and widths a file is made for.
+
+    Args:
+        metadata (dict): What is done to images, which may give all one size
+            or sides that are multiples.
+        size (tuple[int, int]): Height and width to trace with, else.
+    """
+
+    def __init__(self, metadata: dict, size: tuple[int, int]) -> None:
+        fixed = one_size(metadata)
+        self.step = math.lcm(
+            metadata.get('divisor', 1), metadata.get('pad_divisor', 1)
+        )
+        self.free = fixed is None
+        self.size = fixed or tuple(
+            max(math.ceil(side / self.step), 2) * self.step for side in size
+        )  # torch.export takes a factor of 1 for a constant
+
+    def dynamic(self) -> dict[int, Any]:
+        """What ``torch.export`` calls dynamic shapes."""
+        free: Any = torch.export.Dim.DYNAMIC
+        if not self.free:
+            return {0: free}
+        if self.step == 1:
+            return {0: free, 2: free, 3: free}
+        height, width = torch.export.dims('height', 'width')
+        return {0: free, 2: self.step * height, 3: self.step * width}
+
+    def tests(self, traced: Tensor) -> list[Tensor]:
+        """Images of other numbers and sizes than the traced ones."""
+        if not self.free:
+            return [traced[:1], torch.cat([traced, traced.flip(3)])]
+        pad = [math.ceil(n / self.step) * self.step for n in (36, 68)]
+        return [traced[:1], F.pad(traced, (0, pad[0], 0, pad[1]))]
 
 
 def _check(path: Path, format: str) -> None:
@@ -180,20 +244,24 @@ def _quiet() -> Iterator[None]:
 
 
 def _program(
-    module: nn.Module, images: Tensor
+    module: nn.Module, images: Tensor, shape: _Shape
 ) -> torch.export.ExportedProgram:
-    free = torch.export.Dim.DYNAMIC
-    shapes = ({0: free, 2: free, 3: free},)
-    return torch.export.export(module, (images,), dynamic_shapes=shapes)
+    return torch.export.export(
+        module, (images,), dynamic_shapes=(shape.dynamic(),)
+    )
 
 
 def _write_onnx(
-    module: nn.Module, images: Tensor, file: Path, metadata: dict
+    module: nn.Module,
+    images: Tensor,
+    file: Path,
+    metadata: dict,
+    shape: _Shape,
 ) -> None:
     import onnx
 
     program = torch.onnx.export(
-        _program(module, images),
+        _program(module, images, shape),
         (images,),
         dynamo=True,
         verbose=False,
@@ -214,7 +282,11 @@ def _set_metadata(model: Any, metadata: dict) -> None:
 
 
 def _write_torchscript(
-    module: nn.Module, images: Tensor, file: Path, metadata: dict
+    module: nn.Module,
+    images: Tensor,
+    file: Path,
+    metadata: dict,
+    shape: _Shape,
 ) -> None:
     traced = torch.jit.trace(module, images, check_trace=False)
     extra = {'metadata.json': json.dumps(metadata)}
@@ -222,21 +294,28 @@ def _write_torchscript(
 
 
 def _write_torch_export(
-    module: nn.Module, images: Tensor, file: Path, metadata: dict
+    module: nn.Module,
+    images: Tensor,
+    file: Path,
+    metadata: dict,
+    shape: _Shape,
 ) -> None:
     extra = {'metadata.json': json.dumps(metadata)}
-    torch.export.save(_program(module, images), file, extra_files=extra)
+    torch.export.save(_program(module, images, shape), file, extra_files=extra)
 
 
 def _write_openvino(
-    module: nn.Module, images: Tensor, file: Path, metadata: dict
+    module: nn.Module,
+    images: Tensor,
+    file: Path,
+    metadata: dict,
+    shape: _Shape,
 ) -> None:
     import openvino
 
-    shape = [-1, images.size(1), -1, -1]
-    model = openvino.convert_model(
-        module, example_input=images, input=openvino.PartialShape(shape)
-    )
+    sides = [-1, -1] if shape.free else list(shape.size)
+    given = openvino.PartialShape([-1, images.size(1), *sides])
+    model = openvino.convert_model(module, example_input=images, input=given)
     for key, value in metadata.items():
         model.set_rt_info(json.dumps(value), ['mmvovnet', key])
     openvino.save_model(model, file, compress_to_fp16=False)
@@ -250,12 +329,54 @@ _WRITERS = {
 }
 
 
-def _compare(module: nn.Module, file: Path, traced: Tensor) -> None:
-    """Raise unless the file computes what the module does, at two sizes."""
-    exported = load_exported(file)
-    for images in (traced[:1], F.pad(traced, (0, 36, 0, 68))):
+class _Detections:
+    """What suppression and the mask branch make of a file's outputs.
+
+    Args:
+        before (Exported): A file with outputs 'all_boxes', 'all_scores' and
+            maps.
+        branch (nn.Module, optional): CenterMask's
+            :class:`.masks.MaskBranch`.
+    """
+
+    def __init__(self, before: Exported, branch: nn.Module | None) -> None:
+        self.before, self.branch = before, branch
+
+    def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Map images to the outputs of the whole file, in another order."""
+        info = self.before.metadata
+        all_boxes, all_scores, *maps = self.before(images).values()
+        parts = []
+        for i, (boxes, scores) in enumerate(
+            zip(all_boxes, all_scores, strict=True)
+        ):
+            found = suppress(
+                boxes, scores, info['iou_threshold'], info['class_agnostic']
+            )
+            labels = found[2]
+            if info['class_agnostic']:
+                labels = torch.zeros_like(labels)
+            first = [  # as the operation limits each class
+                (labels == label).nonzero()[: info['max_per_img'], 0]
+                for label in labels.unique()
+            ]
+            kept = torch.cat([labels[:0], *first])
+            parts.append(
+                [*(part[kept] for part in found), torch.full_like(kept, i)]
+            )
+        found = tuple(torch.cat(part) for part in zip(*parts, strict=True))
+        if self.branch is None:
+            return found
+        return *found, *self.branch(maps, *found)
+
+
+def _compare(
+    model: Callable, exported: Exported, tests: Sequence[Tensor]
+) -> None:
+    """Raise unless a file computes what a model does."""
+    for images in tests:
         with torch.no_grad():
-            expected = module(images)
+            expected = model(images)
         for (name, actual), wanted in zip(
             exported(images).items(), expected, strict=True
         ):
@@ -264,6 +385,10 @@ def _compare(module: nn.Module, file: Path, traced: Tensor) -> None:
                     f'the exported file computes {name!r} of shape '
                     f'{tuple(actual.shape)}, not {tuple(wanted.shape)}'
                 )
+            if isinstance(model, _Detections):  # of any order
+                actual, wanted = actual.sort(0)[0], wanted.sort(0)[0]
+            if not actual.numel():
+                continue
             error = (actual - wanted).abs().max()
             if not error <= 1e-3 * wanted.abs().max():
                 raise RuntimeError(
@@ -272,14 +397,15 @@ def _compare(module: nn.Module, file: Path, traced: Tensor) -> None:
                 )
 
 
-def _append_nms(file: Path, test_cfg: dict) -> list[str]:
+def _append_nms(file: Path, info: dict[str, Any]) -> list[str]:
     import onnx
 
     model = onnx.load(file)
     text = _NMS.format(
         opset=model.opset_import[0].version,
-        limit=test_cfg['max_per_img'],
-        iou=test_cfg['nms']['iou_threshold'],
+        limit=info['max_per_img'],
+        iou=info['iou_threshold'],
+        **(_ALL_CLASSES if info['class_agnostic'] else _EACH_CLASS),
     )
     tail = onnx.parser.parse_model(text)
     tail.ir_version = model.ir_version
@@ -291,187 +417,3 @@ def _append_nms(file: Path, test_cfg: dict) -> list[str]:
     onnx.checker.check_model(merged)
     onnx.save(merged, file)
     return names
-
-
-def describe_model(model: nn.Module) -> dict[str, Any]:
-    """Collect what a user of an exported model must know.
-
-    Args:
-        model (nn.Module): What :func:`mmvovnet.apis.build_model` returns.
-
-    Returns:
-        dict: ``classes``; ``mean``, ``std`` and channel ``order`` (RGB, BGR
-        or grey) of the input; ``scale``, the (width, height) into which test
-        images fit, and ``divisor``, of which their padded sizes are
-        multiples; a detector's ``iou_threshold`` and ``max_per_img``.
-    """
-    cfg = getattr(model, 'cfg', None) or model._config
-    meta = getattr(model, 'dataset_meta', None) or model._dataset_meta
-    images = cfg.model.data_preprocessor
-    mean = list(images.get('mean', [0] * 3))
-    swaps = images.get('bgr_to_rgb') or images.get('to_rgb')
-    order = 'RGB' if swaps else 'BGR'
-    result = dict(
-        classes=list(meta.get('classes', [])),
-        mean=mean,
-        std=list(images.get('std', [1] * 3)),
-        order=order if len(mean) == 3 else 'grey',
-        divisor=images.get('pad_size_divisor', 1),
-    )
-    if hasattr(model, 'bbox_head'):
-        pipeline = cfg.test_dataloader.dataset.pipeline
-        scales = [t.scale for t in pipeline if t.type.endswith('Resize')]
-        test_cfg = model.bbox_head.test_cfg
-        result.update(
-            scale=list(scales[0]),
-            iou_threshold=test_cfg['nms']['iou_threshold'],
-            max_per_img=test_cfg['max_per_img'],
-        )
-    return result
-
-
-class RawOutputs(nn.Module):
-    """A model of OpenMMLab as a function of a tensor to a tuple of tensors.
-
-    Args:
-        model (nn.Module): A backbone, or a whole detector or classifier.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-        self.whole = hasattr(model, 'data_preprocessor')
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Map normalised images, shape (N, C, H, W), to what ``names`` says.
-
-        A backbone's feature maps, a classifier's logits, or each level's
-        outputs of a detection head.
-        """
-        if self.whole:
-            return _flatten(self.model(images, mode='tensor'))
-        return _flatten(self.model(images))
-
-    def names(self, outputs: tuple[Tensor, ...]) -> list[str]:
-        """Name the outputs."""
-        if not self.whole:
-            if not hasattr(self.model, 'out_indices'):
-                return [f'output{i}' for i in range(len(outputs))]
-            return [f'stage{i}' for i in self.model.out_indices]
-        if not hasattr(self.model, 'bbox_head'):
-            return ['logits']
-        levels = len(self.model.bbox_head.prior_generator.strides)
-        kinds = getattr(
-            self.model, 'output_kinds', ('scores', 'boxes', 'factors')
-        )[: len(outputs) // levels]
-        return [f'{kind}{i}' for kind in kinds for i in range(levels)]
-
-
-class Boxes(nn.Module):
-    """A one-stage detector up to, not including, non-maximum suppression.
-
-    Args:
-        model (nn.Module): A detector of MMDetection whose head decodes boxes
-            from priors and scores classes independently, such as FCOS,
-            RetinaNet and ATSS.
-
-    Raises:
-        ValueError: If the detector's head is of another kind.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        head = getattr(model, 'bbox_head', None)
-        parts = ('prior_generator', 'bbox_coder', 'cls_out_channels')
-        if not (
-            all(hasattr(head, part) for part in parts)
-            and getattr(head, 'use_sigmoid_cls', False)
-        ):
-            raise ValueError(
-                f'a {type(model).__name__} with head {type(head).__name__} '
-                'does not score each class of each prior by a sigmoid, so its '
-                "boxes can't be decoded here; export it with outputs='raw'"
-            )
-        if hasattr(model, 'semantic_head'):
-            raise ValueError(
-                f'a {type(model).__name__} segments stuff too, which has no '
-                "boxes; export it with outputs='raw'"
-            )
-        self.model = model
-        self.least = head.test_cfg.get('min_bbox_size', -1)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Map images, shape (N, C, H, W), to boxes and scores.
-
-        Returns:
-            tuple[Tensor, Tensor]: Boxes (x1, y1, x2, y2) in pixels within the
-            image, shape (N, B, 4), and scores, shape (N, classes, B), with 0
-            for what the head's ``test_cfg`` drops before suppression.
-        """
-        return self.decode(images, self.model(images, mode='tensor'))
-
-    def decode(
-        self, images: Tensor, levels: tuple[list[Tensor], ...]
-    ) -> tuple[Tensor, Tensor]:
-        """As :meth:`forward`, from the head's outputs."""
-        head = self.model.bbox_head
-        batch = images.size(0)
-        scores = _merge(levels[0], head.cls_out_channels).sigmoid()
-        keep = scores > head.test_cfg['score_thr']
-        if len(levels) == 3:
-            scores = scores * _merge(levels[2], 1).sigmoid()
-        if hasattr(self.model, 'roi_head'):  # as CenterMask has it
-            scores = scores.sqrt()
-        deltas = _merge(levels[1], head.bbox_coder.encode_size)
-        priors = torch.cat(
-            head.prior_generator.grid_priors(
-                [m.shape[-2:] for m in levels[0]],
-                dtype=deltas.dtype,
-                device=deltas.device,
-            )
-        )
-        boxes = head.bbox_coder.decode(
-            priors.repeat(batch, 1), deltas.flatten(0, 1)
-        )
-        height, width = images.shape[-2:]
-        x, y = boxes[:, 0::2], boxes[:, 1::2]
-        boxes = torch.stack(
-            [x.clamp(min=0, max=width), y.clamp(min=0, max=height)], dim=-1
-        )
-        boxes = boxes.view(batch, -1, 4)
-        sides = boxes[..., 2:] - boxes[..., :2]
-        keep = keep & (sides > self.least).all(dim=-1, keepdim=True)
-        return boxes, (scores * keep).transpose(1, 2)
-
-    def names(self, outputs: tuple[Tensor, ...]) -> list[str]:
-        """Name the outputs."""
-        return ['all_boxes', 'all_scores']
-
-
-class BoxesAndMaps(Boxes):
-    """CenterMask up to suppression, and the maps that its masks need."""
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """As :class:`Boxes`; then maps of shape (N, C, H_i, W_i)."""
-        x = self.model.extract_feat(images)
-        maps = x[: self.model.roi_head.mask_roi_extractor.num_inputs]
-        return *self.decode(images, self.model.bbox_head(x)), *maps
-
-    def names(self, outputs: tuple[Tensor, ...]) -> list[str]:
-        """Name the outputs."""
-        maps = [f'map{i}' for i in range(len(outputs) - 2)]
-        return [*super().names(outputs), *maps]
-
-
-def _merge(maps: list[Tensor], channels: int) -> Tensor:
-    """Bring maps of (N, A * channels, H_i, W_i) to (N, B, channels)."""
-    return torch.cat(
-        [m.permute(0, 2, 3, 1).reshape(m.size(0), -1, channels) for m in maps],
-        dim=1,
-    )
-
-
-def _flatten(outputs: Any) -> tuple[Tensor, ...]:
-    if isinstance(outputs, Tensor):
-        return (outputs,)
-    return tuple(t for part in outputs for t in _flatten(part))

@@ -113,13 +113,13 @@ def paste(masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
     return pasted[:, 0] >= 0.5
 
 
-def append_masks(file: Path, roi_head: CenterMaskRoIHead) -> list[str]:
+def append_masks(file: Path, branch: MaskBranch) -> list[str]:
     """Let an ONNX file compute the masks of what it detects.
 
     Args:
         file (Path): With the outputs ``map0``... and those of suppression; it
             is rewritten.
-        roi_head (CenterMaskRoIHead): The mask branch, in eval mode.
+        branch (MaskBranch): In eval mode.
 
     Returns:
         list[str]: Names of the outputs.
@@ -127,11 +127,11 @@ def append_masks(file: Path, roi_head: CenterMaskRoIHead) -> list[str]:
     import onnx
 
     detector = onnx.load(file)
-    branch = onnx.compose.add_prefix(_branch(roi_head), 'branch/')
+    branch_model = onnx.compose.add_prefix(_branch(branch), 'branch/')
     pairs = [(name, f'branch/{name}') for name in (*_LEVELS, *_FOUND)]
     merged = onnx.compose.merge_models(
         detector,
-        branch,
+        branch_model,
         pairs,
         outputs=[*_FOUND, 'branch/masks', 'branch/mask_scores'],
     )
@@ -150,8 +150,7 @@ def append_masks(file: Path, roi_head: CenterMaskRoIHead) -> list[str]:
     return names
 
 
-def _branch(roi_head: CenterMaskRoIHead) -> Any:
-    branch = MaskBranch(roi_head).eval()
+def _branch(branch: MaskBranch) -> Any:
     strides = branch.extractor.featmap_strides
     channels = branch.extractor.out_channels
     maps = [torch.rand(2, channels, 256 // s, 320 // s) for s in strides]

@@ -21,6 +21,18 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and 0 < value < 10**6
 
 
+def _is_size(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(map(_is_count, value))
+    )
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     'kind': (lambda v: v in ('raw', 'boxes', 'detections'), 'an output'),
     'outputs': (lambda v: bool(v) and _is_list_of(v, str), 'names'),
@@ -30,21 +42,26 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda v: _are_numbers(v) and all(x > 0 for x in v),
         'positive numbers',
     ),
-    'order': (lambda v: v in ('RGB', 'BGR', 'grey'), 'RGB, BGR or grey'),
-    'divisor': (_is_count, 'a positive integer'),
-    'scale': (
-        lambda v: (
-            isinstance(v, list) and len(v) == 2 and all(map(_is_count, v))
-        ),
-        'a width and a height',
+    'order': (
+        lambda v: v in ('RGB', 'BGR', 'BGRA', 'grey'),
+        'RGB, BGR, BGRA or grey',
     ),
+    'divisor': (_is_count, 'a positive integer'),
+    'scale': (_is_size, 'a width and a height'),
+    'keep_ratio': (_is_bool, 'true or false'),
+    'pad_size': (
+        lambda v: v is None or _is_size(v),
+        'a width and a height, or null',
+    ),
+    'pad_divisor': (_is_count, 'a positive integer'),
+    'pad_value': (_are_numbers, 'numbers'),
     'iou_threshold': (
         lambda v: _is_number(v) and 0 <= v <= 1,
         'from 0 to 1',
     ),
+    'class_agnostic': (_is_bool, 'true or false'),
     'max_per_img': (_is_count, 'a positive integer'),
 }
-_DETECTION = ('scale', 'mean', 'std', 'order', 'divisor', 'max_per_img')
 
 
 def decode(texts: Mapping[str, str]) -> dict[str, Any]:
@@ -76,7 +93,7 @@ def check(metadata: Any) -> None:
         raise ValueError('its metadata are no dict')
     needed = ['outputs', 'kind']
     if metadata.get('kind') in ('boxes', 'detections') and 'scale' in metadata:
-        needed += _DETECTION
+        needed = [*_RULES]
     missing = [key for key in needed if key not in metadata]
     if missing:
         raise ValueError(

@@ -20,13 +20,16 @@ from mmengine.registry import MODELS, TASK_UTILS, Registry
 from torch import nn
 
 from mmvovnet.apis import build_model
+from mmvovnet.registry import LazyRegistry
+from mmvovnet.tasks import require
 from mmvovnet.weights import CheckpointError, UnsafeCheckpointError, load
 
-from .exporting import describe_model
+from .describe import build_pipeline, describe_images
 
 _KEY = 'mmvovnet_detector'
 _WORD = re.compile(r'[\w.\-]*')
-_FUNCTIONS = {'nms', 'soft_nms'}  # which mmcv looks up by other means
+# Which mmcv and mmdet look up in mmcv.ops.
+_OPERATIONS = {'nms', 'soft_nms', 'RoIAlign', 'RoIPool'}
 # Options of training alone, and those that name files.
 _UNUSED = ('init_cfg', 'train_cfg', 'pretrained', 'checkpoint')
 
@@ -53,19 +56,19 @@ def publish(
 
     Raises:
         CheckpointError: If the weights are not those of the config's model.
+        ValueError: If the config is of another library, or a file cannot
+            carry its test pipeline.
     """
-    model = build_model(config, str(checkpoint))
-    info = describe_model(model)
-    meta: dict[str, Any] = dict(dataset_meta=dict(classes=info['classes']))
     cfg = Config.fromfile(config)
-    if hasattr(model, 'bbox_head') or hasattr(model, 'roi_head'):
-        pipeline = cfg.test_dataloader.dataset.pipeline
-        resize = next(t for t in pipeline if t.type.endswith('Resize'))
-        meta[_KEY] = dict(
-            model=_without(cfg.model.to_dict(), _UNUSED),
-            scale=list(resize.scale),
-            keep_ratio=resize.get('keep_ratio', True),
-        )
+    scope = require(cfg, ('mmdet', 'mmpretrain'), 'publishing')
+    images = describe_images(cfg) if scope == 'mmdet' else None
+    model: Any = build_model(config, str(checkpoint))
+    meta: dict[str, Any] = dict(
+        dataset_meta=dict(classes=model.dataset_meta['classes'])
+    )
+    if images:
+        described = _without(cfg.model.to_dict(), _UNUSED)
+        meta[_KEY] = dict(model=described, images=images)
     content = io.BytesIO()
     torch.save(dict(meta=meta, state_dict=model.state_dict()), content)
     digest = hashlib.sha256(content.getvalue()).hexdigest()[:8]
@@ -100,24 +103,13 @@ def build_published(path: str | os.PathLike) -> nn.Module:
         )
     info = meta[_KEY]
     _check(info, path)
-    resize = dict(
-        type='Resize',
-        scale=tuple(info['scale']),
-        keep_ratio=info['keep_ratio'],
-    )
-    pipeline = [
-        dict(type='LoadImageFromFile'),
-        resize,
-        dict(
-            type='PackDetInputs',
-            meta_keys=('img_path', 'ori_shape', 'img_shape', 'scale_factor'),
-        ),
-    ]
     cfg = Config(
         dict(
             default_scope='mmdet',
-            model=info['model'],
-            test_dataloader=dict(dataset=dict(pipeline=pipeline)),
+            model=dict(info['model'], train_cfg=None),
+            test_dataloader=dict(
+                dataset=dict(pipeline=build_pipeline(info['images']))
+            ),
         )
     )
     model = init_detector(cfg, None, palette='random', device='cpu')
@@ -146,7 +138,7 @@ def _check(node: Any, path: str | os.PathLike) -> None:
     Registries import whatever a dotted ``type`` names, and mmcv evaluates the
     name of an NMS, so that a description could otherwise run code.
     """
-    known = _FUNCTIONS | {
+    known = _OPERATIONS | {
         name
         for registry in (MODELS, TASK_UTILS)
         for name in _registered(registry)
@@ -180,6 +172,8 @@ def _check(node: Any, path: str | os.PathLike) -> None:
 def _registered(registry: Registry) -> Iterator[str]:
     """Names in a registry and its children, with and without their scope."""
     registry.import_from_location()
+    if isinstance(registry, LazyRegistry):
+        list(registry.import_lazily())
     for name in list(registry.module_dict):
         yield name
         yield f'{registry.scope}.{name}'

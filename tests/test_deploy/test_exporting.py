@@ -14,9 +14,9 @@ from mmvovnet.deploy import (
     export,
     load_exported,
 )
-from mmvovnet.deploy.exporting import Boxes
 from mmvovnet.deploy.inference.detect import Detector
 from mmvovnet.deploy.inference.runtime import SUFFIXES
+from mmvovnet.deploy.outputs import Boxes
 
 from .small import ARCH, settle, small_config
 
@@ -37,7 +37,6 @@ def small_detector(tmp_path, name='fcos_vovnet27-slim_digits.py'):
     pytest.importorskip('mmdet')
     cfg = small_config(f'demo/{name}')
     cfg.model.test_cfg.score_thr = 0.7
-    cfg.model.test_cfg.nms_pre = 10**6  # the exported graph drops none before
     cfg.dump(tmp_path / name)
     model = settle(build_model(tmp_path / name))
     head = model.bbox_head
@@ -194,8 +193,10 @@ def test_describe(tmp_path):
         order='RGB',
         divisor=32,
         scale=[128, 128],
-        iou_threshold=model.cfg.model.test_cfg.nms.iou_threshold,
-        max_per_img=model.cfg.model.test_cfg.max_per_img,
+        keep_ratio=True,
+        pad_size=None,
+        pad_divisor=1,
+        pad_value=[0, 0, 0],
     )
 
 
@@ -212,12 +213,12 @@ def test_describe(tmp_path):
         (
             'm.torchscript',
             dict(format='torchscript', outputs='masks'),
-            "one of .*, got 'masks'",
+            "or 'detections', got 'masks'",
         ),
         (
             'm.torchscript',
             dict(format='torchscript', outputs='boxes'),
-            "a VoVNet with head NoneType .* outputs='raw'",
+            "a VoVNet has other outputs .* outputs='raw'",
         ),
     ],
 )
@@ -265,16 +266,36 @@ def test_unlike_file_is_not_kept(change, message, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-def test_soft_nms_is_refused(tmp_path):
-    pytest.importorskip('onnxscript')
+@pytest.mark.parametrize(
+    'change, said',
+    [
+        (dict(nms=dict(type='soft_nms', iou_threshold=0.5)), "'soft_nms'"),
+        (dict(min_bbox_size=3), 'min_bbox_size=3'),
+    ],
+)
+def test_other_postprocessing_is_refused(change, said, tmp_path):
     model = small_detector(tmp_path)
-    model.bbox_head.test_cfg.nms.type = 'soft_nms'
-    with pytest.raises(ValueError, match="plain nms alone, not 'soft_nms'"):
-        export(model, tmp_path / 'model.onnx', size=SIZE)
-
-
-def test_head_without_sigmoid_is_refused(tmp_path):
-    model = small_detector(tmp_path)
-    model.bbox_head.use_sigmoid_cls = False
-    with pytest.raises(ValueError, match='head FCOSHead does not score'):
+    model.bbox_head.test_cfg.update(change)
+    with pytest.raises(ValueError, match=said):
         Boxes(model)
+
+
+def test_a_head_that_decodes_otherwise_is_refused(tmp_path):
+    model = small_detector(tmp_path)
+    head = type(model.bbox_head)
+    other = type('Other', (head,), {'predict_by_feat': print})
+    model.bbox_head.__class__ = other
+    with pytest.raises(ValueError, match=r"boxes of a Other .*'raw'"):
+        Boxes(model)
+
+
+def test_no_level_has_more_boxes_than_nms_pre(tmp_path):
+    """As in MMDetection, the best of all priors and classes of a level."""
+    model = small_detector(tmp_path)
+    model.bbox_head.test_cfg.update(
+        nms_pre=5, score_thr=0.05, min_bbox_size=-1
+    )
+    with torch.no_grad():
+        _, scores = Boxes(model)(torch.rand(2, 3, *SIZE))
+    levels = scores.split([8 * 12, 4 * 6, 2 * 3], dim=2)
+    assert [(x > 0).sum((1, 2)).tolist() for x in levels] == [[5, 5]] * 3

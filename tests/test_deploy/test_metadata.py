@@ -15,11 +15,16 @@ GOOD = dict(
     outputs=['all_boxes', 'all_scores'],
     classes=['cell'],
     scale=[320, 240],
+    keep_ratio=True,
+    pad_size=None,
+    pad_divisor=1,
+    pad_value=[0, 0, 0],
     mean=[0, 0, 0],
     std=[1, 1, 1],
     order='RGB',
     divisor=32,
     iou_threshold=0.5,
+    class_agnostic=False,
     max_per_img=100,
 )
 
@@ -48,6 +53,10 @@ def test_what_other_programs_add_stays_text():
         ('divisor', True),
         ('scale', [320]),
         ('scale', [10**9, 10**9]),
+        ('keep_ratio', 1),
+        ('pad_size', [320]),
+        ('pad_value', '114'),
+        ('class_agnostic', None),
         ('iou_threshold', 'high'),
         ('max_per_img', -1),
     ],
@@ -58,7 +67,9 @@ def test_wrong_values(key, value):
         check({**GOOD, key: value})
 
 
-@pytest.mark.parametrize('key', ['outputs', 'kind', 'mean', 'max_per_img'])
+@pytest.mark.parametrize(
+    'key', ['outputs', 'kind', 'keep_ratio', 'max_per_img']
+)
 def test_missing_values(key):
     with pytest.raises(ValueError, match=f'no metadata.*{key}'):
         check({k: v for k, v in GOOD.items() if k != key})

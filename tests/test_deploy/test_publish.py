@@ -141,8 +141,8 @@ def test_a_batch_gives_what_single_images_give(
     """Of a published file and of a config with weights."""
     folder, _ = trained
     images = [image[:200, :300] for image in photographs]
-    one, classes = open_detector(str(published))
-    two, _ = open_detector(
+    one, classes, _ = open_detector(str(published))
+    two, _, _ = open_detector(
         str(folder / 'small.py'), str(folder / 'epoch_1.pth')
     )
     assert classes == [*'0123456789']

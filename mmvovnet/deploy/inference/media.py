@@ -13,13 +13,14 @@ from typing import Any
 import cv2
 import mmcv
 import numpy as np
+import torch
 from PIL import Image
 from rich.progress import Progress
 from torch import Tensor
 
 from mmvovnet.fileio import write
 
-from .detect import VIDEOS, Detect, Found, outputs
+from .detect import VIDEOS, Detect, Found, is_video, outputs
 from .drawing import draw
 
 IMAGES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
@@ -59,15 +60,22 @@ def find_media(names: Sequence[str]) -> list[str]:
     return found
 
 
-def read_image(file: str, max_pixels: int = MAX_PIXELS) -> np.ndarray | None:
+def read_image(
+    file: str, max_pixels: int = MAX_PIXELS, color_type: str = 'color'
+) -> np.ndarray | None:
     """Read an image, unless it is too large to be decoded.
 
     Args:
         file (str): The file.
         max_pixels (int): The most pixels. Defaults to :data:`MAX_PIXELS`.
+        color_type (str): As mmcv's ``imread`` takes it. Defaults to 'color'.
 
     Returns:
-        np.ndarray: uint8 of shape (H, W, 3), BGR; None if it can't be read.
+        np.ndarray: uint8 of shape (H, W, 3), BGR, or with as many channels as
+        ``color_type`` says; None if it can't be read.
+
+    Raises:
+        ValueError: If it is read 'unchanged' and has not four channels.
     """
     try:
         with warnings.catch_warnings():
@@ -86,7 +94,17 @@ def read_image(file: str, max_pixels: int = MAX_PIXELS) -> np.ndarray | None:
             file=sys.stderr,
         )
         return None
-    return mmcv.imread(file)
+    image = mmcv.imread(file, color_type)
+    if (
+        color_type == 'unchanged'
+        and image is not None
+        and (image.ndim < 3 or image.shape[2] != 4)
+    ):
+        raise ValueError(
+            f"'{file}' is of shape {image.shape}, and the model reads images "
+            'of four channels'
+        )
+    return image
 
 
 def detect_media(
@@ -98,6 +116,7 @@ def detect_media(
     batch_size: int = 1,
     annotations: str | Path | None = None,
     max_pixels: int = MAX_PIXELS,
+    color_type: str = 'color',
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Detect objects in images and videos, and write their pictures.
 
@@ -112,6 +131,8 @@ def detect_media(
             images and categories the results then have.
         max_pixels (int): Images of more are not decoded. Defaults to
             :data:`MAX_PIXELS`.
+        color_type (str): How images are read, see :func:`read_image`.
+            Defaults to 'color'.
 
     Returns:
         tuple: The detections in COCO's form, and the files that could not be
@@ -121,7 +142,8 @@ def detect_media(
 
     Raises:
         ValueError: If a picture would overwrite an image or another picture,
-            or ``annotations`` don't tell an image's id.
+            ``annotations`` don't tell an image's id, or a video is given
+            that has no ids or not the model's channels.
     """
     targets = outputs(files, out_dir)
     ids = _Ids(annotations, classes)
@@ -132,11 +154,21 @@ def detect_media(
         stills = [
             pair
             for pair in zip(files, targets, strict=True)
-            if Path(pair[0]).suffix.lower() not in VIDEOS
+            if not is_video(pair[0])
         ]
         ids.check([file for file, _ in stills])
+        films = [file for file in files if is_video(file)]
+        if films and (annotations or color_type == 'unchanged'):
+            raise ValueError(
+                f"'{films[0]}' is a video: its frames have three channels "
+                'and no ids in annotations; detect it in another call, by a '
+                'model of three channels'
+            )
         for group in _groups(iter(stills), batch_size):
-            read = [(f, out, read_image(f, max_pixels)) for f, out in group]
+            read = [
+                (file, out, read_image(file, max_pixels, color_type))
+                for file, out in group
+            ]
             unread += [f for f, _, image in read if image is None]
             good = [
                 (f, out, image) for f, out, image in read if image is not None
@@ -149,23 +181,29 @@ def detect_media(
                 mmcv.imwrite(_drawn(image, kept, classes), str(out))
                 results += ids.coco(file, kept)
                 progress.console.print(
-                    f'{out}: {_count(found, score_thr)}', highlight=False
+                    f'{out}: {_count(found[1], score_thr)}', highlight=False
                 )
             progress.advance(task, len(group))
         for file, out in zip(files, targets, strict=True):
             if (file, out) in stills:
                 continue
-            frames = 0
-            for kept, frame, writer in _video(
-                detect, file, out, score_thr, batch_size
+            scores = []
+            for found, frame, writer in _video(
+                detect, file, out, batch_size, color_type
             ):
+                kept = _above(found, score_thr)
                 writer.write(_drawn(frame, kept, classes))
-                results += ids.coco(f'{file}#{frames}', kept)
-                frames += 1
-            if not frames:
-                unread.append(file)
+                results += ids.coco(f'{file}#{len(scores)}', kept)
+                scores.append(found[1])
             progress.advance(task)
-            progress.console.print(f'{out}: {frames} frames')
+            if not scores:
+                unread.append(file)
+                continue
+            progress.console.print(
+                f'{out}: {len(scores)} frames, '
+                f'{_count(torch.cat(scores), score_thr)}',
+                highlight=False,
+            )
     return results, unread
 
 
@@ -252,13 +290,13 @@ def _common_end(one: Path, other: Path) -> int:
     return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
 
 
-def _count(found: Found, score_thr: float) -> str:
+def _count(scores: Tensor, score_thr: float) -> str:
     """How many objects are found; the best score if it is too low."""
-    count = int((found[1] >= score_thr).sum())
-    if count or not len(found[1]):
+    count = int((scores >= score_thr).sum())
+    if count or not len(scores):
         return f'{count} objects'
     return (
-        f'0 objects (best score {found[1].max():.3f}, below --score-thr '
+        f'0 objects (best score {scores.max():.3f}, below --score-thr '
         f'{score_thr:g})'
     )
 
@@ -277,7 +315,9 @@ def _drawn(
     image: np.ndarray, found: Found, classes: Sequence[str]
 ) -> np.ndarray:
     boxes, scores, labels, *masks = (part.numpy() for part in found)
-    return draw(image, boxes, scores, labels, classes, *masks)
+    if image.ndim == 2:
+        image = mmcv.gray2bgr(image)
+    return draw(image[..., :3], boxes, scores, labels, classes, *masks)
 
 
 def _runs(mask: Tensor) -> dict[str, Any]:
@@ -289,7 +329,7 @@ def _runs(mask: Tensor) -> dict[str, Any]:
 
 
 def _video(
-    detect: Detect, file: str, out: Path, score_thr: float, batch_size: int
+    detect: Detect, file: str, out: Path, batch_size: int, color_type: str
 ) -> Iterator[tuple[Found, np.ndarray, cv2.VideoWriter]]:
     """What is found in each frame, the frame, and where to write it."""
     source = cv2.VideoCapture(file)
@@ -304,8 +344,11 @@ def _video(
                     source.get(cv2.CAP_PROP_FPS) or 25,
                     group[0].shape[1::-1],
                 )
-            for frame, found in zip(group, detect(group), strict=True):
-                yield _above(found, score_thr), frame, writer
+            images = group
+            if color_type == 'grayscale':
+                images = [mmcv.bgr2gray(frame) for frame in group]
+            for frame, found in zip(group, detect(images), strict=True):
+                yield found, frame, writer
     finally:
         source.release()
         if writer is not None:
@@ -313,8 +356,5 @@ def _video(
 
 
 def _frames(source: cv2.VideoCapture) -> Iterator[np.ndarray]:
-    while True:
-        read, frame = source.read()
-        if not read:
-            return
+    while (frame := source.read()[1]) is not None:
         yield frame

@@ -123,7 +123,7 @@ class MultiBoxHead(BaseDenseHead):
 
         def row(maps: list[Tensor], channels: int) -> Tensor:
             rows = [
-                x.permute(0, 2, 3, 1).reshape(len(x), -1, channels)
+                x.permute(0, 2, 3, 1).reshape(x.size(0), -1, channels)
                 for x in maps
             ]
             return torch.cat(rows, dim=1).float()

@@ -63,6 +63,19 @@ class ODMHead(MultiBoxHead):
         )
         return dict(loss_odm_cls=loss_cls, loss_odm_bbox=loss_bbox)
 
+    def candidates(
+        self,
+        scores: list[Tensor],
+        deltas: list[Tensor],
+        priors: Tensor,
+        objectness: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """All boxes, (N, P, 4), and their scores, (N, P, num_classes)."""
+        logits, offsets = self.flatten(scores, deltas)
+        likely = logits.softmax(-1)[..., :-1]
+        likely = likely * (objectness >= self.objectness_thr).unsqueeze(-1)
+        return self.decode(priors, offsets), likely
+
     def predict_by_feat(
         self,
         scores: list[Tensor],
@@ -80,15 +93,13 @@ class ODMHead(MultiBoxHead):
             list[InstanceData]: ``bboxes``, ``scores`` and ``labels``.
         """
         cfg = cfg or self.test_cfg
-        logits, offsets = self.flatten(scores, deltas)
-        likely = logits.softmax(-1)[..., :-1]
-        likely = likely * (objectness >= self.objectness_thr).unsqueeze(-1)
+        candidates = self.candidates(scores, deltas, priors, objectness)
         results = []
-        for boxes, image, meta in zip(
-            self.decode(priors, offsets), likely, batch_img_metas, strict=True
+        for boxes, likely, meta in zip(
+            *candidates, batch_img_metas, strict=True
         ):
             result = self._bbox_post_process(
-                _candidates(boxes, image, cfg),
+                _best(boxes, likely, cfg),
                 cfg,
                 rescale=rescale,
                 with_nms=with_nms,
@@ -104,9 +115,7 @@ class ODMHead(MultiBoxHead):
         return results
 
 
-def _candidates(
-    boxes: Tensor, scores: Tensor, cfg: ConfigDict
-) -> InstanceData:
+def _best(boxes: Tensor, scores: Tensor, cfg: ConfigDict) -> InstanceData:
     """The best boxes of each class.
 
     Args:

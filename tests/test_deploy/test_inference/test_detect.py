@@ -3,10 +3,12 @@ import pytest
 import torch
 
 from mmvovnet.deploy import Exported
+from mmvovnet.deploy.describe import build_pipeline
 from mmvovnet.deploy.inference.detect import (
     Detector,
     FileDetector,
     outputs,
+    prepare,
 )
 
 INFO = dict(
@@ -15,9 +17,15 @@ INFO = dict(
     mean=[10, 20, 30],
     std=[2, 4, 5],
     order='RGB',
+    classes=['a', 'b', 'c'],
     scale=[64, 64],
+    keep_ratio=True,
+    pad_size=None,
+    pad_divisor=1,
+    pad_value=[0, 0, 0],
     divisor=32,
     iou_threshold=0.5,
+    class_agnostic=False,
     max_per_img=2,
 )
 
@@ -72,17 +80,71 @@ def test_preprocessing_and_scale():
     )
 
 
-def test_suppression_is_per_class():
+@pytest.mark.parametrize(
+    'class_agnostic, expected', [(False, [0.9, 0.7]), (True, [0.9])]
+)
+def test_suppression(class_agnostic, expected):
     def run(images):
         boxes = torch.tensor([[0, 0, 10, 10], [0, 0, 10, 11.0]])[None]
         scores = torch.tensor([[0.9, 0.8], [0.0, 0.7]])[None]
         return boxes, scores
 
-    info = {**INFO, 'kind': 'boxes', 'outputs': ['all_boxes', 'all_scores']}
+    outputs = ['all_boxes', 'all_scores']
+    info = {**INFO, 'kind': 'boxes', 'outputs': outputs}
+    info['class_agnostic'] = class_agnostic
     image = np.zeros((64, 64, 3), np.uint8)
     _, scores, labels = Detector(Exported(info, run))(image)
-    assert scores.tolist() == pytest.approx([0.9, 0.7])
-    assert labels.tolist() == [0, 1]
+    assert scores.tolist() == pytest.approx(expected)
+    assert labels.tolist() == [0, 1][: len(expected)]
+
+
+@pytest.mark.parametrize(
+    'steps, shape, inside',
+    [
+        (dict(keep_ratio=False), (64, 64), (64, 64)),
+        (dict(pad_size=[96, 80], pad_value=[114] * 3), (96, 96), (80, 96)),
+        (dict(pad_divisor=20, pad_value=[114] * 3), (64, 96), (40, 80)),
+    ],
+)
+@pytest.mark.parametrize('order', ['RGB', 'BGR', 'BGRA', 'grey'])
+def test_images_are_prepared_as_mmdetection_does(order, steps, shape, inside):
+    """By the pipeline that a published file builds of the same steps."""
+    from mmcv.transforms import Compose
+    from mmdet.models import DetDataPreprocessor
+    from mmengine.registry import DefaultScope
+
+    channels = {'BGRA': 4, 'grey': 1}.get(order, 3)
+    info = {**INFO, **steps, 'order': order, 'color_type': 'color'}
+    info['pad_value'] = info['pad_value'][:1] * channels
+    info.update({k: INFO[k][:channels] for k in ('mean', 'std')})
+    preprocessor = DetDataPreprocessor(
+        INFO['mean'][:channels],
+        INFO['std'][:channels],
+        bgr_to_rgb=order == 'RGB',
+        pad_size_divisor=32,
+    )
+    if order == 'BGRA':  # mmengine normalises one channel or three
+        preprocessor = DetDataPreprocessor(pad_size_divisor=32)
+        info.update(mean=[0] * 4, std=[1] * 4)
+    image = np.random.default_rng(0).integers(0, 256, (40, 80, channels))
+    image = image.astype(np.uint8)
+    if order == 'grey':
+        image = image[..., 0]
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        load, *rest = build_pipeline(info)
+        load.update(type='LoadImageFromNDArray')
+        data = Compose([load, *rest])(dict(img=image))
+    expected = preprocessor(
+        dict(inputs=[data['inputs']], data_samples=[data['data_samples']])
+    )
+    pixels, found, factors = prepare(image, info)
+    sample = expected['data_samples'][0]
+    assert pixels.shape == (channels, *shape)
+    assert found == inside == sample.img_shape
+    assert factors == sample.scale_factor
+    torch.testing.assert_close(
+        torch.from_numpy(pixels), expected['inputs'][0], rtol=1e-5, atol=1e-4
+    )
 
 
 def test_raw_outputs_are_refused():
@@ -105,7 +167,7 @@ def test_a_picture_for_each_image(images, expected):
 @pytest.mark.parametrize(
     'images, said',
     [
-        (['a/1.png'], 'one of the images and would be overwritten'),
+        (['a/1.png'], 'would overwrite'),
         (['b/1.png', 'b/../b/1.png'], 'is given twice'),
     ],
 )

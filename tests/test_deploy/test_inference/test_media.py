@@ -78,7 +78,9 @@ def test_all_kinds(folder, batch_size, capsys):
         bbox=[1, 2, 10, 20],
         score=pytest.approx(0.9),
     )
-    assert 'out/a/1.png: 1 objects' in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert 'out/a/1.png: 1 objects' in said
+    assert 'out/a/v.mp4: 7 frames, 7 objects' in said
 
 
 def test_masks_are_drawn_and_written(folder):
@@ -114,6 +116,10 @@ def test_ids_of_coco(folder):
         detect_media(
             detect, ['tail'], ['a/1.png'], 'out', annotations='truth.json'
         )
+    with pytest.raises(ValueError, match=r"'a/v\.avi' is a video: its frames"):
+        detect_media(
+            detect, CLASSES, ['a/v.avi'], 'out', annotations='truth.json'
+        )
     truth['images'] = []
     Path('truth.json').write_text(json.dumps(truth))
     with pytest.raises(ValueError, match=r"no image '1\.png'"):
@@ -148,23 +154,56 @@ def test_ids_by_the_longest_path(folder):
         ids(['a/1.png', 'c/1.png'])
 
 
-def test_the_best_score_of_no_objects_is_said(folder, capsys):
-    detect_media(detect, CLASSES, ['a/1.png'], 'out', score_thr=0.95)
+@pytest.mark.parametrize('file', ['a/1.png', 'a/v.avi'])
+def test_the_best_score_of_no_objects_is_said(file, folder, capsys):
+    detect_media(detect, CLASSES, [file], 'out', score_thr=0.95)
     said = capsys.readouterr().out
     assert '0 objects (best score 0.900, below --score-thr 0.95)' in said
 
 
+@pytest.mark.parametrize(
+    'kind, shape',
+    [('grayscale', (40, 60)), ('unchanged', (40, 60, 4))],
+)
+def test_images_of_one_and_four_channels(kind, shape, folder):
+    seen = []
+
+    def see(images):
+        seen.extend(image.shape for image in images)
+        return [
+            (
+                torch.tensor([[1.0, 2, 9, 9]]),
+                torch.ones(1),
+                torch.ones(1).long(),
+            )
+            for _ in images
+        ]
+
+    cv2.imwrite('four.png', np.full((40, 60, 4), 9, np.uint8))
+    detect_media(see, CLASSES, ['four.png'], 'out', color_type=kind)
+    assert seen == [shape]
+    assert cv2.imread('out/four.png').shape == (40, 60, 3)
+    if kind == 'grayscale':
+        detect_media(see, CLASSES, ['a/v.avi'], 'out', color_type=kind)
+        assert seen[1:] == [(48, 64)] * 7
+        return
+    with pytest.raises(ValueError, match=r"1\.png' is of shape .*four chan"):
+        detect_media(see, CLASSES, ['a/1.png'], 'out', color_type=kind)
+    with pytest.raises(ValueError, match=r"'a/v\.avi' is a video"):
+        detect_media(see, CLASSES, ['a/v.avi'], 'out', color_type=kind)
+
+
 def test_videos_do_not_overwrite_each_other(folder):
     Path('a/v.mov').write_bytes(Path('a/v.avi').read_bytes())
-    with pytest.raises(ValueError, match='would both be written'):
+    with pytest.raises(ValueError, match='would overwrite'):
         detect_media(detect, CLASSES, ['a/v.avi', 'a/v.mov'], 'out')
-    with pytest.raises(ValueError, match='would be overwritten'):
+    with pytest.raises(ValueError, match='would overwrite'):
         Path('a/v.mp4').write_bytes(b'')
         detect_media(detect, CLASSES, ['a/v.avi', 'a/v.mp4'], 'a')
 
 
 def test_images_are_not_overwritten(folder):
     before = Path('a/1.png').read_bytes()
-    with pytest.raises(ValueError, match='would be overwritten'):
+    with pytest.raises(ValueError, match='would overwrite'):
         detect_media(detect, CLASSES, ['a/1.png'], 'a')
     assert Path('a/1.png').read_bytes() == before

@@ -12,8 +12,8 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from mmvovnet.deploy import export, fuse
-from mmvovnet.deploy.exporting import RawOutputs
 from mmvovnet.deploy.inference.runtime import load_exported
+from mmvovnet.deploy.outputs import RawOutputs
 from mmvovnet.weights import load
 from tests.test_deploy.small import settle
 

@@ -1,0 +1,213 @@
+"""What an exported model puts out: functions of a tensor."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .describe import describe_boxes
+
+
+class RawOutputs(nn.Module):
+    """A model of OpenMMLab as a function of a tensor to a tuple of tensors.
+
+    Args:
+        model (nn.Module): A backbone, or a whole detector or classifier.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.whole = hasattr(model, 'data_preprocessor')
+        head = getattr(model, 'bbox_head', None)
+        if hasattr(model, 'roi_head' if head is None else 'query_embedding'):
+            raise ValueError(
+                f'a {type(model).__name__} cannot be exported: it refines '
+                'proposals or queries in further stages. Export its backbone '
+                'alone (--backbone), or publish it by tools/publish_model.py'
+            )
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Map normalised images, shape (N, C, H, W), to what ``names`` says.
+
+        A backbone's feature maps, a classifier's logits, or each level's
+        outputs of a detection head.
+        """
+        if self.whole:
+            return _flatten(self.model(images, mode='tensor'))
+        return _flatten(self.model(images))
+
+    def names(self, outputs: tuple[Tensor, ...]) -> list[str]:
+        """Name the outputs."""
+        if not self.whole:
+            if not hasattr(self.model, 'out_indices'):
+                return [f'output{i}' for i in range(len(outputs))]
+            return [f'stage{i}' for i in self.model.out_indices]
+        head = getattr(self.model, 'bbox_head', None)
+        if head is None:
+            return ['logits']
+        levels = len(head.prior_generator.strides)
+        kinds = getattr(
+            self.model, 'output_kinds', ('scores', 'boxes', 'factors')
+        )[: len(outputs) // levels]
+        return [f'{kind}{i}' for kind in kinds for i in range(levels)]
+
+
+class Boxes(nn.Module):
+    """A one-stage detector up to, not including, non-maximum suppression.
+
+    Args:
+        model (nn.Module): A detector of MMDetection whose head decodes boxes
+            from priors as ``BaseDenseHead`` does, such as FCOS, RetinaNet,
+            ATSS, RTMDet and SSD.
+
+    Raises:
+        ValueError: If the detector's head is of another kind.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        if not hasattr(model, 'bbox_head') or hasattr(model, 'semantic_head'):
+            raise ValueError(
+                f"a {type(model).__name__} has other outputs than one stage's "
+                "boxes; export it with outputs='raw'"
+            )
+        self.postprocessing = describe_boxes(self._head().test_cfg)
+
+    def _head(self) -> Any:
+        """The head, if its boxes are decoded as here."""
+        from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
+
+        head = self.model.bbox_head
+        methods = (
+            'predict_by_feat',
+            '_predict_by_feat_single',
+            '_bbox_post_process',
+        )
+        if not all(
+            getattr(type(head), name, None) is getattr(BaseDenseHead, name)
+            for name in methods
+        ) or getattr(head.loss_cls, 'custom_cls_channels', False):
+            raise ValueError(
+                f'boxes of a {type(head).__name__} cannot be exported: it '
+                'decodes them otherwise than mmdet.BaseDenseHead; use '
+                "outputs='raw'"
+            )
+        if not getattr(head.bbox_coder, 'clip_border', True):
+            raise ValueError(
+                'boxes that leave the image cannot be exported: remove '
+                'clip_border=False of bbox_coder'
+            )
+        return head
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Map images, shape (N, C, H, W), to boxes and scores.
+
+        Returns:
+            tuple[Tensor, Tensor]: Boxes (x1, y1, x2, y2) in pixels within the
+            image, shape (N, B, 4), and scores, shape (N, classes, B), with 0
+            for what the head's ``test_cfg`` drops before suppression.
+        """
+        return self.decode(images, self.model(images, mode='tensor'))
+
+    def decode(
+        self, images: Tensor, levels: tuple[list[Tensor], ...]
+    ) -> tuple[Tensor, Tensor]:
+        """As :meth:`forward`, from the head's outputs."""
+        head = self.model.bbox_head
+        batch = images.size(0)
+        scores = [_merge(m, head.cls_out_channels) for m in levels[0]]
+        if head.use_sigmoid_cls:
+            scores = [x.sigmoid() for x in scores]
+        else:  # the background is last
+            scores = [x.softmax(-1)[..., :-1] for x in scores]
+        best = head.test_cfg.get('nms_pre', -1)
+        scores = torch.cat(
+            [_best(x.flatten(1), best).view_as(x) for x in scores], 1
+        )
+        scores = scores * (scores > head.test_cfg.get('score_thr', 0))
+        if len(levels) == 3:
+            scores = scores * _merge_all(levels[2], 1).sigmoid()
+        if hasattr(self.model, 'roi_head'):  # as CenterMask has it
+            scores = scores.sqrt()
+        deltas = _merge_all(levels[1], head.bbox_coder.encode_size)
+        priors = torch.cat(
+            head.prior_generator.grid_priors(
+                [m.shape[-2:] for m in levels[0]],
+                dtype=deltas.dtype,
+                device=deltas.device,
+            )
+        )
+        boxes = head.bbox_coder.decode(
+            priors.repeat(batch, 1), deltas.flatten(0, 1)
+        )
+        height, width = images.shape[-2:]
+        x, y = boxes[:, 0::2], boxes[:, 1::2]
+        boxes = torch.stack(
+            [x.clamp(min=0, max=width), y.clamp(min=0, max=height)], dim=-1
+        )
+        boxes = boxes.view(batch, -1, 4)
+        if head.test_cfg.get('min_bbox_size', -1) == 0:
+            sides = boxes[..., 2:] - boxes[..., :2]
+            scores = scores * (sides > 0).all(dim=-1, keepdim=True)
+        return boxes, scores.transpose(1, 2)
+
+    def names(self, outputs: tuple[Tensor, ...]) -> list[str]:
+        """Name the outputs."""
+        return ['all_boxes', 'all_scores']
+
+
+class BoxesAndMaps(Boxes):
+    """CenterMask up to suppression, and the maps that its masks need."""
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """As :class:`Boxes`; then maps of shape (N, C, H_i, W_i)."""
+        x = self.model.extract_feat(images)
+        maps = x[: self.model.roi_head.mask_roi_extractor.num_inputs]
+        return *self.decode(images, self.model.bbox_head(x)), *maps
+
+    def names(self, outputs: tuple[Tensor, ...]) -> list[str]:
+        """Name the outputs."""
+        maps = [f'map{i}' for i in range(len(outputs) - 2)]
+        return [*super().names(outputs), *maps]
+
+
+class RefinedBoxes(Boxes):
+    """RefineDet up to suppression, see :class:`Boxes`."""
+
+    def _head(self) -> Any:
+        return self.model.bbox_head
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """As :class:`Boxes`; boxes may leave the image."""
+        *odm, scores, deltas = self.model(images, mode='tensor')
+        priors, objectness = self.model.arm_head.refine(scores, deltas)
+        head, cfg = self.model.bbox_head, self.model.bbox_head.test_cfg
+        boxes, likely = head.candidates(*odm, priors, objectness)
+        likely = _best(likely.transpose(1, 2), cfg['nms_pre'])
+        return boxes, likely * (likely > cfg['score_thr'])
+
+
+def _best(scores: Tensor, count: int) -> Tensor:
+    """Set all but the best of the last dimension to 0."""
+    if count <= 0:
+        return scores
+    padded = F.pad(scores, (0, count))  # of which there are enough
+    return scores * (scores >= padded.topk(count).values[..., -1:])
+
+
+def _merge(x: Tensor, channels: int) -> Tensor:
+    """Bring a map of (N, A * channels, H, W) to (N, B, channels)."""
+    return x.permute(0, 2, 3, 1).reshape(x.size(0), -1, channels)
+
+
+def _merge_all(maps: list[Tensor], channels: int) -> Tensor:
+    return torch.cat([_merge(x, channels) for x in maps], dim=1)
+
+
+def _flatten(outputs: Any) -> tuple[Tensor, ...]:
+    if isinstance(outputs, Tensor):
+        return (outputs,)
+    return tuple(t for part in outputs for t in _flatten(part))
