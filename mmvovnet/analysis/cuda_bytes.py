@@ -120,7 +120,6 @@ def _make_fake(model: nn.Module, mode: FakeTensorMode) -> None:
         for name, buffer in module._buffers.items():
             if buffer is not None:
                 module._buffers[name] = mode.from_tensor(buffer)
-    return model
 
 
 def cuda_bytes(

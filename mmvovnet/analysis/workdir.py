@@ -8,7 +8,6 @@ from importlib.util import module_from_spec, spec_from_file_location
 from io import StringIO
 from pathlib import Path
 from shutil import copyfile
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -155,8 +154,9 @@ def confusion(
         ]
         classes.append('background')
     else:
-        keys = 'gt_label', 'pred_label'
-        pairs = [tuple(int(p[key]) for key in keys) for p in predictions]
+        pairs = [
+            (int(p['gt_label']), int(p['pred_label'])) for p in predictions
+        ]
     counts = np.zeros((len(classes),) * 2, int)
     np.add.at(counts, tuple(np.array(pairs, int).reshape(-1, 2).T), 1)
     return counts, classes
@@ -179,7 +179,7 @@ def _match(
     sure = found['scores'] >= score_thr
     boxes, labels = found['bboxes'][sure], found['labels'][sure]
     truth = torch.tensor([i['bbox'] for i in instances]).reshape(-1, 4)
-    names = torch.tensor([i['bbox_label'] for i in instances], dtype=int)
+    names = torch.tensor([i['bbox_label'] for i in instances]).long()
     overlaps = bbox_overlaps(truth.to(boxes), boxes)
     # A detection of the right class comes before one that overlaps more.
     worth = (overlaps + (names[:, None] == labels)) * (overlaps >= 0.5)
@@ -302,11 +302,11 @@ def _draw_errors(
     figure.savefig(Path(out_dir, f'{name.replace("/", "_")}.png'), dpi=120)
 
 
-def _mmdet_tool(name: str) -> ModuleType:
+def _mmdet_tool(name: str) -> Any:
     import mmdet
 
     folder = Path(mmdet.__file__).parent / '.mim' / 'tools' / 'analysis_tools'
-    spec = spec_from_file_location(name, folder / f'{name}.py')
+    spec: Any = spec_from_file_location(name, folder / f'{name}.py')
     tool = sys.modules[name] = module_from_spec(spec)  # its processes want it
     spec.loader.exec_module(tool)
     return tool

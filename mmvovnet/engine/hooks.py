@@ -223,7 +223,7 @@ class MemoryEfficientHook(mmengine.hooks.Hook):
                 module.memory_efficient = True
 
 
-def unwrapped(model: nn.Module) -> nn.Module:
+def unwrapped(model: Any) -> nn.Module:
     """The model inside its distributed wrapper, if it has one."""
     return model.module if is_model_wrapper(model) else model
 

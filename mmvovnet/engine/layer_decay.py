@@ -57,6 +57,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 'paramwise_cfg=dict(layer_decay_rate=0.8), for example'
             )
         scales = {}
+        part: Any
         for part in module.modules():
             if hasattr(part, 'get_layer_depth'):
                 for inner, parameter in part.named_parameters():

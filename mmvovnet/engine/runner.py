@@ -139,8 +139,11 @@ class Runner(mmengine.runner.Runner):
         self, optim_wrapper: Optimizer | OptimWrapper | dict
     ) -> OptimWrapper | OptimWrapperDict:
         """Build it; mixed precision on a CPU is ours: see :mod:`.amp`."""
-        kind = isinstance(optim_wrapper, dict) and optim_wrapper.get('type')
-        if kind == 'AmpOptimWrapper' and _on_cpu():
+        if (
+            isinstance(optim_wrapper, dict)
+            and optim_wrapper.get('type') == 'AmpOptimWrapper'
+            and _on_cpu()
+        ):
             optim_wrapper = {
                 key: value
                 for key, value in optim_wrapper.items()

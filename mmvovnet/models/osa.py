@@ -47,7 +47,7 @@ class RunningSum(Concatenation):
     def __init__(self, unit: ConvModule, widths: Sequence[int]) -> None:
         super().__init__(unit, widths)
         self.slices = iter(unit.conv.weight.split(list(widths), dim=1))
-        self.total: Tensor | None = None
+        self.total: Any = None  # a Tensor from the first map on
 
     def append(self, x: Tensor) -> None:
         """Add the next map's share."""

@@ -131,7 +131,7 @@ def detect(names: Iterable[str], place: str = '') -> Adapter | None:
     names = [name for name in names if isinstance(name, str)]
     found = []
     for dialect in DIALECTS:
-        anchor = rename(_ANCHOR, dialect.backbone, to_ours=False)
+        anchor = rename(_ANCHOR, dialect.backbone, to_ours=False) or ''
         for name in names:
             prefix = name.removesuffix(anchor)
             if prefix != name and (not prefix or prefix.endswith('.')):
@@ -336,11 +336,11 @@ def not_finite(weights: Mapping[str, Any]) -> list[str]:
 
 def summary(names: Iterable[str]) -> str:
     """Names for people: many of one module become one."""
-    words = []
-    for module, group in groupby(
+    words: list[str] = []
+    for module, found in groupby(
         sorted(names), lambda name: '.'.join(name.split('.')[:2])
     ):
-        group = list(group)
+        group = list(found)
         few = len(group) <= 4
         words += group if few else [f'{module}.* ({len(group)} names)']
     return ', '.join(words)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .adapter import NAMES, OURS, Adapter, detect, summary
 from .describe import describe, difference
-from .dialects import AUTHORS, Pixels
+from .dialects import AUTHORS
 from .errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def _log_what_weights_do_not_show(
 ) -> None:
     """Compare what the source took for granted, and tell of its images."""
     dialect = source.dialect
-    expected: dict[Pixels, str] = {}
+    expected: dict[Any, str] = {}
     for code in (dialect, *source.others):
         expected.setdefault(code.pixels_of(theirs['arch']), code.name)
     model.pixels = tuple(expected)
@@ -223,6 +223,7 @@ def _adds(model: 'VoVNet', identity: bool | str) -> list[bool]:
     """Which modules add their input to their output."""
     inputs = (model.arch['stem_channels'][-1], *model.arch['out_channels'])
     adds = []
+    stage: Any
     for i, stage in enumerate(model.stages):
         equal = inputs[i] == inputs[i + 1]
         adds.append(identity == 'every' and equal)
@@ -231,10 +232,10 @@ def _adds(model: 'VoVNet', identity: bool | str) -> list[bool]:
 
 
 def _words(options: dict[str, Any]) -> str:
-    place = {'every': 'every module', 'last': 'the last module of a stage'}
+    places = {'every': 'every module', 'last': 'the last module of a stage'}
     words = f'VoVNet {options["arch"]}'
     if options['gate'] != 'none':
-        place = place[options['gate_place']]
+        place = places[options['gate_place']]
         words += f' with a gate ({options["gate"]}) in {place}'
     return words
 

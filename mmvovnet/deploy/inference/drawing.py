@@ -50,7 +50,7 @@ def draw(
             x, y, w, h = cv2.boundingRect(mask.view(np.uint8))
             part = np.s_[y : y + h, x : x + w]
             np.copyto(number[part], i % 255 + 1, where=mask[part])
-        colours = np.uint8([[(0, 0, 0), *map(colour, range(255))]])
+        colours = np.array([[(0, 0, 0), *map(colour, range(255))]], np.uint8)
         paint = cv2.LUT(cv2.merge([number] * 3), colours)
         mixed = cv2.addWeighted(picture, 0.5, paint, 0.5, 0)
         picture = cv2.copyTo(mixed, number, picture)
@@ -63,9 +63,10 @@ def draw(
     ]
     sizes = [cv2.getTextSize(name, _FONT, scale, thick) for name in names]
     sides = [(w + 2, h + low + 2) for (w, h), low in sizes]
-    for i, (x, y) in _label_places(boxes.tolist(), scores, sides).items():
-        left = min(max(round(x), 0), image.shape[1] - 1)
-        top = min(max(round(y), 0), image.shape[0] - 1)
+    places = _label_places(boxes.tolist(), scores.tolist(), sides)
+    for i, corner in places.items():
+        left = min(max(round(corner[0]), 0), image.shape[1] - 1)
+        top = min(max(round(corner[1]), 0), image.shape[0] - 1)
         width, height = sides[i]
         plate = picture[top : top + height, left : left + width]
         paint = np.full_like(plate, colour(int(labels[i])))
@@ -87,14 +88,14 @@ def draw(
 @cache
 def colour(index: int) -> tuple[int, int, int]:
     """A bright colour, BGR, unlike those of near indices: the golden angle."""
-    rgb = colorsys.hsv_to_rgb((1 / 3 + 0.618 * index) % 1, 0.9, 1)
-    return tuple(round(255 * part) for part in reversed(rgb))
+    r, g, b = colorsys.hsv_to_rgb((1 / 3 + 0.618 * index) % 1, 0.9, 1)
+    return round(255 * b), round(255 * g), round(255 * r)
 
 
 def _label_places(
     boxes: list[list[float]],
     scores: Sequence[float],
-    sides: list[tuple[float, float]],
+    sides: Sequence[tuple[float, float]],
 ) -> dict[int, tuple[float, float]]:
     """Top left corners of labels that overlap none of a higher score.
 
