@@ -134,16 +134,24 @@ def test_pixel_statistics_of_greyscale(mine, monkeypatch, capsys):
     assert capsys.readouterr().out.count('[') == 2
 
 
-def test_readme_config_trains(mine):
-    """With the neck's channels, which a ResNet's differ from."""
-    (code,) = [c for _, c in blocks('README.md') if '_base_' in c]
-    cfg = config(code, mine)
-    cfg.train_dataloader.dataset = Config.fromfile(
-        config(dict(blocks('docs/own_data.md'))['voc'], mine).filename
-    ).train_dataloader.dataset
-    cfg.train_dataloader.dataset.pipeline[3].scales = [(128, 96)]
-    _, losses = step(cfg)
-    assert losses['loss_cls'] > 0
+def test_readme_shows_what_swap_writes():
+    """The channels of its lines, new and old."""
+    pytest.importorskip('mmdet', exc_type=ImportError)
+    from mmengine.hub import get_config
+
+    from mmvovnet.swap import swap_backbone
+
+    text = (ROOT / 'README.md').read_text()
+    name, arch = re.search(r'mmvovnet swap (\S+) --arch (\S+)', text).groups()
+    new, old = re.search(
+        r'neck=dict\(in_channels=(\[.*\])\),  # (\[.*\])', text
+    ).groups()
+    cfg = get_config(name)
+    assert str(cfg.model.neck.in_channels) == old
+    swapped = swap_backbone(cfg, arch).model
+    assert str(swapped.neck.in_channels) == new
+    assert f"type='{swapped.backbone.type}', arch='{arch}'" in text
+    assert swapped.backbone.arch == arch
 
 
 def test_notebook_runs(capsys):

@@ -261,8 +261,9 @@ class OSAStage(BaseModule):
             in 'every' one whose input and output channels are equal.
         drop_paths (tuple[float]): Drop path probability of each module; it
             takes effect where there is an identity add.
-        in_channels, conv_channels, out_channels, num_layers, gate, **kwargs:
-            As for :class:`OSAModule`.
+        in_channels, conv_channels, out_channels, num_layers, gate: As for
+            :class:`OSAModule`.
+        **kwargs: Other options of :class:`OSAModule`.
     """
 
     def __init__(
