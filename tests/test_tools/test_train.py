@@ -202,7 +202,7 @@ def test_unknown_files_are_named_at_once(folder):
     [
         ('train.py', ['--auto-scale-lr'], 'no auto_scale_lr.base_batch_size'),
         ('test.py', ['tiny.py', '--show-dir', 'x'], 'no default_hooks.visual'),
-        ('test.py', ['tiny.py', '--tta'], "'mmpretrain'.*tiny.py' has None"),
+        ('test.py', ['tiny.py', '--tta'], 'tiny.py.*add default_scope'),
     ],
 )
 def test_flags_that_the_config_does_not_serve(
