@@ -103,7 +103,9 @@ def _reasons(rows: list[dict]) -> str:
             found['the original fails here too: ' + reason[:-1][:110]] = None
         elif row['result'] != 'stepped':
             found[row['reason'][:160]] = None
-    return '; '.join(found).replace('|', '/').replace('<', '&lt;')
+    # A path in a message is one of the library's, not of this package.
+    text = '; '.join(found).replace('configs/', '')
+    return text.replace('|', '/').replace('<', '&lt;')
 
 
 def tables(rows: dict[str, dict]) -> str:
