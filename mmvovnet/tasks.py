@@ -5,6 +5,9 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+Path = tuple[str | int, ...]
+"""Keys and indices from a config's root."""
+
 
 def library(cfg: Config) -> str | None:
     """Name the library whose models a config describes.
@@ -23,8 +26,8 @@ def library(cfg: Config) -> str | None:
     """
     if cfg.get('default_scope'):
         return cfg.default_scope
-    for kind in _types(cfg.get('model')):
-        scope = kind.partition('.')[0]
+    for _, node in dicts(cfg.get('model')):
+        scope = str(node.get('type')).partition('.')[0]
         if scope in ('mmdet', 'mmpretrain', 'mmseg', 'mmdet3d'):
             return scope
     return None
@@ -53,6 +56,17 @@ def require(cfg: Config, libraries: tuple[str, ...], what: str) -> str:
             f"'{cfg.filename}' is one of {found}"
         )
     return found
+
+
+def dicts(node: Any, path: Path = ()) -> Iterator[tuple[Path, dict]]:
+    """Every dict of a config, the outer ones first."""
+    if isinstance(node, dict):
+        yield path, node
+        for key, value in node.items():
+            yield from dicts(value, (*path, key))
+    elif isinstance(node, list | tuple):
+        for i, value in enumerate(node):
+            yield from dicts(value, (*path, i))
 
 
 def leaves(dataset: Any) -> Iterator[ConfigDict]:
@@ -110,14 +124,3 @@ def class_names(cfg: Config) -> list[str]:
     if isinstance(names, str):  # a file, as mmengine takes it
         names = list_from_file(names)
     return list(names or [])
-
-
-def _types(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        if isinstance(node.get('type'), str):
-            yield node['type']
-        for value in node.values():
-            yield from _types(value)
-    elif isinstance(node, list | tuple):
-        for value in node:
-            yield from _types(value)

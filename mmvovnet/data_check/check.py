@@ -1,6 +1,6 @@
 """One check of data and config, before a training and as a command."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,8 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, DefaultScope
+
+from mmvovnet.tasks import leaves
 
 from .boxes import check_boxes, check_masks
 from .images import DEPTHS, check_images
@@ -52,7 +54,7 @@ def check(
         files: dict[str, set[str]] = {}
         for split in splits:
             loader = cfg.get(f'{split}_dataloader') or {}
-            for dataset in _leaves(loader.get('dataset')):
+            for dataset in leaves(loader.get('dataset')):
                 found = _read(dataset, split, report)
                 if found is None:
                     continue
@@ -82,17 +84,6 @@ def check(
         sorted(shared),
     )
     return report
-
-
-def _leaves(dataset: Any) -> Iterator[Mapping[str, Any]]:
-    """The data sets in wrappers such as RepeatDataset, ConcatDataset."""
-    if isinstance(dataset, Mapping):
-        inner = dataset.get('datasets') or dataset.get('dataset')
-        if inner is None:
-            yield dataset
-        else:
-            for part in inner if isinstance(inner, Sequence) else [inner]:
-                yield from _leaves(part)
 
 
 def _loader(
@@ -242,7 +233,7 @@ def _tell_sizes(
 def _scale(cfg: Config, records: Records) -> np.ndarray:
     """By how much the training's Resize enlarges each image."""
     ones = np.ones(len(records.files))
-    leaf = next(_leaves(cfg.train_dataloader.get('dataset')), {})
+    leaf = next(leaves(cfg.train_dataloader.get('dataset')), {})
     for step in leaf.get('pipeline') or ():
         size = step.get('scale')
         pair = isinstance(size, Sequence) and len(size) == 2
@@ -261,9 +252,7 @@ def _scale(cfg: Config, records: Records) -> np.ndarray:
 
 def _side(cfg: Config) -> int:
     """The side of the training's images, where all have one; 256 else."""
-    leaf = next(
-        _leaves((cfg.get('train_dataloader') or {}).get('dataset')), {}
-    )
+    leaf = next(leaves((cfg.get('train_dataloader') or {}).get('dataset')), {})
     for step in leaf.get('pipeline') or ():
         if step.get('type') == 'Resize' and step.get('keep_ratio') is False:
             return int(min(step['scale']))
@@ -275,13 +264,17 @@ def _check_evaluator(cfg: Config, report: Report) -> None:
     evaluators = cfg.get('val_evaluator') or []
     if isinstance(evaluators, Mapping):
         evaluators = [evaluators]
-    leaves = list(_leaves((cfg.get('val_dataloader') or {}).get('dataset')))
+    validated = list(leaves((cfg.get('val_dataloader') or {}).get('dataset')))
     for evaluator in evaluators:
         given = isinstance(evaluator, Mapping) and evaluator.get('ann_file')
-        if not given or len(leaves) != 1 or not leaves[0].get('ann_file'):
+        if (
+            not given
+            or len(validated) != 1
+            or not validated[0].get('ann_file')
+        ):
             continue
-        root = leaves[0].get('data_root') or ''
-        own = Path(root, leaves[0]['ann_file'])
+        root = validated[0].get('data_root') or ''
+        own = Path(root, validated[0]['ann_file'])
         if own.resolve() != Path(given).resolve():
             report.add(
                 ERROR,

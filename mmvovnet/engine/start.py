@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmvovnet.models import VoVNet
+from mmvovnet.tasks import dicts
 from mmvovnet.weights import CheckpointError, default_weights
 
 FROM_SCRATCH = (
@@ -17,14 +18,9 @@ FROM_SCRATCH = (
 
 def backbones(cfg: Any) -> Iterator[dict]:
     """Every config of a VoVNet in a model's config, however deep."""
-    if isinstance(cfg, dict):
-        if cfg.get('type') in ('VoVNet', 'mmvovnet.VoVNet', VoVNet):
-            yield cfg
-        for value in cfg.values():
-            yield from backbones(value)
-    elif isinstance(cfg, list | tuple):
-        for value in cfg:
-            yield from backbones(value)
+    for _, node in dicts(cfg):
+        if node.get('type') in ('VoVNet', 'mmvovnet.VoVNet', VoVNet):
+            yield node
 
 
 def cannot_start(missed: CheckpointError) -> SystemExit:

@@ -8,6 +8,7 @@ import torch
 from mmengine.registry import MODELS
 
 from mmvovnet.models.archs import ARCHS, resolve_arch
+from mmvovnet.tasks import Path, dicts
 from mmvovnet.weights.dialects import Pixels
 from mmvovnet.weights.public import (
     default_weights,
@@ -15,7 +16,7 @@ from mmvovnet.weights.public import (
     published_pixels,
 )
 
-from .changes import Path, SwapError, dicts, dotted, type_name
+from .changes import SwapError, dotted, type_name
 
 # Options that mean the same in ResNet and in VoVNet.
 _SHARED = (

@@ -1,10 +1,9 @@
 """What is changed in a config, and how a config's parts are reached."""
 
-from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any, NamedTuple
 
-Path = tuple[str | int, ...]
+from mmvovnet.tasks import Path
 
 ABSENT = object()
 
@@ -38,17 +37,6 @@ def dotted(path: Path) -> str:
     """
     text = ''.join(f'[{p}]' if type(p) is int else f'.{p}' for p in path)
     return text.removeprefix('.')
-
-
-def dicts(node: Any, path: Path = ()) -> Iterator[tuple[Path, dict]]:
-    """Every dict of a config, the outer ones first."""
-    if isinstance(node, dict):
-        yield path, node
-        for key, value in node.items():
-            yield from dicts(value, (*path, key))
-    elif isinstance(node, list | tuple):
-        for i, value in enumerate(node):
-            yield from dicts(value, (*path, i))
 
 
 def get(node: Any, path: Path) -> Any:

@@ -12,7 +12,9 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .changes import Change, Path, dicts, get
+from mmvovnet.tasks import Path, dicts
+
+from .changes import Change, get
 
 _WORDS = ('in_channels', 'context_channels')
 _OTHER_WORDS = ('channel', 'dim', 'planes', 'feat', 'in_features')

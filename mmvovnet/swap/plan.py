@@ -10,16 +10,15 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmvovnet.models.archs import ARCHS
+from mmvovnet.tasks import Path, dicts
 from mmvovnet.weights.dialects import Pixels
 
 from . import toy
 from .backbone import find_backbone, levels_of, start_from, translate
 from .changes import (
     Change,
-    Path,
     SwapError,
     apply,
-    dicts,
     dotted,
     get,
     type_name,

@@ -16,7 +16,9 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor
 
-from .changes import dicts, type_name
+from mmvovnet.tasks import dicts
+
+from .changes import type_name
 
 # Models of fewer queries take the same step in less time, on smaller images.
 _QUERIES = 20

@@ -8,7 +8,9 @@ from typing import Any
 
 from mmengine.config import Config
 
-from .changes import ABSENT, Change, Path, SwapError, dotted, get, type_name
+from mmvovnet.tasks import Path
+
+from .changes import ABSENT, Change, SwapError, dotted, get, type_name
 from .plan import Swap
 
 _WIDTH = 79

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from mmvovnet import tasks
+
 ROOT = Path(__file__).parents[2] / 'configs'
 CONFIGS = sorted(p for p in ROOT.glob('*/*.py') if p.parent.name != '_base_')
 METAFILES = sorted(ROOT.rglob('metafile.yml'))
@@ -46,10 +48,7 @@ def leaves(node, key=''):
 
 def dataset_of(loader):
     """The data set itself, without what repeats it or joins several."""
-    dataset = loader.dataset
-    while 'dataset' in dataset or 'datasets' in dataset:
-        dataset = dataset.get('dataset') or dataset.datasets[0]
-    return dataset
+    return next(tasks.leaves(loader.dataset))
 
 
 def input_size(cfg):

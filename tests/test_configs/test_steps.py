@@ -9,7 +9,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS
 
 from mmvovnet.models.archs import ARCHS
-from tests import batches
+from mmvovnet.swap import toy
 
 from .files import CONFIGS, input_size, leaves, load, name
 
@@ -51,14 +51,14 @@ def batch(cfg):
     classes = max(v for k, v in leaves(cfg.model) if k == 'num_classes')
     images = list(torch.randint(256, (2, *shape), dtype=torch.uint8))
     if cfg.default_scope == 'mmpretrain':
-        samples = batches.classification(images, classes)
+        samples = toy.classification(images, classes)
         return dict(inputs=images, data_samples=samples)
     if cfg.default_scope == 'mmseg':
-        samples = batches.segmentation(images, classes)
+        samples = toy.segmentation(images, classes)
         return dict(inputs=images, data_samples=samples)
     if cfg.default_scope == 'mmdet3d':
         velocity = cfg.model.bbox_head.pred_velo
-        samples = batches.mono3d(images, classes, velocity)
+        samples = toy.mono3d(images, classes, velocity)
         return dict(inputs=dict(img=images), data_samples=samples)
     from mmdet.testing import demo_mm_inputs
 
