@@ -40,8 +40,7 @@ def parse_args() -> argparse.Namespace:
         'rows',
         nargs='*',
         metavar='[SOURCE:]MODEL[+MODE]|CONFIG.py[+MODE]',
-        help='as mmvovnet/analysis/benchmark/__init__.py lists them; all of '
-        'them by default',
+        help='as tools/benchmark/__init__.py lists them; default: all of them',
     )
     parser.add_argument('--quick', action='store_true', help='three minutes')
     parser.add_argument('--batch', type=int, help='default: 8, with --quick 4')
@@ -81,9 +80,9 @@ def main() -> None:
     """Measure, and write the table and the plot."""
     args = parse_args()
     # Not before: these take seconds to import.
+    import benchmark
     import torch
 
-    from mmvovnet.analysis import benchmark
     from mmvovnet.analysis.summary import markdown_table
 
     rows = args.rows or (

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from benchmark import Setting, build_row, cuda_memory
 from torch import nn
 
 from mmvovnet.analysis import cuda_bytes
-from mmvovnet.analysis.benchmark import Setting, build_row, cuda_memory
 
 
 def test_a_conv_by_hand():

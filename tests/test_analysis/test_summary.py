@@ -1,10 +1,7 @@
 import pytest
+from benchmark.summary import Quartiles, mean_and_deviation
 
-from mmvovnet.analysis.summary import (
-    Quartiles,
-    markdown_table,
-    mean_and_deviation,
-)
+from mmvovnet.analysis.summary import markdown_table
 
 
 def test_quartiles():

@@ -1,11 +1,11 @@
 import pytest
 import torch
+from benchmark import Setting
+from benchmark.memory import peak_memory
 from torch import nn
 
 from mmvovnet import VoVNet
 from mmvovnet.analysis import saved_bytes
-from mmvovnet.analysis.benchmark import Setting
-from mmvovnet.analysis.benchmark.memory import peak_memory
 from mmvovnet.models.memory import recompute_elementwise
 
 

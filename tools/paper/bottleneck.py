@@ -1,9 +1,8 @@
 """Table 3 of arXiv 1904.09730: 1x1 convs in front of an OSA module's 3x3."""
 
+from benchmark import Setting
+from benchmark.summary import Quartiles, over
 from matplotlib.figure import Figure
-
-from mmvovnet.analysis.benchmark import Setting
-from mmvovnet.analysis.summary import Quartiles, over
 
 from .measured import (
     DEVICE,

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from benchmark import Setting
+from benchmark.summary import mean_and_deviation
 from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -14,8 +16,6 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from scipy import stats
 
-from mmvovnet.analysis.benchmark import Setting
-from mmvovnet.analysis.summary import mean_and_deviation
 from mmvovnet.engine import load_config
 from mmvovnet.fileio import write
 from mmvovnet.weights import load

@@ -5,11 +5,11 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+from benchmark import Setting
+from benchmark.summary import mean_and_deviation
 from matplotlib.figure import Figure
 
-from mmvovnet.analysis.benchmark import Setting
 from mmvovnet.analysis.cost import count_cost
-from mmvovnet.analysis.summary import mean_and_deviation
 
 from .measured import SEEDS, draw_seeds
 from .networks import CifarNet

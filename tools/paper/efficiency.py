@@ -2,10 +2,9 @@
 
 from typing import Any
 
+from benchmark import Measurement, Setting
+from benchmark.summary import Quartiles, over
 from matplotlib.figure import Figure
-
-from mmvovnet.analysis.benchmark import Measurement, Setting
-from mmvovnet.analysis.summary import Quartiles, over
 
 from .measured import (
     DEVICE,

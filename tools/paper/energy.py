@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from benchmark import Setting, Subject
+from benchmark.summary import Quartiles, over
 from matplotlib.figure import Figure
-
-from mmvovnet.analysis.benchmark import Setting, Subject
-from mmvovnet.analysis.summary import Quartiles, over
 
 from . import efficiency
 from .measured import DEVICE, below_one, draw_ratios

@@ -1,7 +1,7 @@
 """Equal multiply-adds, unequal time: section 2 of arXiv 1904.09730."""
 
-from mmvovnet.analysis.benchmark import Setting
-from mmvovnet.analysis.summary import over
+from benchmark import Setting
+from benchmark.summary import over
 
 from .measured import DEVICE, NOTE, above_one, inference
 from .published import label

@@ -5,16 +5,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
-
-from mmvovnet.analysis.benchmark import (
+from benchmark import (
     Measurement,
     Setting,
     build_row,
     measure,
 )
+from benchmark.summary import Quartiles
+from matplotlib.axes import Axes
+
 from mmvovnet.analysis.cost import saved_bytes
-from mmvovnet.analysis.summary import Quartiles
 
 DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
 SEEDS = 'a point for a seed, a line for the mean'
@@ -34,7 +34,7 @@ def inference(
     """Time rows for inference and count the memory of section 4.1.
 
     Args:
-        rows (Sequence[str]): Rows of :mod:`mmvovnet.analysis.benchmark`.
+        rows (Sequence[str]): Rows of :mod:`benchmark`.
         setting (Setting): What they share.
         rounds (int): Times that each row is timed, all taking turns.
 

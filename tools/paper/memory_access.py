@@ -4,10 +4,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 from math import sqrt
 
+from benchmark import Setting, build_row
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from mmvovnet.analysis.benchmark import Setting, build_row
 from mmvovnet.analysis.cost import count_cost
 
 from .published import label

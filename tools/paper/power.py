@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable
 
 import torch
-
-from mmvovnet.analysis.benchmark.energy import energy_meter
+from benchmark.comparison import energy_meter
 
 INTERVAL = 0.1  # seconds, as in the paper
 

@@ -8,9 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from benchmark import Setting, describe_machine
 from matplotlib.figure import Figure
 
-from mmvovnet.analysis.benchmark import Setting, describe_machine
 from mmvovnet.analysis.summary import markdown_table
 from mmvovnet.fileio import write
 

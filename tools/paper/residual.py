@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmark import Setting
+from benchmark.summary import mean_and_deviation
 from matplotlib.figure import Figure
-
-from mmvovnet.analysis.benchmark import Setting
-from mmvovnet.analysis.summary import mean_and_deviation
 
 from .measured import SEEDS, draw_seeds
 from .published import CENTERMASK_TABLE_4 as TABLE

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from benchmark import Setting, describe_machine
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
@@ -15,7 +16,6 @@ from mmengine.runner import Runner
 from scipy import stats
 
 import mmvovnet
-from mmvovnet.analysis.benchmark import Setting, describe_machine
 from mmvovnet.engine import load_config
 from mmvovnet.fileio import write
 

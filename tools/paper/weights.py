@@ -5,11 +5,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from benchmark import Setting
 from matplotlib.figure import Figure
 from scipy import stats
 from torch import Tensor
-
-from mmvovnet.analysis.benchmark import Setting
 
 from .cifar import DATA, NETWORKS, trained
 from .filters import filter_norms, load_weights

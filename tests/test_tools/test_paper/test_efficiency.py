@@ -1,8 +1,8 @@
 import pytest
+from benchmark import Measurement, Setting
 from paper import check, efficiency
 from paper.published import PAIRS, PUBLISHED, label
 
-from mmvovnet.analysis.benchmark import Measurement, Setting
 from mmvovnet.analysis.cost import Cost
 
 ROWS = ('mmvovnet:PeleeNet', 'V-27-slim')

@@ -1,7 +1,7 @@
 import pytest
+from benchmark import Measurement
 from paper import check, equal_work
 
-from mmvovnet.analysis.benchmark import Measurement
 from mmvovnet.analysis.cost import Cost
 
 

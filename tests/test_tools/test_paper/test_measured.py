@@ -1,4 +1,6 @@
 import pytest
+from benchmark import Measurement, Setting
+from benchmark.summary import Quartiles, over
 from matplotlib.figure import Figure
 from paper.measured import (
     draw_ratios,
@@ -7,9 +9,7 @@ from paper.measured import (
     rates,
 )
 
-from mmvovnet.analysis.benchmark import Measurement, Setting
 from mmvovnet.analysis.cost import Cost
-from mmvovnet.analysis.summary import Quartiles, over
 
 
 def test_rates_count_the_batch():

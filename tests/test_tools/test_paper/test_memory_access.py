@@ -1,12 +1,12 @@
 from math import sqrt
 
 import pytest
+from benchmark import build_row
 from paper import check, memory_access
 from paper.memory_access import layers, per_stage
 from torch import nn
 
 from mmvovnet.analysis import count_cost
-from mmvovnet.analysis.benchmark import build_row
 
 
 def test_counts_by_hand():

@@ -1,7 +1,6 @@
 import pytest
 import torch
-
-from mmvovnet.analysis.benchmark import ROWS, build_row
+from benchmark import ROWS, build_row
 
 
 @pytest.mark.parametrize('row', ROWS)

@@ -1,4 +1,4 @@
-"""The measurements as a picture."""
+"""The measurements as a table and as a picture."""
 
 import statistics
 from collections.abc import Sequence
@@ -7,9 +7,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from mmvovnet.analysis.summary import is_within_spread, over
-
 from .subject import Measurement
+from .summary import is_within_spread, over
 
 # The attributes behind the columns of which ratios are given.
 COMPARED = {

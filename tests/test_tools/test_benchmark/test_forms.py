@@ -2,9 +2,8 @@ import copy
 
 import pytest
 import torch
-
-from mmvovnet.analysis.benchmark import build_row
-from mmvovnet.analysis.benchmark.inference import prepare
+from benchmark import build_row
+from benchmark.forms import prepare
 
 
 @pytest.mark.parametrize('mode', ['fuse', 'openvino'])

@@ -13,8 +13,7 @@ import torch
 from mmvovnet.analysis.cuda_bytes import cuda_bytes
 
 from .rows import build_row
-from .setting import Setting
-from .subject import Subject
+from .subject import Setting, Subject
 
 # That of autocast on CUDA.
 PRECISIONS = dict(fp32=torch.float32, amp=torch.float16, bf16=torch.bfloat16)

@@ -1,16 +1,17 @@
 """Rows measured side by side."""
 
-from collections.abc import Sequence
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 
 from mmvovnet.analysis.cost import saved_bytes
 
-from .energy import joules
 from .memory import peak_memory
 from .rows import INFERENCE_MODES
-from .setting import Setting
-from .subject import Measurement, Subject, milliseconds
+from .subject import Measurement, Setting, Subject, milliseconds
 
 
 def measure(
@@ -25,14 +26,11 @@ def measure(
     Args:
         rows (Sequence[str]): The rows.
         setting (Setting): What they share.
-        rounds (int): Times that each row is timed, all rows taking turns.
+        rounds (int): How often each row is timed, all rows taking turns.
             Defaults to 5.
         training (bool): Measure training, too. Defaults to True.
         memory (bool): Measure training alone, and its peak with stock malloc
             as well. Defaults to False.
-
-    Returns:
-        list[Measurement]: One result per row.
 
     Raises:
         ValueError: If a row for inference alone is to be trained.
@@ -64,11 +62,58 @@ def measure(
         for subject in subjects:
             result, device = subject.result, setting.device
             if not memory:
-                # The row before may be of another runtime, whose threads
-                # still spin, and has left nothing of this one in the caches.
+                # The row before may use another runtime, whose threads still
+                # spin, and its data is what the caches hold.
                 subject.forward()
                 result.forward_ms.append(milliseconds(subject.forward, device))
             if training:
                 result.step_ms.append(milliseconds(subject.step, device))
                 subject.optimizer.zero_grad()
     return [subject.result for subject in subjects]
+
+
+def energy_meter(device: str) -> Callable[[], float] | None:
+    """Find a counter of the joules that a device has used.
+
+    Args:
+        device (str): 'cuda' asks NVML, 'cpu' asks RAPL.
+
+    Returns:
+        Callable | None: A function that returns joules; None where there is
+        no counter, or none that this user may read.
+    """
+    if device.startswith('cuda'):
+        try:
+            import pynvml
+        except ImportError:
+            return None
+        try:
+            pynvml.nvmlInit()
+            handle = pynvml.nvmlDeviceGetHandleByUUID(
+                f'GPU-{torch.cuda.get_device_properties(device).uuid}'
+            )
+            pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+        except pynvml.NVMLError:
+            return None
+        return lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3
+    packages = [
+        path / 'energy_uj'
+        for path in Path('/sys/class/powercap').glob('intel-rapl:?')
+    ]
+    if not packages or not all(os.access(p, os.R_OK) for p in packages):
+        return None
+    return lambda: sum(int(p.read_text()) for p in packages) / 1e6
+
+
+def joules(subject: Subject, seconds: float = 2.0) -> float | None:
+    """Measure the joules of an image in inference; None without a counter."""
+    meter = energy_meter(subject.setting.device)
+    if meter is None:
+        return None
+    images, before = 0, meter()
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        milliseconds(subject.forward, subject.setting.device)
+        images += subject.setting.batch
+    used = meter() - before
+    return used / images if used > 0 else None  # RAPL's counter wraps

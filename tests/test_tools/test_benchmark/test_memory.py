@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from benchmark import Setting, build_row
+from benchmark.memory import peak_memory
 
 from mmvovnet.analysis import saved_bytes
-from mmvovnet.analysis.benchmark import Setting, build_row
-from mmvovnet.analysis.benchmark.memory import peak_memory
 
 ROOT = Path(__file__).parents[3]
 

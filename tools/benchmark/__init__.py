@@ -1,48 +1,43 @@
-"""Models measured side by side, on the machine at hand.
+"""Models measured side by side on one machine, for ``tools/benchmark.py``.
 
 A row names a model and the modes that it runs in, as ``SOURCE:MODEL+MODE``::
 
-    V-39                            ours
-    V-39+memory_efficient           ours, an option of VoVNet set to True
+    V-39                            a VoVNet of this package
+    V-39+memory_efficient           with an option of VoVNet set to True
     timm:vovnet39a+checkpoint       timm's, with its gradient checkpointing
     mmvovnet:VoVNet                 a backbone by its registered name
     torchvision:densenet121+compile
-    timm:vovnet39a+recompute        what MemoryEfficientHook does, to any
+    timm:vovnet39a+recompute        with the recomputation of
+                                    MemoryEfficientHook, for any model
     configs/fcos_vovnet39.py        a config's, without losses and RoI heads
     V-39+fcos                       with FPN, FCOS's head and its losses
     V-39+fuse                       for inference: mmvovnet.deploy.fuse
-    V-39+accelerate                 and mmvovnet.deploy.accelerate
+    V-39+accelerate                 for inference: mmvovnet.deploy.accelerate
     V-39+fuse+freeze                compiled as well, with frozen weights
     V-39+fuse+autotune              by max-autotune, with frozen weights
     V-39+onnx, V-39+openvino        for inference: exported files
     V-39+onnx+int8                  quantized
     V-39+fuse+bf16                  in bfloat16: PyTorch's forms, OpenVINO
 
-All rows take turns, so that a change of the machine's speed meets them all.
+All rows take turns, so that a change of the machine's speed affects them all.
 """
 
 from .comparison import measure
 from .memory import cuda_memory
 from .report import plot, table
-from .rows import (
-    FORMS,
-    INFERENCE_MODES,
-    MODES,
-    QUICK_ROWS,
-    ROWS,
-    SOURCES,
-    build_row,
+from .rows import FORMS, QUICK_ROWS, ROWS, build_row
+from .subject import (
+    Measurement,
+    Setting,
+    Subject,
+    describe_machine,
+    scaling,
 )
-from .setting import Setting, describe_machine, scaling
-from .subject import Measurement, Subject
 
 __all__ = [
     'FORMS',
-    'INFERENCE_MODES',
-    'MODES',
     'QUICK_ROWS',
     'ROWS',
-    'SOURCES',
     'Measurement',
     'Setting',
     'Subject',

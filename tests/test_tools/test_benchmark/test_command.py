@@ -3,7 +3,7 @@ import runpy
 import sys
 from pathlib import Path
 
-TOOL = Path(__file__).parents[2] / 'tools' / 'benchmark.py'
+TOOL = Path(__file__).parents[3] / 'tools' / 'benchmark.py'
 
 
 def test_table_and_plot(tmp_path, monkeypatch, capsys):

@@ -1,8 +1,7 @@
 from pathlib import Path
 
 import torch
-
-from mmvovnet.analysis.benchmark import Setting, describe_machine, scaling
+from benchmark import Setting, describe_machine, scaling
 
 
 def test_scaling_varies_one_thing_at_a_time():

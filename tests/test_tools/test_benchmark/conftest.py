@@ -1,8 +1,6 @@
 import pytest
+from benchmark import comparison, rows
 from torch import nn
-
-from mmvovnet.analysis import benchmark
-from mmvovnet.analysis.benchmark import comparison
 
 
 @pytest.fixture
@@ -12,7 +10,7 @@ def small(monkeypatch):
     def net(width):
         return nn.Sequential(nn.Conv2d(3, int(width), 3), nn.ReLU())
 
-    monkeypatch.setitem(benchmark.SOURCES, 'test', net)
+    monkeypatch.setitem(rows.SOURCES, 'test', net)
     # A child process does not know this source.
     monkeypatch.setattr(comparison, 'peak_memory', lambda *args: 1.0)
     return ['test:4', 'test:8']

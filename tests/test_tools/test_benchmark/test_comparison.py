@@ -1,14 +1,13 @@
 import pytest
-
-from mmvovnet.analysis.benchmark import (
+from benchmark import (
     Measurement,
     Setting,
     Subject,
     comparison,
-    energy,
     measure,
     table,
 )
+
 from mmvovnet.analysis.cost import Cost
 
 
@@ -36,7 +35,7 @@ def test_rows_take_turns(small, monkeypatch):
 
 
 def test_what_cannot_be_measured_is_a_dash(small, monkeypatch):
-    monkeypatch.setattr(energy, 'energy_meter', lambda device: None)
+    monkeypatch.setattr(comparison, 'energy_meter', lambda device: None)
     (result,) = measure(small[:1], Setting(2, 16), 1, False)
     columns = result.columns()
     for column in ('step ms', 'saved MB', 'peak MB', 'J/image'):
@@ -91,3 +90,20 @@ def test_a_step_trains_after_inference(small):
     subject.step()
     assert subject.model.training
     assert all(p.grad is not None for p in subject.model.parameters())
+
+
+def test_energy_is_divided_by_images(small, monkeypatch):
+    class Meter:
+        joules = 0.0
+
+        def __call__(self):
+            self.joules += 3
+            return self.joules
+
+    monkeypatch.setattr(comparison, 'energy_meter', lambda device: Meter())
+    monkeypatch.setattr(
+        comparison.time, 'perf_counter', iter(range(99)).__next__
+    )
+    subject = Subject(small[0], Setting(2, 16))
+    # The clock gives one pass of two images in two seconds.
+    assert comparison.joules(subject, seconds=3) == 1.5
