@@ -12,8 +12,7 @@ Importing it again changes nothing more.
 """
 
 from . import schemes  # noqa: F401
-from .amp import CPUAmpOptimWrapper
-from .bfloat16 import Bfloat16Hook
+from .amp import Bfloat16Hook, CPUAmpOptimWrapper
 from .config import find_config, load_config
 from .fileio import LocalBackend
 from .finite import FiniteLossHook

@@ -51,6 +51,7 @@ def build(path, monkeypatch):
         if cfg.default_scope == 'mmseg':  # it pads to the size of its crops
             cfg.model.data_preprocessor.size = (64, 64)
         keep_all(cfg.model)
+        cfg.model.backbone.init_cfg = None
         torch.manual_seed(0)
         model = revert_sync_batchnorm(MODELS.build(cfg.model))
     return model, lambda: batch(cfg)

@@ -1,0 +1,64 @@
+"""Every config trains in half precision on a CPU, near to float32."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.optim import OptimWrapper
+
+from mmvovnet.engine import Bfloat16Hook, CPUAmpOptimWrapper
+
+from .narrow import build, configs
+
+NEAR = {torch.bfloat16: 0.1, torch.float16: 0.05}  # roundings change matches
+
+
+class Float16(CPUAmpOptimWrapper):
+    """fp16 as on a GPU, with a scale that these losses do not overflow."""
+
+    cast_dtype = torch.float16
+    scale = 2.0**-8
+
+    def scale_loss(self, loss):
+        return loss * self.scale
+
+    def step(self, **kwargs):
+        for parameter in self.optimizer.param_groups[0]['params']:
+            if parameter.grad is not None:
+                assert parameter.grad.dtype == torch.float32
+                assert parameter.grad.isfinite().all()
+                parameter.grad /= self.scale
+        super().step(**kwargs)
+
+
+WRAPPERS = {
+    torch.float32: OptimWrapper,
+    torch.bfloat16: CPUAmpOptimWrapper,
+    torch.float16: Float16,
+}
+
+
+def losses(path, monkeypatch, dtype, steps=3):
+    model, batch = build(path, monkeypatch)
+    model.init_weights()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    wrapper = WRAPPERS[dtype](optimizer=torch.optim.SGD(trained, lr=1e-4))
+    runner = SimpleNamespace(model=model, optim_wrapper=wrapper)
+    Bfloat16Hook().before_train(runner)
+    found = []
+    for i in range(steps):
+        torch.manual_seed(i)
+        found.append(model.train().train_step(batch(), wrapper)['loss'])
+    assert all(p.dtype == torch.float32 for p in trained)
+    assert all(p.isfinite().all() for p in trained)
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize('dtype', NEAR, ids=str)
+@pytest.mark.parametrize('path', configs())
+def test_trains_near_float32(path, dtype, monkeypatch):
+    expected = losses(path, monkeypatch, torch.float32)
+    found = losses(path, monkeypatch, dtype)
+    torch.testing.assert_close(
+        found, expected, rtol=NEAR[dtype], atol=0.0, check_dtype=False
+    )
