@@ -47,6 +47,8 @@ ELSEWHERE = {
     'V-57-eSE': 'detectron2 `V-57-eSE`, timm `ese_vovnet57b`²',
     'V-99-eSE': 'detectron2 and mmdet3d `V-99-eSE`, timm `ese_vovnet99b`²',
 }
+# Options of all networks of vision-toolbox, which the page names once.
+TOOLBOX = {'stem_strides', 'pool_padding', 'identity'}
 
 
 def table_of(head: list[str], rows: list[list[str]]) -> str:
@@ -68,7 +70,7 @@ def family() -> str:
                 ELSEWHERE[arch],
             ]
         )
-    head = ['arch', 'parameters', 'GMACs at 224', 'elsewhere']
+    head = ['arch', 'parameters', 'GMACs at 224', 'other names']
     return table_of(head, rows)
 
 
@@ -80,11 +82,12 @@ def models(metafile: Path) -> list[dict]:
 def zoo(models: list[dict]) -> str:
     """What models cost and reach; metrics' names as the metafile has them.
 
-    What a metafile does not say stays empty.
+    What a metafile does not say stays empty. One source of all cited metrics
+    is linked in the head; several have a column.
     """
     results = [result for m in models for result in m.get('Results', [])]
     metrics = list(dict.fromkeys(k for r in results for k in r['Metrics']))
-    cited = any('Source' in result for result in results)
+    sources = {r['Source'] for r in results if 'Source' in r}
     rows = []
     for model in models:
         meta = model['Metadata']
@@ -97,12 +100,15 @@ def zoo(models: list[dict]) -> str:
             str(meta['Epochs']),
             *(str(values.get(name, '')) for name in metrics),
         ]
-        if cited:
+        if len(sources) > 1:
             source = results[0]['Source'] if results else ''
-            row.append(source and f'[{source.split("/", 3)[3]}]({source})')
+            row.append(source and f'[{source.rsplit("/", 1)[1]}]({source})')
         rows.append(row)
+    if len(sources) == 1:
+        cited = f'([cited]({sources.pop()}))'
+        metrics = [name.replace('(cited)', cited) for name in metrics]
     head = ['config', 'parameters', 'GMACs', 'epochs', *metrics]
-    return table_of(head + ['source'] * cited, rows)
+    return table_of(head + ['source'] * bool(sources), rows)
 
 
 def millions(count: int | None) -> str:
@@ -141,14 +147,19 @@ def living_files() -> str:
     rows = []
     for file in filter(lambda file: file.lives, public_files().values()):
         options = [
-            f'{k}={v!r}' for k, v in file.options.items() if k != 'arch'
+            f'{k}={tuple(v) if isinstance(v, list) else v!r}'
+            for k, v in file.options.items()
+            if k not in ('arch', *TOOLBOX)
         ]
-        place = file.source.removeprefix('https://github.com/')
+        cell = f'`{", ".join(options)}`' if options else ''
+        if file.options.keys() >= TOOLBOX:
+            cell = f'{cell} \\*'.strip()
+        place = file.source.rsplit('/', 1)[1]
         rows.append(
             [
                 link(file),
                 f'`{file.arch}`' if isinstance(file.arch, str) else 'its own',
-                f'`{", ".join(options)}`' if options else '',
+                cell,
                 published(file),
                 f'[{place}]({file.source})',
             ]
