@@ -31,6 +31,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = 'configs/demo/fcos_vovnet27-slim_digits.py'
+SHORT = (
+    'train_cfg.max_epochs=1 train_dataloader.dataset.indices=8 '
+    'val_dataloader.dataset.indices=4'
+)
 PEERS = 'V-39 V-39+memory_efficient V-39+with_cp timm:vovnet39a'
 PROBE = """
 import json, torch
@@ -85,8 +89,28 @@ STEPS = (
         120,
         f'-m mim train mmdet {CONFIG} --work-dir {{out}}/training '
         '--cfg-options overwrite=True',
-        dry='train_cfg.max_epochs=1 train_dataloader.dataset.indices=8 '
-        'val_dataloader.dataset.indices=4',
+        dry=SHORT,
+    ),
+    Step(
+        'fp16',
+        60,
+        f'tools/train.py {CONFIG} --amp --work-dir {{out}}/fp16 '
+        f'--cfg-options overwrite=True {SHORT}',
+        dry=None,
+    ),
+    Step(
+        'bf16',
+        60,
+        f'tools/train.py {CONFIG} --amp --work-dir {{out}}/bf16 '
+        f'--cfg-options overwrite=True optim_wrapper.dtype=bfloat16 {SHORT}',
+    ),
+    Step(
+        'several GPUs',
+        60,
+        '-m torch.distributed.run --standalone --nproc_per_node gpu '
+        f'tools/train.py {CONFIG} --launcher pytorch '
+        f'--work-dir {{out}}/distributed --cfg-options overwrite=True {SHORT}',
+        dry=None,
     ),
     Step(
         'benchmark',
