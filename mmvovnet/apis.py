@@ -73,7 +73,7 @@ def build_model(
 
 
 def _count_classes(model: Any) -> int | None:
-    """How many classes a detector tells apart, if all have boxes."""
+    """The number of a detector's classes, if all have boxes."""
     if hasattr(model, 'semantic_head'):
         return None
     head = getattr(model, 'roi_head', None)

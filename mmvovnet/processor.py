@@ -8,7 +8,7 @@ _INFO = Path('/proc/cpuinfo')
 
 
 def processor() -> tuple[str, set[str]]:
-    """The processor's name and its flags, as Linux tells them."""
+    """The processor's name and its flags, from Linux."""
     name, flags = platform.processor() or platform.machine(), ''
     if _INFO.exists():
         text = _INFO.read_text()

@@ -68,7 +68,7 @@ class LazyRegistry(Registry):
         return None
 
     def import_lazily(self) -> Iterator[tuple[str, ImportError | None]]:
-        """Import the locations, one after another, and tell what failed."""
+        """Import the locations, one after another, and give each error."""
         for location in self._lazy_locations:
             try:
                 import_module(location)

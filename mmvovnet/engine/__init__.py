@@ -1,14 +1,12 @@
-"""What changes mmengine for the whole process, on import.
+"""Changes of mmengine for the whole process, made on import.
 
-A config asks for it by ``custom_imports=dict(imports=['mmvovnet.engine'])``;
-asking for one of these classes by name does as well. mmengine then
+A config imports it by ``custom_imports=dict(imports=['mmvovnet.engine'])`` or
+by naming one of these classes. mmengine then
 
 - loads checkpoints safely, of any origin: :mod:`mmvovnet.engine.schemes`,
 - writes local files whole or not at all: :class:`LocalBackend`,
-- resumes from the last checkpoint that is whole: :class:`CheckpointHook`,
+- resumes from the last complete checkpoint: :class:`CheckpointHook`,
 - resumes exactly: :class:`DistSamplerSeedHook`.
-
-Importing it again changes nothing more.
 """
 
 from . import schemes  # noqa: F401

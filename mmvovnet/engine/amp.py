@@ -63,8 +63,8 @@ class Bfloat16Hook(Hook):
 
     - mmcv's ops, such as RoI align, deformable convs and, on GPUs, the focal
       loss, have no kernels for bfloat16.
-    - What heads put out is rounded too much for a loss. Autocast sees to it
-      on a GPU, not on a CPU.
+    - What heads put out is rounded too much for a loss. Autocast
+      prevents that on a GPU, not on a CPU.
     - On a CPU the gradient of a conv's weight holds uninitialised memory
       where the conv is wider than its input, as at the coarsest level of
       small images (torch 2.14.1, oneDNN 3.12).

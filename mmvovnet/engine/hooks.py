@@ -1,7 +1,7 @@
-"""Resuming that survives a killed run and changes nothing in its result.
+"""Hooks: exact resuming, memory layout, memory.
 
-``CheckpointHook`` and ``DistSamplerSeedHook`` take the places of mmengine's
-hooks of the same names, which every run has by default.
+``CheckpointHook`` and ``DistSamplerSeedHook`` replace mmengine's hooks of the
+same names, which every run has by default.
 """
 
 import itertools
@@ -35,7 +35,7 @@ from .newest import INTERRUPTED, newest
 
 @ROOT_HOOKS.register_module(force=True)
 class CheckpointHook(mmengine.hooks.CheckpointHook):
-    """mmengine's hook, by which no whole checkpoint is lost.
+    """mmengine's hook, which never loses a complete checkpoint.
 
     A run that resumes by itself takes the newest whole checkpoint of its
     work_dir, whatever ``work_dir/last_checkpoint`` says. With
@@ -66,7 +66,7 @@ class CheckpointHook(mmengine.hooks.CheckpointHook):
         except (OSError, UnicodeDecodeError):
             name = ''
         last = Path(name)
-        # Folders (DeepSpeed) and remote files are not ours to judge.
+        # Not checked: folders (DeepSpeed) and remote files.
         if '://' in name or (name and last.is_dir()):
             return
         folder = self.folder(runner)

@@ -27,8 +27,8 @@ from .newest import INTERRUPTED
 from .randomness import get_state
 from .signals import SIGNALS, end_children
 
-# Iterations of a distributed training from one question whether a process got
-# a signal to the next: the host waits for the GPU's answer.
+# A distributed training asks every so many iterations whether a process got a
+# signal: the host waits for the GPU's answer.
 AGREE_EVERY = 10
 
 
@@ -36,14 +36,14 @@ AGREE_EVERY = 10
 class InterruptHook(Hook):
     """Ends a training after the iteration in which a signal comes.
 
-    With ``accumulative_counts`` it ends after the next update of the weights,
-    so that no gradient is lost.
+    With ``accumulative_counts`` it ends after the next update of the weights:
+    no gradient is lost.
 
     ``interrupted.pth`` is saved in the work_dir, ``--resume`` goes on at the
-    next iteration, and the exit code is 128 and the signal's number, as a
-    shell has it: 143 for SIGTERM, 130 for SIGINT, 138 for SIGUSR1. All
-    processes of a distributed training stop after the same iteration, at most
-    ten later, whichever of them got the signal. The third SIGINT ends at once.
+    next iteration, and the exit code is 128 plus the signal's number, as in a
+    shell: 143 for SIGTERM, 130 for SIGINT, 138 for SIGUSR1. All processes of a
+    distributed training stop after the same iteration, at most ten later. The
+    third SIGINT ends the training at once.
 
     Every training of :class:`mmvovnet.engine.Runner` has this hook.
     """
@@ -107,7 +107,7 @@ class InterruptHook(Hook):
         data_batch: Any = None,
         outputs: Any = None,
     ) -> None:
-        """Save and stop if any process was told to, after a whole update.
+        """Save and stop if any process got a signal, after a whole update.
 
         Raises:
             SystemExit: With 128 and the signal's number.
@@ -115,9 +115,9 @@ class InterruptHook(Hook):
         if get_world_size() == 1:
             self._agreed = self.signal
         elif self.every_n_train_iters(runner, AGREE_EVERY):
-            told = torch.tensor(self.signal, device=get_device())
-            all_reduce(told, 'max')
-            self._agreed = int(told)
+            latest = torch.tensor(self.signal, device=get_device())
+            all_reduce(latest, 'max')
+            self._agreed = int(latest)
         number = self._agreed
         if number and _has_updated(runner.optim_wrapper):
             place = dict(
@@ -135,7 +135,7 @@ class InterruptHook(Hook):
         data_batch: Any = None,
         outputs: Any = None,
     ) -> None:
-        """Save and stop if this process was told to, within a training.
+        """Save and stop if this process got a signal, within a training.
 
         Raises:
             SystemExit: With 128 and the signal's number.

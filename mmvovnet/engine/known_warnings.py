@@ -4,7 +4,7 @@ import warnings
 from typing import Any
 
 # Each is OpenMMLab's call of what another library has since deprecated, or a
-# note on a colour map that no tool of ours uses.
+# note on a colour map that this package does not use.
 KNOWN = (
     'pkg_resources is deprecated',
     'palette does not exist, random is used',

@@ -9,14 +9,14 @@ from types import TracebackType
 
 try:
     import fcntl
-except ImportError:  # Windows: its users see to it themselves
+except ImportError:  # Windows has no such lock
     fcntl = None  # type: ignore[assignment]
 
 LOCK = '.training'
 
 
 def make_work_dir(folder: str | Path) -> None:
-    """Make a work_dir, and see that files can be made in it.
+    """Make a work_dir, and check that it can be written to.
 
     Args:
         folder (str | Path): The work_dir, which may be there already.
@@ -38,8 +38,8 @@ def make_work_dir(folder: str | Path) -> None:
 class WorkDirLock:
     """A lock on a folder, which ends with its process, however that ends.
 
-    It is a POSIX record lock: no child inherits it, so that a data loader's
-    worker that outlives its killed parent holds nothing.
+    It is a POSIX record lock: children do not inherit it, so a data loader's
+    worker that outlives its killed parent does not hold it.
 
     Args:
         folder (str | Path): The work_dir, which is made if need be.

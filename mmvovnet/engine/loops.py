@@ -11,9 +11,9 @@ from .signals import shield_children
 class EpochBasedTrainLoop(mmengine.runner.EpochBasedTrainLoop):
     """mmengine's loop, which also goes on within an epoch.
 
-    mmengine begins the epoch anew, and so trains on some images twice. Here
-    the batches that were trained on are drawn once more, as the generators of
-    the data loader's workers want it, and passed over.
+    mmengine starts the epoch over, and so trains on some images twice. Here
+    the batches that were trained on are drawn once more, to bring the workers'
+    generators to the same state, and skipped.
     """
 
     start = 0

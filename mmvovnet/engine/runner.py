@@ -49,13 +49,12 @@ class CPUDistributedDataParallel(MMDistributedDataParallel):
 class Runner(mmengine.runner.Runner):
     """mmengine's ``Runner``, which also distributes without an accelerator.
 
-    mmengine starts torch.distributed by setting a CUDA device, and wraps the
-    model for one. On a CPU this runner starts it with gloo, by the same
-    launchers, and wraps the model without; mixed precision is in bfloat16
-    there. Elsewhere it is mmengine's runner.
+    mmengine sets a CUDA device when it starts torch.distributed, and wraps the
+    model for one. On a CPU this runner uses gloo, with the same launchers, and
+    mixed precision in bfloat16.
 
-    Everywhere a training has its work_dir for itself, does not begin anew
-    beside the checkpoints of an earlier one, and has these hooks besides
+    On every device a training locks its work_dir, does not start over in one
+    with an earlier training's checkpoints, and has these hooks in addition to
     mmengine's: :class:`~mmvovnet.weights.PixelStatisticsHook`,
     :class:`~mmvovnet.engine.Bfloat16Hook`,
     :class:`~mmvovnet.engine.FiniteLossHook`,
@@ -85,14 +84,14 @@ class Runner(mmengine.runner.Runner):
         super().setup_env(env_cfg)
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
-        """Register mmengine's hooks and ours."""
-        ours = dict(
+        """Register mmengine's hooks and those of this package."""
+        added = dict(
             pixels=dict(type='mmvovnet.PixelStatisticsHook'),
             bfloat16=dict(type='mmvovnet.Bfloat16Hook'),
             finite=dict(type='mmvovnet.FiniteLossHook'),
             interrupt=dict(type='mmvovnet.InterruptHook'),
         )
-        super().register_default_hooks(ours | dict(hooks or {}))
+        super().register_default_hooks(added | dict(hooks or {}))
 
     def train(self) -> nn.Module:
         """Train, alone in the work_dir.
@@ -111,7 +110,7 @@ class Runner(mmengine.runner.Runner):
                 f"'{earlier[-1]}' is of an earlier training, which this one "
                 'would overwrite: --resume goes on from it, --work-dir names '
                 'another folder, overwrite=True in the config '
-                '(--cfg-options overwrite=True) removes it and starts anew'
+                '(--cfg-options overwrite=True) removes it and starts over'
             )
         lock = WorkDirLock(self.work_dir) if self.rank == 0 else nullcontext()
         with lock, self._restored_signals():
@@ -138,7 +137,7 @@ class Runner(mmengine.runner.Runner):
     def build_optim_wrapper(
         self, optim_wrapper: Optimizer | OptimWrapper | dict
     ) -> OptimWrapper | OptimWrapperDict:
-        """Build it; mixed precision on a CPU is ours: see :mod:`.amp`."""
+        """Build it; a CPU gets :class:`~.amp.CPUAmpOptimWrapper`."""
         if (
             isinstance(optim_wrapper, dict)
             and optim_wrapper.get('type') == 'AmpOptimWrapper'
@@ -153,7 +152,7 @@ class Runner(mmengine.runner.Runner):
         return super().build_optim_wrapper(optim_wrapper)
 
     def _init_model_weights(self) -> None:
-        """Initialise; what is resumed needs no file to start from."""
+        """Initialise; a training that resumes needs no such file."""
         self._missed: CheckpointError | None = None
         try:
             super()._init_model_weights()
@@ -161,11 +160,11 @@ class Runner(mmengine.runner.Runner):
             self._missed = error
 
     def load_or_resume(self) -> None:
-        """Load what the config names, and see what the training starts from.
+        """Load what the config names, and check what the training starts from.
 
         Raises:
-            SystemExit: Weights of ``init_cfg`` can't be had and no others were
-                loaded. The message is one line that says what to do.
+            SystemExit: Weights of ``init_cfg`` are not available and no others
+                were loaded. The message is one line that says what to do.
             ValueError: :func:`.start.check_frozen` finds a part that is frozen
                 and random, and ``freeze_random=True`` is not set.
         """
@@ -199,7 +198,7 @@ class Runner(mmengine.runner.Runner):
         ]:
             self.logger.warning(
                 'The schedule of the checkpoint goes on, not that of the '
-                f"config: {'; '.join(other)}. For the config's, start anew "
+                f"config: {'; '.join(other)}. For the config's, start over "
                 f'from these weights: --cfg-options load_from={filename} and '
                 'another --work-dir, without --resume.'
             )
@@ -226,16 +225,16 @@ class Runner(mmengine.runner.Runner):
             raise ValueError(
                 f'this training would be wrong:\n{report}\n'
                 'tools/check_data.py says more; check_data=False in the '
-                'config trains nevertheless'
+                'config trains anyway'
             )
         for found in report.findings:
             self.logger.info(f'{found.level}: {found.where}: {found.what}')
 
     def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:
-        """Load a checkpoint, and see that it fits the model.
+        """Load a checkpoint, and check that it fits the model.
 
-        A training says how much of the model was loaded, and a test, or a
-        training that is resumed, needs all of it, but for what the config
+        A training logs how much of the model was loaded. A test, or a
+        training that resumes, needs all of it except for what the config
         names in ``may_miss``.
 
         Raises:
@@ -292,7 +291,7 @@ class Runner(mmengine.runner.Runner):
                     hook.restore()
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        """Build the loop; one by epochs is ours: see :mod:`.loops`."""
+        """Build the loop; one by epochs is that of :mod:`.loops`."""
         if isinstance(loop, dict) and loop.get('by_epoch'):
             loop = {k: v for k, v in loop.items() if k != 'by_epoch'}
             loop['type'] = 'EpochBasedTrainLoop'

@@ -31,7 +31,7 @@ def shield_children() -> Iterator[None]:
 
 
 def end_children() -> None:
-    """End the processes that :func:`shield_children` made deaf to signals."""
+    """End the processes that ignore signals: see :func:`shield_children`."""
     if hasattr(signal, 'SIGCHLD'):  # PyTorch's would raise for each of them
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for child in multiprocessing.active_children():

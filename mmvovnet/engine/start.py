@@ -24,7 +24,7 @@ def backbones(cfg: Any) -> Iterator[dict]:
 
 
 def cannot_start(missed: CheckpointError) -> SystemExit:
-    """One line instead of a traceback, where weights can't be had."""
+    """One line instead of a traceback, where weights are not available."""
     return SystemExit(f'This training cannot start: {missed} {FROM_SCRATCH}.')
 
 
@@ -91,5 +91,5 @@ def check_frozen(model: nn.Module) -> None:
             f"'{name}' is a VoVNet with random weights, and "
             f'{", ".join(frozen)} would keep them so: {remedy}. '
             f'{FROM_SCRATCH}; freeze_random=True in the config trains '
-            'nevertheless'
+            'anyway'
         )

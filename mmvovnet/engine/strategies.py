@@ -56,7 +56,7 @@ class FSDPStrategy(mmengine._strategy.FSDPStrategy):
 
 @RUNNERS.register_module()
 class FlexibleRunner(mmengine.runner.FlexibleRunner):
-    """mmengine's runner of strategies, which also sees what it starts from.
+    """mmengine's runner of strategies, which also checks its start.
 
     ``from_scratch`` and ``freeze_random`` of a config work as for
     :class:`~mmvovnet.engine.Runner`.
@@ -72,8 +72,8 @@ class FlexibleRunner(mmengine.runner.FlexibleRunner):
         """Train.
 
         Raises:
-            SystemExit: Weights of ``init_cfg`` can't be had. The message is
-                one line that says what to do.
+            SystemExit: Weights of ``init_cfg`` are not available. The message
+                is one line that says what to do.
             ValueError: :func:`.start.check_frozen` finds a part that is frozen
                 and random, and ``freeze_random=True`` is not set.
         """
@@ -84,7 +84,7 @@ class FlexibleRunner(mmengine.runner.FlexibleRunner):
             raise cannot_start(error) from None
 
     def load_or_resume(self) -> None:
-        """Load what the config names, and see what the training starts from.
+        """Load what the config names, and check what the training starts from.
 
         Raises:
             ValueError: As of :meth:`train`.

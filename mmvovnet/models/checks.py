@@ -24,7 +24,7 @@ def check_indices(indices: Sequence[int], num_stages: int) -> tuple[int, ...]:
     """Refuse ``out_indices`` that name no stage, or one twice.
 
     Returns:
-        tuple[int]: They counted from 0.
+        tuple[int]: The indices, counted from 0.
     """
     if not isinstance(indices, Sequence) or isinstance(indices, str):
         raise TypeError(f'out_indices must be like (3,), got {indices!r}')

@@ -302,10 +302,10 @@ class VoVNet(BaseModule):
     def from_pretrained(cls, name: str | Path, **options: Any) -> 'VoVNet':
         """Build the backbone that published weights belong to, and load them.
 
-        What the weights tell, and what the table of public files says beside
-        them, sets ``arch``, ``gate``, ``gate_place``, ``bottleneck``,
-        ``identity`` and ``in_channels``. The images that they expect are in
-        the attribute ``pixels``.
+        The weights, and the table of public files, determine ``arch``,
+        ``gate``, ``gate_place``, ``bottleneck``, ``identity`` and
+        ``in_channels``. The attribute ``pixels`` says which images they
+        expect.
 
         Args:
             name (str | Path): A name of docs/checkpoints.md, such as
@@ -314,8 +314,8 @@ class VoVNet(BaseModule):
             **options: Options of this class, such as ``out_indices``.
 
         Raises:
-            CheckpointError: If the file can't be had, is damaged, or holds no
-                VoVNet or another one than ``options`` describe.
+            CheckpointError: If the file is not available, is damaged, or holds
+                no VoVNet or another one than ``options`` describe.
 
         Example:
             >>> from pathlib import Path
@@ -329,7 +329,7 @@ class VoVNet(BaseModule):
             >>> model.out_channels
             (512,)
         """
-        # Not before: it is built on the models.
+        # Imported late, as it imports the models.
         from mmvovnet.weights.pretrained import from_pretrained
 
         return from_pretrained(cls, name, **options)
@@ -447,7 +447,7 @@ def _rename_foreign_weights(
 ) -> None:
     if any(name.startswith(prefix) for name in state_dict):
         model.has_weights = True
-    # Not before weights are loaded: it is built on the models.
+    # Imported late, as it imports the models.
     from mmvovnet.weights.prehook import translate
 
     translate(model, state_dict, prefix)

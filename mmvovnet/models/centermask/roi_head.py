@@ -22,8 +22,8 @@ class CenterMaskRoIHead(MaskScoringRoIHead):
 
     mmdet's ``MaskScoringRoIHead`` is a second stage: it classifies and moves
     the proposals of a first one. Here boxes and classes are final, so there
-    is no box head. The extractor may be told the sizes of the images, see
-    :class:`AdaptiveRoIExtractor`. ``mask_scores`` stand beside ``scores`` in
+    is no box head. The extractor may take the sizes of the images, see
+    :class:`AdaptiveRoIExtractor`. ``mask_scores`` stand next to ``scores`` in
     the results, as mmdet's ``CocoMetric`` takes them: masks are ranked by the
     one, boxes by the other, where ``MaskScoringRoIHead`` ranks both by the
     mask's score.

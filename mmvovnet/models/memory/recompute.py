@@ -64,12 +64,12 @@ def recording_paused() -> Iterator[None]:
 
 
 def can_recompute() -> bool:
-    """Whether :func:`recompute_elementwise` has a place in this forward pass.
+    """Whether :func:`recompute_elementwise` saves memory in this forward pass.
 
-    Not without gradients or in a trace, nor where a compiler sees to it, nor
-    where what autograd saves goes to other hooks already: those of a
-    checkpoint around the model keep nothing but its input, and hooks inside
-    would take their place and keep more.
+    It does not without gradients, in a trace, or in a compiled model, whose
+    compiler recomputes by itself. Nor does it under other hooks on saved
+    tensors: a checkpoint around the model keeps only its input, and hooks
+    inside it would keep more.
     """
     if (
         not torch.is_grad_enabled()

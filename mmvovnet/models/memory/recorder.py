@@ -14,7 +14,7 @@ aten = torch.ops.aten
 T = TypeVar('T')
 
 # Batch norms return (output, batch mean, batch inverse deviation, ...), and
-# their sixth argument tells training mode.
+# their sixth argument is the training mode.
 _BATCH_NORMS = (
     aten.native_batch_norm.default,
     aten.cudnn_batch_norm.default,
@@ -22,7 +22,7 @@ _BATCH_NORMS = (
 )
 _CAST = aten._to_copy.default  # by autocast
 _MAX_POOL = aten.max_pool2d_with_indices.default
-# Ops that are repeated, beside pointwise ones.
+# Ops that are repeated, in addition to pointwise ones.
 _CHEAP = {
     *_BATCH_NORMS,
     _MAX_POOL,

@@ -12,7 +12,7 @@ from .multibox_head import MultiBoxHead
 
 @MODELS.register_module()
 class ARMHead(MultiBoxHead):
-    """Tells objects from background, and moves anchors towards objects.
+    """Separates objects from background, and moves anchors towards objects.
 
     Args:
         **kwargs: As for ``MultiBoxHead``, without ``num_classes``.

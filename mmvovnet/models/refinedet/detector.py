@@ -14,11 +14,11 @@ class RefineDet(SingleStageDetector):
     """A detector that moves its anchors before it classifies them.
 
     A first head, the anchor refinement module (ARM), reads the backbone's
-    maps, tells objects from background and moves the anchors. A second one,
-    the object detection module (ODM), reads the maps that transfer connections
-    make of them, and classifies and moves the refined anchors (arXiv
-    1711.06897). No gradient of the second head's loss goes through the boxes
-    and scores of the first.
+    maps, separates objects from background and moves the anchors. A second
+    one, the object detection module (ODM), reads the maps that transfer
+    connections make of them, and classifies and moves the refined anchors
+    (arXiv 1711.06897). No gradient of the second head's loss goes through the
+    boxes and scores of the first.
 
     Args:
         backbone (dict): Its maps have strides 8, 16 and 32.
