@@ -85,7 +85,7 @@ class _Recipe:
         self.args = args
         self.kwargs = kwargs
         self.inplace = inplace
-        self.adds = func is aten.add.Tensor or any(
+        self.adds: bool = func is aten.add.Tensor or any(
             recipe.adds for recipe in _leaves(args, _Recipe)
         )
         self.value: Callable[[], Tensor | None] = lambda: None
@@ -177,8 +177,11 @@ class Recorder(TorchDispatchMode):
     def find(self, tensor: Tensor) -> _Kept | _Recipe:
         """Give the recipe of a tensor, or the tensor if there is none."""
         key = StorageWeakRef(tensor.untyped_storage())
-        layout, recipe = self.recipes.get(key, (None, None))
-        return recipe if layout == _layout(tensor) else _Kept(tensor)
+        if key in self.recipes:
+            layout, recipe = self.recipes[key]
+            if layout == _layout(tensor):
+                return recipe
+        return _Kept(tensor)
 
     pack = find
 
