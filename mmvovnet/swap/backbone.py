@@ -18,13 +18,13 @@ from mmvovnet.weights.public import (
 
 from .changes import SwapError, dotted, type_name
 
-# Options that mean the same in ResNet and in VoVNet.
-_SHARED = (
-    'in_channels',
-    'frozen_stages',
-    'norm_eval',
-    'with_cp',
-    'drop_path_rate',
+# Options that mean the same in ResNet and in VoVNet, and VoVNet's defaults.
+_SHARED = dict(
+    in_channels=3,
+    frozen_stages=-1,
+    norm_eval=False,
+    with_cp=False,
+    drop_path_rate=0,
 )
 _NO_COUNTERPART = {
     'style': 'where ResNet strides; VoVNet pools',
@@ -36,12 +36,14 @@ _NO_COUNTERPART = {
     'sac': 'switchable atrous convs sit in the blocks of ResNet',
     'conv_cfg': 'the weights are of plain convs',
 }
-# They say which ResNet it is.
-_IDENTITY = (
-    *('depth', 'arch', 'num_stages', 'base_channels', 'stem_channels'),
-    *('groups', 'base_width', 'width_per_group', 'expansion', 'scales'),
-    *('radix', 'reduction_factor', 'avg_down_stride', 'se_ratio'),
-    *('deep_stem', 'zero_init_residual'),
+# Options that are translated, and those that say which ResNet it is.
+_KNOWN = (
+    *('type', 'norm_cfg', 'dcn', 'stage_with_dcn', 'strides', 'dilations'),
+    *('out_indices', 'init_cfg', 'depth', 'arch', 'num_stages'),
+    *('base_channels', 'stem_channels', 'groups', 'base_width'),
+    *('width_per_group', 'expansion', 'scales', 'radix', 'reduction_factor'),
+    *('avg_down_stride', 'se_ratio', 'deep_stem', 'zero_init_residual'),
+    *_SHARED,
 )
 _SIZE = 128
 
@@ -56,10 +58,9 @@ class Level(NamedTuple):
 class Start(NamedTuple):
     """What a backbone starts from.
 
-    Args:
-        options (dict): Options of the VoVNet that the weights belong to.
-        init_cfg (dict | None): None for random weights.
-        pixels (Pixels | None): The images they expect, if that is known.
+    ``options`` are those of the VoVNet that the weights belong to,
+    ``init_cfg`` is None for random weights, and ``pixels`` are the images
+    that they expect, None if that is not known.
     """
 
     options: dict[str, Any]
@@ -67,14 +68,11 @@ class Start(NamedTuple):
     pixels: Pixels | None
 
 
-def find_backbone(model: dict) -> Path:
-    """Find the one backbone of a model's config that can be swapped.
-
-    Args:
-        model (dict): A config's ``model``.
+def find_backbones(model: dict) -> list[Path]:
+    """Find the backbones of a model's config, the one to swap first.
 
     Raises:
-        SwapError: If there is none or more than one.
+        SwapError: If there is none, or one gets the maps of another.
     """
     found = {
         path: type_name(node)
@@ -82,22 +80,26 @@ def find_backbone(model: dict) -> Path:
         if path and str(path[-1]).endswith(('backbone', 'backbone_cfg'))
         if 'type' in node and 'backbone_cfg' not in node
     }
-    residual = [path for path, name in found.items() if 'Res' in name]
-    places = residual or list(found)
-    if len(places) == 1:
-        return places[0]
-    listed = ' and '.join(
-        f'{dotted(("model", *path))} ({found[path]})' for path in places
-    )
-    raise SwapError(
-        f'the model has several backbones, {listed}; swap takes one'
-        if places
-        else 'the model has no backbone'
+    if not found:
+        raise SwapError('the model has no backbone')
+    for path, name in found.items():
+        if 'neck' in path:
+            raise SwapError(
+                f'{dotted(("model", *path))} ({name}): the neck feeds its '
+                'maps back into the stages of this backbone, which VoVNet '
+                'cannot take'
+            )
+    # A student's `backbone` goes before its `teacher_backbone`.
+    return sorted(
+        found, key=lambda p: ('Res' not in found[p], len(p), len(str(p[-1])))
     )
 
 
-def _defaults(cls: type) -> dict[str, Any]:
-    """What a class and its parents take where a config says nothing."""
+def _defaults(backbone: dict) -> dict[str, Any]:
+    """What a backbone's class and its parents take without being told."""
+    kind = backbone['type']
+    with MODELS.switch_scope_and_registry(None) as registry:
+        cls = registry.get(kind) if isinstance(kind, str) else kind
     found: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         if '__init__' in vars(base):
@@ -107,22 +109,8 @@ def _defaults(cls: type) -> dict[str, Any]:
     return found
 
 
-def _class_of(backbone: dict) -> type:
-    kind = backbone['type']
-    if not isinstance(kind, str):
-        return kind
-    with MODELS.switch_scope_and_registry(None) as registry:
-        cls = registry.get(kind)
-    if cls is None:
-        raise SwapError(f'no class is registered as {kind!r}')
-    return cls
-
-
 def levels_of(backbone: dict) -> list[Level]:
-    """Measure what a backbone puts out.
-
-    Args:
-        backbone (dict): Its config; its weights are not loaded.
+    """Measure what a backbone puts out, without its weights.
 
     Raises:
         SwapError: If it does not run alone.
@@ -152,8 +140,7 @@ def start_from(arch: str, weights: str | None, wanted: bool) -> Start:
 
     Args:
         arch (str): A key of :data:`mmvovnet.models.archs.ARCHS`.
-        weights (str | None): A name of docs/checkpoints.md, a file, a URL or
-            'none'. None for those that the configs of this package take.
+        weights (str | None): As of :func:`mmvovnet.swap.swap_backbone`.
         wanted (bool): Whether the config started from weights.
 
     Raises:
@@ -166,46 +153,38 @@ def start_from(arch: str, weights: str | None, wanted: bool) -> Start:
     if weights == 'none' or (weights is None and not wanted):
         return Start({}, None, None)
     if weights is None:
-        row = default_weights(arch)
-        if row is None:
+        default = default_weights(arch)
+        if default is None:
             raise SwapError(
                 f'the config starts from weights and none of {arch} can be '
                 'had: name a file with --weights FILE, or start from random '
                 'values with nothing frozen with --weights none'
             )
-        weights = row.name
+        weights = default.name
     name = weights.removeprefix('vovnet://')
     row = public_files().get(name)
     if row is None:
         return Start({}, dict(type='Pretrained', checkpoint=weights), None)
     # As in configs/_base_/backbones: gates that the weights lack start open.
-    options = {k: v for k, v in row.options.items() if k != 'gate_place'}
-    if resolve_arch(options.pop('arch')) != resolve_arch(arch):
+    options = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in row.options.items()
+        if key not in ('arch', 'gate_place')
+    }
+    if resolve_arch(row.options['arch']) != resolve_arch(arch):
         raise SwapError(
             f'the weights {name!r} are of {row.options["arch"]}, not of '
             f'{arch!r}'
         )
-    options = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in options.items()
-    }
     checkpoint = f'vovnet://{name}'
-    return Start(
-        options,
-        dict(type='Pretrained', checkpoint=checkpoint),
-        published_pixels(checkpoint)[0],
-    )
+    init_cfg = dict(type='Pretrained', checkpoint=checkpoint)
+    return Start(options, init_cfg, published_pixels(checkpoint)[0])
 
 
 def translate(
     backbone: dict, levels: list[Level], arch: str, start: Start
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Carry a backbone's options over to VoVNet by their meaning.
-
-    Args:
-        backbone (dict): Config of the backbone to replace.
-        levels (list[Level]): What it puts out.
-        arch (str): A key of :data:`mmvovnet.models.archs.ARCHS`.
-        start (Start): What the VoVNet starts from.
 
     Returns:
         tuple[dict, dict]: The VoVNet's config, and a remark for each option
@@ -214,28 +193,23 @@ def translate(
     Raises:
         SwapError: If a stage of VoVNet has no such map.
     """
-    defaults = _defaults(_class_of(backbone))
-    said = {**defaults, **{k: v for k, v in backbone.items() if k != 'type'}}
+    said = {**_defaults(backbone), **backbone}
     remarks = {
         key: _NO_COUNTERPART.get(key, 'no counterpart')
-        for key in backbone
-        if key not in (*_SHARED, *_IDENTITY, 'type', 'norm_cfg', 'dcn')
-        and key not in ('stage_with_dcn', 'strides', 'dilations')
-        and key not in ('out_indices', 'init_cfg')
-        if backbone[key] not in (None, False) or key in _NO_COUNTERPART
+        for key, value in backbone.items()
+        if key not in _KNOWN
+        if value not in (None, False) or key in _NO_COUNTERPART
     }
     if said.get('contract_dilation') is not True:
         remarks.pop('contract_dilation', None)
     new: dict[str, Any] = dict(type='mmvovnet.VoVNet', arch=arch)
     new |= start.options
-    strides, dilations = (
-        _four(said.get(key), rest)
-        for key, rest in (('strides', 2), ('dilations', 1))
-    )
+    strides = _four(said.get('strides'), 2)
     if strides and 'out_indices' in said:
         indices = said['out_indices']
         stages = [indices] if type(indices) is int else list(indices)
         stages = [i % said.get('num_stages', 4) for i in stages]
+        dilations = _four(said.get('dilations'), 1)
     else:
         stages = [int(math.log2(level.stride)) - 2 for level in levels]
         strides = dilations = None
@@ -253,16 +227,15 @@ def translate(
         new['strides'] = (strides[0] * (2 if pooled else 1), *strides[1:])
     if dilations and dilations != (1, 1, 1, 1):
         new['dilations'] = dilations
-    for key in _SHARED:
-        ours = -1 if key == 'frozen_stages' else 3 * (key == 'in_channels')
-        if key in said and said[key] != ours:
+    for key, default in _SHARED.items():
+        if key in said and said[key] != default:
             new[key] = said[key]
     new |= _deformable(said)
     new |= _norm(said, arch, start, remarks)
-    new['init_cfg'] = start.init_cfg
     if start.init_cfg is None:
         _thaw(new, remarks)
-        del new['init_cfg']
+    else:
+        new['init_cfg'] = start.init_cfg
     return new, remarks
 
 
@@ -274,16 +247,13 @@ def _four(values: Any, rest: int) -> tuple | None:
 
 
 def _deformable(said: dict) -> dict[str, Any]:
-    """Deformable convs of the same stages."""
     stages = said.get('stage_with_dcn') or ()
     if not said.get('dcn') or not any(stages):
         return {}
     dcn = {k: v for k, v in said['dcn'].items() if k != 'fallback_on_stride'}
     if 'deformable_groups' in dcn:
         dcn['deform_groups'] = dcn.pop('deformable_groups')
-    return dict(
-        dcn=dcn, stage_with_dcn=(*stages, *[False] * (4 - len(stages)))
-    )
+    return dict(dcn=dcn, stage_with_dcn=_four(stages, False))
 
 
 def _norm(

@@ -15,11 +15,8 @@ class SwapError(ValueError):
 class Change(NamedTuple):
     """One entry of a config that is set anew.
 
-    Args:
-        path (Path): Where it is, keys and indices from the config's root.
-        old (Any): Its value before, :data:`ABSENT` if it had none.
-        new (Any): Its value now. A dict replaces the old one whole.
-        why (str): The reason, where the value does not show it.
+    ``old`` is :data:`ABSENT` if it had no value, a dict in ``new`` replaces
+    the old one whole, and ``why`` says what the values do not show.
     """
 
     path: Path

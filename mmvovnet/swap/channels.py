@@ -1,8 +1,8 @@
 """Which numbers of a config are channels of the backbone's maps.
 
-A number says nothing of where it comes from, so a model of the config is
-built and run. The first layer that gets other channels than it was built for
-says which number is meant.
+A number does not say where it comes from, so a model of the config is built
+and run. The first layer that gets other channels than it was built for shows
+which number is meant.
 """
 
 from collections.abc import Iterator
@@ -21,13 +21,7 @@ _OTHER_WORDS = ('channel', 'dim', 'planes', 'feat', 'in_features')
 
 
 class ChannelMismatch(Exception):
-    """A layer got other channels than it was built for.
-
-    Args:
-        name (str): Name of the layer in the model.
-        built_for (int): Channels that it was built for.
-        got (int): Channels that it got.
-    """
+    """A layer of some name got other channels than it was built for."""
 
     def __init__(self, name: str, built_for: int, got: int) -> None:
         super().__init__(
@@ -53,16 +47,17 @@ def watched(model: nn.Module) -> Iterator[None]:
     handles = []
     for name, module in model.named_modules():
         # Deformable convs are no subclass of nn.Conv2d, but look like one.
-        is_conv = isinstance(getattr(module, 'weight', None), Tensor)
+        weight, channels = (
+            getattr(module, key, None) for key in ('weight', 'in_channels')
+        )
         if isinstance(module, nn.Linear):
             hook = check(name, module.in_features, -1)
         elif isinstance(module, _BatchNorm):
             hook = check(name, module.num_features, 1)
         elif isinstance(module, nn.GroupNorm):
             hook = check(name, module.num_channels, 1)
-        elif is_conv and type(getattr(module, 'in_channels', None)) is int:
-            dim = -module.weight.dim() + 1
-            hook = check(name, module.in_channels, dim)
+        elif isinstance(weight, Tensor) and type(channels) is int:
+            hook = check(name, channels, 1 - weight.dim())
         else:
             continue
         handles.append(module.register_forward_pre_hook(hook))
@@ -76,37 +71,29 @@ def watched(model: nn.Module) -> Iterator[None]:
 def obvious(
     model: dict, place: Path, old: list[int], new: list[int]
 ) -> Iterator[Change]:
-    """Change what can be nothing else.
+    """Change what can be nothing else than channels of the maps.
 
     That is a list of the channels of several levels, a number whose
     ``in_index`` names the level, and the last level's if it is more than the
     512 that necks and heads use of their own.
-
-    Args:
-        model (dict): A config's model.
-        place (Path): Where its backbone is.
-        old (list[int]): Channels of the levels before.
-        new (list[int]): Those after.
     """
     for path, node in dicts(model):
-        if path == place:
-            continue
         for key, value in node.items():
-            if not str(key).endswith(_WORDS):
+            if path == place or not str(key).endswith(_WORDS):
                 continue
             if isinstance(value, list | tuple):
                 first = _run_of(value, old)
-                if first is not None:
-                    levels = new[first : first + len(value)]
-                    yield Change((*path, key), value, type(value)(levels))
-                    if 'spatial_channels' in node:
-                        # BiSeNet joins the last of these to the first level,
-                        # and has the second level's channels then.
-                        *rest, last = node['spatial_channels']
-                        fixed = (*rest, levels[1] - levels[0])
-                        yield Change(
-                            (*path, 'spatial_channels'), (*rest, last), fixed
-                        )
+                if first is None:
+                    continue
+                levels = new[first : first + len(value)]
+                yield Change((*path, key), value, type(value)(levels))
+                if 'spatial_channels' in node:
+                    # BiSeNet joins the last of these to the first level, and
+                    # has the second level's channels then.
+                    *rest, last = node['spatial_channels']
+                    fixed = (*rest, levels[1] - levels[0])
+                    target = (*path, 'spatial_channels')
+                    yield Change(target, (*rest, last), fixed)
             elif value in old:
                 index = node.get('in_index')
                 if value == old[-1] and value > 512:
@@ -119,7 +106,7 @@ def _run_of(values: list | tuple, old: list[int]) -> int | None:
     """Where a run of several levels, or of the last, begins."""
     if len(values) == 1 and values[0] == old[-1] and values[0] > 512:
         return len(old) - 1
-    if len(values) > 1 and len({*values}) > 1:
+    if len({*values}) > 1:
         for first in range(len(old) - len(values) + 1):
             if list(values) == old[first : first + len(values)]:
                 return first
@@ -127,30 +114,24 @@ def _run_of(values: list | tuple, old: list[int]) -> int | None:
 
 
 def repair(model: dict, mismatch: ChannelMismatch) -> Change | None:
-    """Find the number that a layer was built by.
+    """Find the number that a layer was built by, None if there is none.
 
     It is in the part of the config that built the layer; the names of a
     model's parts are mostly those of the config. An inner part goes before
     an outer one, and ``in_channels`` before other words.
-
-    Args:
-        model (dict): A config's model.
-        mismatch (ChannelMismatch): What its layer got.
-
-    Returns:
-        Change | None: None if no number fits.
     """
     wrong, right = mismatch.built_for, mismatch.got
+
+    def named(key: str, is_first: bool) -> bool:
+        if is_first:
+            return key.endswith(_WORDS)
+        return 'out' not in key and any(word in key for word in _OTHER_WORDS)
+
     for part in parts(model, mismatch.name):
-        for words in (_WORDS, _OTHER_WORDS):
+        for is_first in (True, False):
             for path, node in dicts(get(model, part), part):
                 for key, value in node.items():
-                    named = (
-                        str(key).endswith(words)
-                        if words is _WORDS
-                        else any(word in str(key) for word in words)
-                    )
-                    if not named or 'out' in str(key):
+                    if not named(str(key), is_first):
                         continue
                     if value == wrong and type(value) is int:
                         return Change((*path, key), value, right)

@@ -1,28 +1,23 @@
 """The swap itself."""
 
 import re
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
+from mmengine.registry import MODELS, init_default_scope
+from torch import nn
 
 from mmvovnet.models.archs import ARCHS
 from mmvovnet.tasks import Path, dicts
 from mmvovnet.weights.dialects import Pixels
 
 from . import toy
-from .backbone import find_backbone, levels_of, start_from, translate
-from .changes import (
-    Change,
-    SwapError,
-    apply,
-    dotted,
-    get,
-    type_name,
-)
+from .backbone import find_backbones, levels_of, start_from, translate
+from .changes import Change, SwapError, apply, dotted, get, type_name
 from .channels import ChannelMismatch, obvious, parts, repair, watched
 
 _MOST_REPAIRS = 20
@@ -33,12 +28,7 @@ _DETECTION_SIZES = (128, 256, 512)
 
 
 class Step(NamedTuple):
-    """A step of training.
-
-    Args:
-        loss (float): Its loss.
-        idle (list[str]): Parameters that train and got no gradient.
-    """
+    """A step of training: its loss, and what trains but got no gradient."""
 
     loss: float
     idle: list[str]
@@ -115,14 +105,9 @@ def plan_swap(
     weights: str | None = None,
     with_step: bool = False,
 ) -> Swap:
-    """As :func:`swap_backbone`, with what was changed and why.
+    """Swap as :func:`swap_backbone` does, and record what changes and why.
 
-    Args:
-        cfg (Config): As there.
-        arch (str): As there.
-        weights (str | None): As there.
-        with_step (bool): Whether the model takes a step of training on two
-            toy images. Defaults to False, it only runs.
+    ``with_step`` also takes a step of training on two toy images.
 
     Raises:
         SwapError: As there.
@@ -131,17 +116,28 @@ def plan_swap(
         raise SwapError("the config has no 'model'")
     init_default_scope(cfg.get('default_scope') or 'mmengine')
     original, cfg = cfg, deepcopy(cfg)
-    place = find_backbone(cfg.model)
+    place, *others = find_backbones(cfg.model)
     backbone = get(cfg.model, place)
     if 'VoVNet' in type_name(backbone):
         raise SwapError('its backbone is VoVNet already')
     levels = levels_of(backbone)
-    start = start_from(arch, weights, _starts_from_weights(cfg, place))
+    loaded = [*_weights(cfg, ('model', *place))]
+    wanted = bool(loaded) or backbone.get('frozen_stages', -1) >= 0
+    start = start_from(arch, weights, wanted)
     new, remarks = translate(backbone, levels, arch, start)
     swap = Swap(cfg, ('model', *place), remarks=remarks)
+    for other in others:
+        swap.left.append(
+            f'{dotted(("model", *other))}: a second backbone '
+            f'({type_name(get(cfg.model, other))}), which keeps its weights '
+            'and gets the pixels of the first'
+        )
 
     swap.change(swap.place, new)
-    _drop_weights(swap)
+    for path in loaded:
+        if path[:-1] != swap.place:
+            why = 'weights of a model with the old backbone'
+            swap.change(path, None, why)
     _set_pixels(swap, start.pixels)
     _set_runtime(swap)
     _rename_layers(swap)
@@ -149,7 +145,8 @@ def plan_swap(
     channels = [stages[i] for i in new['out_indices']]
     before = [level.channels for level in levels]
     for change in [*obvious(cfg.model, place, before, channels)]:
-        swap.change(('model', *change.path), change.new)
+        if not any(_is_of(other, change.path) for other in others):
+            swap.change(('model', *change.path), change.new)
     _prove(swap, original, with_step)
     after = levels_of({k: v for k, v in new.items() if k != 'init_cfg'})
     was, now = ([level.stride for level in x] for x in (levels, after))
@@ -161,40 +158,32 @@ def plan_swap(
     return swap
 
 
-def _starts_from_weights(cfg: Config, place: Path) -> bool:
-    """Whether a config loads weights that its backbone gets."""
+def _is_of(backbone: Path, path: Path) -> bool:
+    """Whether a part of the model is of a second backbone, by its name.
+
+    ``teacher_neck`` is of ``teacher_backbone``, and ``reid.head`` of
+    ``reid.backbone``.
+    """
+    *parent, name = backbone
+    prefix = dotted((*parent, str(name).partition('backbone')[0]))
+    return prefix != '' and dotted(path).startswith(prefix)
+
+
+def _weights(cfg: Config, place: Path) -> Iterator[Path]:
+    """Entries that load weights into the backbone or what holds it."""
     if cfg.get('load_from'):
-        return True
-    backbone = get(cfg.model, place)
-    if backbone.get('frozen_stages', -1) >= 0:
-        return True
-    parts = [get(cfg.model, place[:i]) for i in range(len(place) + 1)]
-    return any(
-        part.get('pretrained') or _is_pretrained(part.get('init_cfg'))
-        for part in parts
-        if isinstance(part, dict)
-    )
-
-
-def _is_pretrained(init_cfg: Any) -> bool:
-    entries = init_cfg if isinstance(init_cfg, list) else [init_cfg]
-    return any(type_name(entry).endswith('Pretrained') for entry in entries)
-
-
-def _drop_weights(swap: Swap) -> None:
-    """Drop weights of a model with the old backbone."""
-    why = 'weights of a model with the old backbone'
-    if swap.cfg.get('load_from'):
-        swap.change(('load_from',), None, why)
-    for i in range(1, len(swap.place)):
-        part = swap.place[:i]
-        node = get(swap.cfg, part)
+        yield ('load_from',)
+    for i in range(1, len(place) + 1):
+        part = place[:i]
+        node = get(cfg, part)
         if not isinstance(node, dict):
             continue
         if node.get('pretrained'):
-            swap.change((*part, 'pretrained'), None, why)
-        if _is_pretrained(node.get('init_cfg')):
-            swap.change((*part, 'init_cfg'), None, why)
+            yield (*part, 'pretrained')
+        init = node.get('init_cfg')
+        entries = init if isinstance(init, list) else [init]
+        if any(type_name(entry).endswith('Pretrained') for entry in entries):
+            yield (*part, 'init_cfg')
 
 
 def _set_pixels(swap: Swap, pixels: Pixels | None) -> None:
@@ -212,8 +201,7 @@ def _set_pixels(swap: Swap, pixels: Pixels | None) -> None:
         for path, node in dicts(swap.cfg.model, ('model',))
         if path[-1] == 'data_preprocessor' and node.get('mean')
     ]
-    top = swap.cfg.get('data_preprocessor') or {}
-    if not holders and top.get('mean'):
+    if not holders and (swap.cfg.get('data_preprocessor') or {}).get('mean'):
         holders = [('data_preprocessor',)]
     if not holders:
         swap.left.append(
@@ -224,18 +212,17 @@ def _set_pixels(swap: Swap, pixels: Pixels | None) -> None:
         if len(node['mean']) != 3:
             swap.left.append(f'{dotted(path)}: it has no 3 channels')
             continue
-        to_rgb = 'to_rgb' if 'to_rgb' in node else 'bgr_to_rgb'
-        if swap.cfg.get('default_scope') == 'mmpretrain':
-            to_rgb = 'to_rgb'
-        values = dict(mean=pixels.mean, std=pixels.std)
-        for key, value in values.items():
-            if [*node.get(key, ())] != [*value]:
-                swap.change((*path, key), [*value], 'as the weights expect')
-        is_rgb = pixels.order == 'RGB'
-        if bool(node.get(to_rgb)) != is_rgb:
-            swap.change((*path, to_rgb), is_rgb, 'as the weights expect')
-        if node.get('rgb_to_bgr'):
-            swap.change((*path, 'rgb_to_bgr'), False, 'as the weights expect')
+        is_pretrain = swap.cfg.get('default_scope') == 'mmpretrain'
+        short = is_pretrain or 'to_rgb' in node
+        wanted: dict[str, Any] = dict(
+            mean=[*pixels.mean], std=[*pixels.std], rgb_to_bgr=False
+        )
+        wanted['to_rgb' if short else 'bgr_to_rgb'] = pixels.order == 'RGB'
+        for key, value in wanted.items():
+            is_list = isinstance(value, list)
+            old = [*node.get(key, ())] if is_list else bool(node.get(key))
+            if old != value:
+                swap.change((*path, key), value, 'as the weights expect')
 
 
 def _set_runtime(swap: Swap) -> None:
@@ -243,13 +230,9 @@ def _set_runtime(swap: Swap) -> None:
     imports = (swap.cfg.get('custom_imports') or {}).get('imports', [])
     imports = [imports] if isinstance(imports, str) else list(imports)
     if 'mmvovnet.engine' not in imports:
-        swap.change(
-            ('custom_imports',),
-            dict(
-                imports=[*imports, 'mmvovnet.engine'],
-                allow_failed_imports=False,
-            ),
-        )
+        imports.append('mmvovnet.engine')
+        new = dict(imports=imports, allow_failed_imports=False)
+        swap.change(('custom_imports',), new)
     if 'runner_type' not in swap.cfg:
         swap.change(('runner_type',), 'mmvovnet.Runner')
 
@@ -259,23 +242,21 @@ _LAYER = re.compile(r'layer(\d)|(?:conv|bn|norm)1\b|stem\b')
 
 def _rename_layers(swap: Swap) -> None:
     """Keep layer-wise rules of the optimizer at the layers they mean."""
+
+    def ours(match: re.Match) -> str:
+        stage = match[1] and max(int(match[1]) - 1, 0)
+        return 'stem' if stage is None else f'stages.{stage}'
+
     for path, node in [*dicts(swap.cfg.get('optim_wrapper') or {})]:
         keys = node.get('custom_keys')
-        if not isinstance(keys, dict):
-            continue
-        renamed = {
-            _LAYER.sub(
-                lambda m: (
-                    f'stages.{max(int(m[1]) - 1, 0)}' if m[1] else 'stem'
-                ),
-                key,
-            )
-            if 'backbone' in key
-            else key: value
-            for key, value in keys.items()
-        }
-        if list(renamed) != list(keys):
-            swap.change(('optim_wrapper', *path, 'custom_keys'), renamed)
+        if isinstance(keys, dict):
+            renamed = {
+                _LAYER.sub(ours, key) if 'backbone' in key else key: value
+                for key, value in keys.items()
+            }
+            if list(renamed) != list(keys):
+                place = ('optim_wrapper', *path, 'custom_keys')
+                swap.change(place, renamed)
 
 
 def _prove(swap: Swap, original: Config, with_step: bool) -> None:
@@ -283,28 +264,27 @@ def _prove(swap: Swap, original: Config, with_step: bool) -> None:
     last = ''
     for _ in range(_MOST_REPAIRS):
         try:
-            _run_or_blame(swap, original, with_step)
+            try:
+                _run(swap, with_step)
+            except ChannelMismatch:
+                raise
+            except Exception as error:
+                _blame(swap, original, error)
             return
         except ChannelMismatch as mismatch:
             change = repair(swap.cfg.model, mismatch)
             if change is None:
                 part = ('model', *parts(swap.cfg.model, mismatch.name)[0])
-                raise SwapError(
-                    f'{dotted(part)} ({type_name(get(swap.cfg, part))}): '
-                    f'{mismatch}, and no number in the config says so'
-                ) from None
+                kind = type_name(get(swap.cfg, part))
+                reason = (
+                    'it is a stage of ResNet, and takes maps of ResNet only'
+                    if 'Res' in kind
+                    else f'{mismatch}, and no number in the config sets them'
+                )
+                raise SwapError(f'{dotted(part)} ({kind}): {reason}') from None
             swap.change(('model', *change.path), change.new)
             last = f'{dotted(change.path)} is {change.old} or {change.new}'
     raise SwapError(f'no numbers of channels fit it, whether {last}')
-
-
-def _run_or_blame(swap: Swap, original: Config, with_step: bool) -> None:
-    try:
-        _run(swap, with_step)
-    except ChannelMismatch:
-        raise
-    except Exception as error:
-        _blame(swap, original, error)
 
 
 def _run(swap: Swap, with_step: bool = False) -> None:
@@ -315,8 +295,7 @@ def _run(swap: Swap, with_step: bool = False) -> None:
         ValueError: If a step is taken, the loss is not finite, or a weight of
             the backbone that trains gets no gradient.
     """
-    scope = swap.cfg.get('default_scope')
-    small = scope in ('mmseg', 'mmpretrain')
+    small = swap.cfg.get('default_scope') in ('mmseg', 'mmpretrain')
     errors = []
     for size in _SIZES if small else _DETECTION_SIZES:
         try:
@@ -332,13 +311,21 @@ def _run_at(size: int, swap: Swap, with_step: bool) -> None:
     torch.manual_seed(0)
     model = toy.build(swap.cfg, size)
     data = toy.batch(swap.cfg, size)
+    # Before the model runs, as a runner does: DDQ shares weights from then on.
+    optimizer = toy.optimizer(swap.cfg, model) if with_step else None
     with watched(model), torch.set_grad_enabled(with_step):
         loss = toy.losses(model, data)
-    if not with_step:
+    if optimizer is None:
         return
     if not torch.isfinite(loss):
         raise ValueError(f'the loss is {loss.item()}')
-    idle = toy.step(swap.cfg, model, loss)
+    optimizer.backward(loss)
+    idle = [
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and parameter.grad is None
+    ]
+    optimizer.step()
     prefix = dotted(swap.place[1:]) + '.'
     still = [name for name in idle if name.startswith(prefix)]
     if still:
@@ -351,7 +338,7 @@ def _blame(swap: Swap, original: Config, error: Exception) -> None:
     try:
         _run(Swap(original, swap.place), with_step=True)
     except Exception as same:
-        reason = one_line(same)
+        reason = f'the original fails as well ({one_line(same)})'
     else:
         holder = get(original, swap.place[:-1])
         raise SwapError(
@@ -360,20 +347,24 @@ def _blame(swap: Swap, original: Config, error: Exception) -> None:
             if isinstance(error, AttributeError)
             else f'the model does not work with it: {one_line(error)}'
         ) from error
-    try:
-        model = toy.build(swap.cfg, 256)
-        model.eval()
-        with watched(model), torch.no_grad():
-            model.extract_feat(torch.rand(2, 3, 256, 256))
-        swap.left.append(
-            f'the head was not run: the original fails as well ({reason})'
-        )
-    except ChannelMismatch:
-        raise
-    except Exception:
-        swap.left.append(
-            f'the model was not run: the original fails as well ({reason})'
-        )
+    holder, name = get(swap.cfg, swap.place[:-1]), str(swap.place[-1])
+    maps: Any = torch.rand(2, holder[name].get('in_channels', 3), 256, 256)
+    ran = []
+    for part in (name, name.replace('backbone', 'neck')):
+        if not holder.get(part):
+            continue
+        try:
+            net = nn.ModuleDict({part: MODELS.build(holder[part])}).eval()
+            with watched(net), torch.no_grad():
+                maps = net[part](maps)
+        except ChannelMismatch:
+            raise
+        except Exception:  # it is said below how far it came
+            break
+        ran.append(part)
+    swap.left.append(
+        f'the model was not run, only its {" and ".join(ran)}: {reason}'
+    )
 
 
 def one_line(error: Exception) -> str:

@@ -5,14 +5,16 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from pathlib import Path as File
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.hub import get_config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import BaseModel, revert_sync_batchnorm
-from mmengine.optim import build_optim_wrapper
+from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor
 
@@ -22,12 +24,13 @@ from .changes import type_name
 
 # Models of fewer queries take the same step in less time, on smaller images.
 _QUERIES = 20
+_SHAPES = ('img_shape', 'ori_shape', 'pad_shape')
 _COUNTS = ('num_queries', 'num_query', 'num_proposals')
 
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Keep what mmengine tells of every weight to itself."""
+    """Hide what mmengine logs of every weight."""
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -40,12 +43,7 @@ def silence() -> Iterator[None]:
 
 
 def build(cfg: Config, size: int = 64) -> BaseModel:
-    """Build a config's model with random weights, its queries fewer.
-
-    Args:
-        cfg (Config): It is not changed.
-        size (int): Pixels of the images' sides. Defaults to 64.
-    """
+    """Build a config's model for images of a size, with random weights."""
     init_default_scope(cfg.get('default_scope') or 'mmengine')
     model = deepcopy(cfg.model)
     if cfg.get('data_preprocessor'):
@@ -54,10 +52,18 @@ def build(cfg: Config, size: int = 64) -> BaseModel:
         for key in _COUNTS:
             if type(node.get(key)) is int:
                 node[key] = min(node[key], _QUERIES)
-        if node.get('pretrained'):
-            node['pretrained'] = None
+        for key in ('pretrained', 'teacher_ckpt'):
+            if node.get(key):
+                node[key] = None
+        teacher = node.get('teacher_config')
+        if isinstance(teacher, str) and not File(teacher).exists():
+            # As from the root of the library's repository.
+            name = teacher.removeprefix('configs/')
+            node['teacher_config'] = dict(
+                model=get_config(f'{cfg.default_scope}::{name}').model
+            )
         is_file = type_name(node) == 'Pretrained' or 'checkpoint' in node
-        if path and 'init_cfg' in (path[-1], *path[-2:]) and is_file:
+        if 'init_cfg' in path[-2:] and is_file:
             node.clear()  # weights are not what is tried
             node.update(type='Constant', layer='none', val=0)
         if type_name(node) == 'MMSyncBN':  # it needs several processes
@@ -71,33 +77,8 @@ def build(cfg: Config, size: int = 64) -> BaseModel:
     return built
 
 
-def _loads(cfg: Config) -> dict[str, Any]:
-    """What the training pipeline loads with an image."""
-    loads: dict[str, Any] = {}
-    for _, node in dicts(cfg.get('train_dataloader') or {}):
-        kind = type_name(node)
-        if kind == 'LoadPanopticAnnotations':
-            loads |= dict(with_mask=True, with_semantic=True)
-        if node.get('with_mask'):
-            loads['with_mask'] = True
-        if node.get('with_seg'):
-            loads['with_semantic'] = True
-        if kind == 'SegRescale':
-            stride = round(1 / node.get('scale_factor', 1))
-            loads['sem_seg_output_strides'] = stride
-    return loads
-
-
 def batch(cfg: Config, size: int = 64) -> dict[str, Any]:
-    """Two small random images with labels of the kind that a config trains.
-
-    Args:
-        cfg (Config): It decides the library, and what its images come with.
-        size (int): Pixels of the images' sides. Defaults to 64.
-
-    Returns:
-        dict: What the model's ``train_step`` takes.
-    """
+    """Two random images with labels of the kind that a config trains."""
     scope = cfg.get('default_scope')
     counts = [
         node[key]
@@ -117,90 +98,80 @@ def batch(cfg: Config, size: int = 64) -> dict[str, Any]:
         points = cfg.model.get('head', {}).get('out_channels', 17)
         return get_packed_inputs(2, num_keypoints=points)
     if scope == 'mmdet3d':
-        head = cfg.model.get('bbox_head') or {}
-        velocity = head.get('pred_velo', False)
+        velocity = (cfg.model.get('bbox_head') or {}).get('pred_velo', False)
         samples = mono3d(images, classes, velocity)
         return dict(inputs=dict(img=images), data_samples=samples)
     return _detection(cfg, images, classes)
 
 
 def _detection(cfg: Config, images: list[Tensor], classes: int) -> dict:
-    from mmdet.testing import (
-        demo_mm_inputs,
-        demo_mm_proposals,
-        demo_track_inputs,
-    )
+    from mmdet import testing
 
     shape = tuple(images[0].shape)
+    options = dict(image_shapes=[shape] * 2, num_items=[2, 2])
+    steps = [node for _, node in dicts(cfg.get('train_dataloader') or {})]
+    kinds = {type_name(step): step for step in steps}
+    panoptic = 'LoadPanopticAnnotations' in kinds
+    for option, key in (
+        ('with_mask', 'with_mask'),
+        ('with_semantic', 'with_seg'),
+    ):
+        options[option] = panoptic or any(step.get(key) for step in steps)
     preprocessor = type_name(cfg.model.get('data_preprocessor'))
-    loads = _loads(cfg)
-    if preprocessor == 'TrackDataPreprocessor':
-        loads.pop('sem_seg_output_strides', None)
-        return demo_track_inputs(
-            2,
-            2,
-            key_frames_inds=[0],
-            image_shapes=[shape] * 2,
-            num_items=[2, 2],
-            num_classes=classes,
-            **loads,
-        )
     if preprocessor == 'ReIDDataPreprocessor':
         return _reid(images, classes)
+    if preprocessor == 'TrackDataPreprocessor':
+        options |= dict(num_frames=2, key_frames_inds=[0], num_classes=classes)
+        return testing.demo_track_inputs(2, **options)
+    scale = kinds.get('SegRescale', {}).get('scale_factor', 1)
+    options['sem_seg_output_strides'] = round(1 / scale)
+    options['num_classes'] = max(min(classes, 80), 2)
 
     def inputs() -> dict:
-        made = demo_mm_inputs(
-            2,
-            image_shapes=[shape] * 2,
-            num_items=[2, 2],
-            num_classes=max(min(classes, 80), 2),
-            **loads,
-        )
+        made = testing.demo_mm_inputs(2, **options)
         for sample in made['data_samples']:
             sample.gt_instances.labels %= classes
             sample.set_metainfo(
                 dict(
-                    homography_matrix=torch.eye(3).numpy(),
+                    homography_matrix=np.eye(3, dtype=np.float32),
                     batch_input_shape=shape[1:],
                 )
             )
             if type_name(cfg.model) == 'FastRCNN':
-                sample.proposals = demo_mm_proposals([shape], 20)[0]
+                proposals = testing.demo_mm_proposals([shape], 20)
+                sample.proposals = proposals[0]
         return made
 
     if preprocessor != 'MultiBranchDataPreprocessor':
         return inputs()
     branches = {name: inputs() for name in ('sup', 'unsup_teacher')}
     branches['unsup_student'] = deepcopy(branches['unsup_teacher'])
-    return dict(
-        inputs={k: v['inputs'] for k, v in branches.items()},
-        data_samples={k: v['data_samples'] for k, v in branches.items()},
-    )
+    return {
+        key: {name: made[key] for name, made in branches.items()}
+        for key in ('inputs', 'data_samples')
+    }
 
 
 def _reid(images: list[Tensor], classes: int) -> dict:
     """Two persons, two images of each."""
     from mmdet.structures import ReIDDataSample
 
-    tall = [image[..., : image.size(-1) // 2] for image in images]
+    a, b = (image[..., : image.size(-1) // 2] for image in images)
     sample = ReIDDataSample()
     sample.set_gt_label([0, 0, classes - 1, classes - 1])
-    inputs = torch.stack([*tall, *(image.flip(-1) for image in tall)])
-    return dict(inputs=[inputs[[0, 2, 1, 3]]], data_samples=[sample])
+    inputs = torch.stack([a, a.flip(-1), b, b.flip(-1)])
+    return dict(inputs=[inputs], data_samples=[sample])
 
 
 def _classification(cfg: Config, images: list[Tensor], classes: int) -> dict:
-    views = [
-        sum(node.get('num_views', [2]))
-        for _, node in dicts(cfg.get('train_dataloader') or {})
-        if type_name(node) == 'MultiView'
-    ]
     samples = classification(images, classes)
     for sample in samples:
         sample.set_field(classes, 'num_classes', field_type='metainfo')
     inputs: Any = images
-    if views:  # of the same image, for self-supervision
-        inputs = [torch.stack(images) for _ in range(views[0])]
+    for _, node in dicts(cfg.get('train_dataloader') or {}):
+        if type_name(node) == 'MultiView':  # for self-supervision
+            views = sum(node.get('num_views', [2]))
+            inputs = [torch.stack(images) for _ in range(views)]
     return dict(inputs=inputs, data_samples=samples)
 
 
@@ -218,13 +189,10 @@ def segmentation(images: list[Tensor], classes: int) -> list:
 
     samples = []
     for image in images:
-        sample = SegDataSample()
         size = image.shape[1:]
+        sample = SegDataSample(metainfo=dict.fromkeys(_SHAPES, size))
         labels = torch.randint(classes, (1, *size))
         sample.gt_sem_seg = PixelData(data=labels)
-        sample.set_metainfo(
-            dict(img_shape=size, ori_shape=size, pad_shape=size)
-        )
         samples.append(sample)
     return samples
 
@@ -237,15 +205,14 @@ def mono3d(images: list[Tensor], classes: int, velocity: bool) -> list:
     samples = []
     for image in images:
         height, width = image.shape[1:]
-        camera = np.eye(4, dtype=np.float32)
-        camera[0, 0] = camera[1, 1] = width
-        camera[:2, 2] = width / 2, height / 2
+        middle = torch.tensor([width / 2, height / 2])
+        camera = np.diag([width, width, 1, 1]).astype(np.float32)
+        camera[:2, 2] = middle
         near, far = [-1, 0, 10, 4, 2, 2, 0.1], [2, 0, 20, 4, 2, 2, 0.2]
         speed = [0.5, 0.5] * velocity
         boxes = torch.tensor([near + speed, far + speed])
         labels = torch.arange(2) % classes
-        centers = boxes[:, :2] / boxes[:, 2:3] * width
-        centers += torch.tensor([width / 2, height / 2])
+        centers = boxes[:, :2] / boxes[:, 2:3] * width + middle
         sizes = torch.tensor([12.0, 8.0])
         gt_3d = InstanceData(
             bboxes_3d=CameraInstance3DBoxes(boxes, boxes.size(1)),
@@ -262,9 +229,7 @@ def mono3d(images: list[Tensor], classes: int, velocity: bool) -> list:
         sample.eval_ann_info = None
         sample.set_metainfo(
             dict(
-                img_shape=(height, width),
-                ori_shape=(height, width),
-                pad_shape=(height, width),
+                **dict.fromkeys(_SHAPES, (height, width)),
                 scale_factor=(1.0, 1.0),
                 cam2img=camera.tolist(),
                 box_type_3d=CameraInstance3DBoxes,
@@ -277,38 +242,16 @@ def mono3d(images: list[Tensor], classes: int, velocity: bool) -> list:
 
 
 def losses(model: BaseModel, data: dict[str, Any]) -> Tensor:
-    """Run a model on a batch as in training.
-
-    Args:
-        model (BaseModel): As of :func:`build`.
-        data (dict): As of :func:`batch`.
-
-    Returns:
-        Tensor: The sum of its losses.
-    """
+    """Run a model on a batch as in training, and sum its losses."""
     model.train()
     for count in ('iter', 'epoch'):  # as a runner does
         MessageHub.get_current_instance().update_info(count, 0)
     data = model.data_preprocessor(data, True)
-    found = (
-        model(**data, mode='loss')
-        if isinstance(data, dict)
-        else model(*data, mode='loss')
-    )
-    return model.parse_losses(found)[0]
+    return model.parse_losses(model._run_forward(data, 'loss'))[0]
 
 
-def step(cfg: Config, model: BaseModel, loss: Tensor) -> list[str]:
-    """Take a step of training with a config's optimizer.
-
-    Args:
-        cfg (Config): Its optimizer works in full precision here.
-        model (BaseModel): The model that gave the loss.
-        loss (Tensor): The loss.
-
-    Returns:
-        list[str]: Parameters that train and got no gradient.
-    """
+def optimizer(cfg: Config, model: BaseModel) -> OptimWrapper:
+    """Build a config's optimizer, to work in full precision."""
     options = deepcopy(cfg.get('optim_wrapper')) or dict(
         optimizer=dict(type='SGD', lr=0.01)
     )
@@ -317,12 +260,4 @@ def step(cfg: Config, model: BaseModel, loss: Tensor) -> list[str]:
             options.pop(key, None)
         options['type'] = 'OptimWrapper'
     options.pop('accumulative_counts', None)
-    optimizer = build_optim_wrapper(model, options)
-    optimizer.backward(loss)
-    idle = [
-        name
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad and parameter.grad is None
-    ]
-    optimizer.step()
-    return idle
+    return build_optim_wrapper(model, options)

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -37,10 +39,12 @@ SLOW = [
     'mmdet::cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco.py',
     'mmdet::centernet/centernet_r18_8xb16-crop512-140e_coco.py',
     'mmdet::ddod/ddod_r50_fpn_1x_coco.py',
+    'mmdet::ddq/ddq-detr-4scale_r50_8xb2-12e_coco.py',
     'mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py',
     'mmdet::fast_rcnn/fast-rcnn_r50_fpn_1x_coco.py',
     'mmdet::gn+ws/mask-rcnn_r50_fpn_gn-ws-all_2x_coco.py',
     'mmdet::htc/htc_r50_fpn_1x_coco.py',
+    'mmdet::ld/ld_r50-gflv1-r101_fpn_1x_coco.py',
     'mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco-panoptic.py',
     'mmdet::queryinst/queryinst_r50_fpn_1x_coco.py',
     'mmdet::reid/reid_r50_8xb32-6e_mot15train80_test-mot15val20.py',
@@ -87,12 +91,12 @@ def test_each_family_takes_a_step(name):
     ('name', 'reason'),
     [
         (
-            'mmdet::lad/lad_r50-paa-r101_fpn_2xb8_coco_1x.py',
-            r'model\.backbone .* and model\.teacher_backbone',
+            'mmdet::detectors/cascade-rcnn_r50-rfp_1x_coco.py',
+            r'model\.neck\.rfp_backbone \(DetectoRS_ResNet\): the neck feeds',
         ),
         pytest.param(
             'mmdet::faster_rcnn/faster-rcnn_r50-caffe_c4-1x_coco.py',
-            r'model\.roi_head\.shared_head \(ResLayer\)',
+            r'shared_head \(ResLayer\): it is a stage of ResNet',
             marks=pytest.mark.slow,
         ),
         pytest.param(
@@ -105,6 +109,31 @@ def test_each_family_takes_a_step(name):
 def test_what_cannot_be_swapped_says_why(name, reason):
     with pytest.raises(SwapError, match=reason):
         plan_swap(config(name), 'V-27-slim')
+
+
+@pytest.mark.slow
+def test_teacher_keeps_its_backbone():
+    cfg = config('mmdet::lad/lad_r50-paa-r101_fpn_2xb8_coco_1x.py')
+    swap = plan_swap(cfg, 'V-27-slim', with_step=True)
+    for part in ('teacher_backbone', 'teacher_neck', 'teacher_bbox_head'):
+        assert swap.cfg.model[part] == cfg.model[part]
+    assert swap.left[0].startswith('model.teacher_backbone: a second')
+    assert swap.step
+
+
+def test_pose(monkeypatch):
+    """MMPose's xtcocotools is for numpy 1; pycocotools has the same names."""
+    for name in ('', '.coco', '.cocoeval', '.mask'):
+        coco = pytest.importorskip(f'pycocotools{name}')
+        monkeypatch.setitem(sys.modules, f'xtcocotools{name}', coco)
+    pytest.importorskip('mmpose.models', exc_type=ImportError)
+    cfg = get_config(
+        'mmpose::body_2d_keypoint/topdown_heatmap/coco/'
+        'td-hm_res50_8xb64-210e_coco-256x192.py'
+    )
+    swap = plan_swap(cfg, 'V-27-slim', with_step=True)
+    assert swap.cfg.model.head.in_channels == 512
+    assert swap.step and not swap.step.idle
 
 
 def classifier(**model):

@@ -1,5 +1,10 @@
+import json
+import runpy
 import sys
+from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
@@ -141,4 +146,52 @@ def test_command_and_new_style(tmp_path, monkeypatch, capsys):
     assert cfg.model.head.in_channels == 1024
     with pytest.raises(SystemExit, match='--force'):
         main()
+    DefaultScope._instance_dict.clear()
+
+
+TOY = """
+_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
+train_dataloader = dict(
+    num_workers=0,
+    persistent_workers=False,
+    dataset=dict(
+        data_root='',
+        ann_file='coco.json',
+        data_prefix=dict(img=''),
+        metainfo=dict(classes=('a', 'b')),
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='LoadAnnotations', with_bbox=True),
+            dict(type='Resize', scale=(128, 128)),
+            dict(type='PackDetInputs'),
+        ],
+    ),
+)
+train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=2)
+default_hooks = dict(logger=dict(interval=1))
+"""
+
+
+@pytest.mark.slow
+def test_written_file_trains(tmp_path, monkeypatch):
+    pytest.importorskip('mmdet.models', exc_type=ImportError)
+    monkeypatch.chdir(tmp_path)
+    sizes = dict(width=128, height=128)
+    images = [dict(id=i, file_name=f'{i}.png', **sizes) for i in range(4)]
+    box = dict(bbox=[16, 16, 64, 64], area=4096, iscrowd=0, category_id=0)
+    boxes = [box | dict(id=i, image_id=i) for i in range(4)]
+    kinds = [dict(id=i, name='ab'[i]) for i in range(2)]
+    coco = dict(images=images, annotations=boxes, categories=kinds)
+    Path('coco.json').write_text(json.dumps(coco))
+    noise = np.random.default_rng(0).integers(0, 255, (4, 128, 128, 3))
+    for i, pixels in enumerate(noise):
+        cv2.imwrite(f'{i}.png', pixels)
+    Path('base.py').write_text(TOY)
+    command = ['swap', 'base.py', '--arch', 'V-27-slim', '--weights', 'none']
+    monkeypatch.setattr(sys, 'argv', [*command, '-o', 'mine.py'])
+    main()
+    tool = Path(__file__).parents[2] / 'tools' / 'train.py'
+    monkeypatch.setattr(sys, 'argv', ['train', 'mine.py', '--no-validate'])
+    runpy.run_path(str(tool), run_name='__main__')
+    assert Path('work_dirs/mine/iter_2.pth').is_file()
     DefaultScope._instance_dict.clear()

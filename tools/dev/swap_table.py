@@ -48,7 +48,8 @@ def measure(library: str, name: str) -> dict:
     from mmengine.config import Config
 
     from mmvovnet.swap import SwapError, plan_swap
-    from mmvovnet.swap.changes import dicts, type_name
+    from mmvovnet.swap.changes import type_name
+    from mmvovnet.tasks import dicts
 
     row = dict(config=f'{library}::{name}')
     try:
@@ -70,7 +71,9 @@ def measure(library: str, name: str) -> dict:
     try:
         swap = plan_swap(cfg, ARCH, with_step=True)
     except SwapError as error:
-        return row | dict(result='refused', reason=str(error))
+        broken = 'does not run alone' in str(error)
+        result = 'original' if broken else 'refused'
+        return row | dict(result=result, reason=str(error))
     except Exception as error:
         return row | dict(result='crashed', reason=repr(error)[:300])
     if swap.step is None:
@@ -98,9 +101,9 @@ def _reasons(rows: list[dict]) -> str:
     """Why some took no step, in the words of the tool, each once."""
     found = {}
     for row in rows:
-        if row['result'] == 'swapped':
-            *_, reason = row['reason'].partition('as well (')
-            found['the original fails here too: ' + reason[:-1][:110]] = None
+        if row['result'] in ('swapped', 'original'):
+            reason = row['reason'].rpartition('as well (')[2]
+            found['the original fails here too: ' + reason[:110]] = None
         elif row['result'] != 'stepped':
             found[row['reason'][:160]] = None
     # A path in a message is one of the library's, not of this package.
@@ -127,7 +130,7 @@ def tables(rows: dict[str, dict]) -> str:
                 families=len(mine),
                 configs=sum(counts.values()),
                 stepped=counts['stepped'],
-                original=counts['swapped'],
+                original=counts['swapped'] + counts['original'],
                 refused=counts['refused'] + counts['crashed'],
             )
         )
@@ -199,7 +202,12 @@ def main() -> None:
         for i, name in enumerate(configs(library)):
             config = f'{library}::{name}'
             done = read(results).get(config, {})
-            failed = done.get('result') in ('refused', 'crashed', 'swapped')
+            failed = done.get('result') in (
+                'refused',
+                'crashed',
+                'swapped',
+                'original',
+            )
             if i % shares != share or args.only not in name:
                 continue
             if done and not (args.again and failed):
