@@ -7,43 +7,42 @@ format before that is a sequence of pickles and raw tensors, without checksums.
 
 import io
 import os
+import shutil
 import struct
 import sys
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable
-from typing import IO, Any
+from typing import Any, cast
 
 import torch
 
 from .errors import CheckpointError
-from .objects import NAMES, Storage, StorageType, set_state
+from .objects import Storage, StorageType
 from .pickles import PickleReader
 
+# From a storage on the CPU, and the location that the file gives for it, to a
+# storage on some device.
 Restore = Callable[[torch.UntypedStorage, str], torch.UntypedStorage]
 
 _MAX_DIRECTORY = 16 * 2**20  # 200 000 records, listed in a second
 _SLACK = 16 * 2**20  # what small files may make of themselves, in bytes
 _MAX_RATIO = 20  # weights shrink by a tenth, those of zeros more
+# What zipfile unpacks in pieces of a given size.
+_BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _CHUNK = 2**20  # stays in a core's cache from reading to checksum to copy
 
 
-def read_zip(file: IO[bytes], restore: Restore) -> Any:
+def read_zip(file: io.BufferedReader, restore: Restore) -> Any:
     """Read a zip archive of ``torch.save``.
 
-    Args:
-        file (IO[bytes]): The file.
-        restore (Callable): From a storage on the CPU and the location that
-            the file gives for it to a storage on some device.
-
     Raises:
-        UnsafeCheckpointError: If it asks for more than data.
-        Exception: Of any kind, if it is damaged.
+        UnsafeCheckpointError: It asks for more than data.
+        Exception: Of any kind: it is damaged.
     """
     size = os.fstat(file.fileno()).st_size
-    _check_directory(file, size)
-    with zipfile.ZipFile(file) as archive:
+    with _open_zip(file, size) as archive:
         records = _records(archive, size)
         folder = next(iter(records)).partition('/')[0]
         order = records.get(f'{folder}/byteorder')
@@ -51,139 +50,114 @@ def read_zip(file: IO[bytes], restore: Restore) -> Any:
         storages: dict[str, torch.UntypedStorage] = {}
 
         def storage(identity: tuple) -> Storage:
-            dtype, key, location, numel = _parse(identity)
+            dtype, key, location, nbytes = _parse(identity)
             if key not in storages:
                 record = records.pop(f'{folder}/data/{key}')
-                _check_size(key, record.file_size, numel * dtype.itemsize)
+                _check_size(key, record.file_size, nbytes)
                 untyped = _read_record(file, record)
                 if swap:
                     untyped.byteswap(dtype)
                 storages[key] = restore(untyped, location)
-            _check_size(key, storages[key].nbytes(), numel * dtype.itemsize)
+            _check_size(key, storages[key].nbytes(), nbytes)
             return Storage(storages[key], dtype)
 
         pickled = archive.read(records.pop(f'{folder}/data.pkl'))
-        reader = PickleReader(NAMES, set_state, storage, size + _SLACK)
-        data = reader.read(io.BytesIO(pickled))
+        data = PickleReader(storage, size + _SLACK).read(io.BytesIO(pickled))
         for record in records.values():  # of no tensor, but with a checksum
             _read_record(file, record)
         return data
 
 
-def unpack(file: IO[bytes]) -> IO[bytes] | None:
+def unpack(file: io.BufferedReader) -> io.BufferedReader | None:
     """Unpack a zip that holds one ``.pth``, as pytorchcv publishes them.
 
-    Args:
-        file (IO[bytes]): A zip.
-
-    Returns:
-        IO[bytes] | None: What it holds, as a temporary file; None if it is an
-        archive of ``torch.save`` itself.
+    It gets a temporary file, or None for an archive of ``torch.save`` itself.
 
     Raises:
-        CheckpointError: If it holds anything else too, or unpacks to more
-            than weights do.
-        Exception: Of any kind, if it is damaged.
+        CheckpointError: It holds anything else too, or unpacks to more than
+            weights do.
+        Exception: Of any kind: it is damaged.
     """
     size = os.fstat(file.fileno()).st_size
-    _check_directory(file, size)
-    with zipfile.ZipFile(file) as archive:
-        infos = archive.infolist()
-        names = [info.filename for info in infos]
+    with _open_zip(file, size) as archive:
+        first, *others = archive.infolist()
+        names = [info.filename for info in (first, *others)]
         if not any(name.endswith('.pth') for name in names):
             return None
-        if len(infos) > 1:
+        if others:
             raise CheckpointError(
-                f'the zip holds {len(infos)} files, {names[:3]}, and not one '
+                f'the zip holds {len(names)} files, {names[:3]}, and not one '
                 '.pth alone'
             )
-        most = _MAX_RATIO * size + _SLACK
-        if infos[0].file_size > most:
+        if first.file_size > _MAX_RATIO * size + _SLACK:
             raise CheckpointError(
-                f'the zip of {size} bytes would unpack to '
-                f'{infos[0].file_size}, which weights never do'
+                f'the zip of {size} bytes would unpack to {first.file_size}, '
+                'which weights never do'
             )
+        if first.compress_type not in _BOUNDED:
+            raise CheckpointError('the zip is not compressed by deflate')
         inner = tempfile.TemporaryFile()  # noqa: SIM115
         try:
-            with archive.open(infos[0]) as packed:  # compares the checksum
-                while chunk := packed.read(_CHUNK):
-                    inner.write(chunk)
-                    if inner.tell() > most:
-                        raise CheckpointError('the zip unpacks without end')
+            with archive.open(first) as packed:  # compares the checksum
+                shutil.copyfileobj(packed, inner, _CHUNK)
         except BaseException:
             inner.close()
             raise
         inner.seek(0)
-        return inner
+        return cast(io.BufferedReader, inner)
 
 
-def read_legacy(file: IO[bytes], restore: Restore) -> Any:
+def read_legacy(file: io.BufferedReader, restore: Restore) -> Any:
     """Read the format of PyTorch before 1.6: see :func:`read_zip`.
 
-    The tensors lie behind the pickles, which tell their sizes: so the main
-    pickle is read twice.
+    The bytes of the tensors lie behind the pickle that describes them.
     """
     data = io.BytesIO(file.read())
     size = len(data.getbuffer())
-
-    def read(storage: Callable[[tuple], Storage]) -> Any:
-        return PickleReader(NAMES, set_state, storage, size + _SLACK).read(
-            data
-        )
-
-    noted: dict[str, Storage] = {}
-
-    def note(identity: tuple) -> Storage:
-        dtype, key, _, numel = _parse(identity)
-        empty = torch.UntypedStorage(numel * dtype.itemsize, device='meta')
-        return noted.setdefault(key, Storage(empty, dtype))
-
-    _, _, system = read(note), read(note), read(note)  # magic, version
-    if not system['little_endian']:
-        raise CheckpointError('it comes from a big-endian machine')
-    start = data.tell()
-    read(note)
-    places = {}
-    for key in read(note):
-        (numel,) = struct.unpack('<q', data.read(8))
-        untyped, dtype = noted[key]
-        _check_size(key, numel * dtype.itemsize, untyped.nbytes())
-        places[key] = data.tell()
-        if data.seek(untyped.nbytes(), io.SEEK_CUR) > size:
-            raise EOFError('its tensors are cut off')
-
-    storages: dict[str, torch.UntypedStorage] = {}
+    storages: dict[str, Storage] = {}
 
     def storage(identity: tuple) -> Storage:
-        dtype, key, location, numel = _parse(identity)
-        nbytes = numel * dtype.itemsize
-        _check_size(key, noted[key].untyped.nbytes(), nbytes)
+        dtype, key, location, nbytes = _parse(identity)
         if key not in storages:
-            untyped = torch.UntypedStorage(nbytes)
-            if nbytes:
-                source = torch.frombuffer(
-                    data.getbuffer(),
-                    dtype=torch.uint8,
-                    count=nbytes,
-                    offset=places[key],
-                )
-                untyped.copy_(source.untyped_storage())
-            storages[key] = restore(untyped, location)
-        return Storage(storages[key], dtype)
+            reader.limits.spend_bytes(nbytes)
+            empty = torch.UntypedStorage(nbytes)
+            storages[key] = Storage(restore(empty, location), dtype)
+        _check_size(key, storages[key].untyped.nbytes(), nbytes)
+        return Storage(storages[key].untyped, dtype)
 
-    data.seek(start)
-    return read(storage)
+    reader = PickleReader(storage, size + _SLACK)
+    _, _, system, content = (reader.read(data) for _ in range(4))
+    if not system['little_endian']:
+        raise CheckpointError('it comes from a big-endian machine')
+    keys = reader.read(data)
+    if sorted(keys) != sorted(storages):
+        raise CheckpointError('it lists other storages than it uses')
+    for key in keys:
+        untyped, dtype = storages[key]
+        (numel,) = struct.unpack('<q', data.read(8))
+        nbytes, place = untyped.nbytes(), data.tell()
+        _check_size(key, numel * dtype.itemsize, nbytes)
+        if data.seek(nbytes, io.SEEK_CUR) > size:
+            raise EOFError('its tensors are cut off')
+        if nbytes:
+            raw = torch.frombuffer(
+                data.getbuffer(),
+                dtype=torch.uint8,
+                count=nbytes,
+                offset=place,
+            )
+            untyped.copy_(raw.untyped_storage())
+    return content
 
 
-def _check_directory(file: IO[bytes], size: int) -> None:
-    """Refuse an archive unless its one directory is the last thing in it.
+def _open_zip(file: io.BufferedReader, size: int) -> zipfile.ZipFile:
+    """Open a zip whose one directory is the last thing in it.
 
     Where there are two, programs differ in which they read. One of millions
     of records takes minutes to list.
     """
     file.seek(max(0, size - 98))
     tail = file.read(98)
-    file.seek(0)
     if tail[-22:-18] != b'PK\x05\x06':
         raise CheckpointError('its end is missing or damaged')
     length, start, comment = struct.unpack('<LLH', tail[-10:])
@@ -202,6 +176,7 @@ def _check_directory(file: IO[bytes], size: int) -> None:
         raise CheckpointError('its directory is not at its end')
     if length > _MAX_DIRECTORY:
         raise CheckpointError(f'its directory takes {length} bytes')
+    return zipfile.ZipFile(file)
 
 
 def _records(
@@ -216,19 +191,19 @@ def _records(
     if claimed > size or any(info.compress_type for info in infos):
         raise CheckpointError(
             f'it holds {size} bytes and would unpack to {claimed}: torch.save '
-            'never compresses, so this is not its work'
+            'never compresses, so it did not write this file'
         )
     return records
 
 
 def _read_record(
-    file: IO[bytes], record: zipfile.ZipInfo
+    file: io.BufferedReader, record: zipfile.ZipInfo
 ) -> torch.UntypedStorage:
     """Read a record into memory of its own, and compare its checksum."""
     file.seek(record.header_offset + 26)
     file.seek(sum(struct.unpack('<HH', file.read(4))), os.SEEK_CUR)
     tensor = torch.empty(record.file_size, dtype=torch.uint8)
-    memory = memoryview(tensor.numpy())
+    memory = tensor.numpy().data
     checksum = 0
     for start in range(0, len(memory), _CHUNK):
         part = memory[start : start + _CHUNK]
@@ -243,7 +218,7 @@ def _read_record(
 
 
 def _parse(identity: tuple) -> tuple[torch.dtype, str, str, int]:
-    """What ``torch.save`` writes in place of a tensor's storage."""
+    """The dtype, key, location and bytes of a tensor's storage."""
     kind, storage_type, key, location, numel, *view = identity
     if (
         kind != 'storage'
@@ -254,7 +229,8 @@ def _parse(identity: tuple) -> tuple[torch.dtype, str, str, int]:
         or view not in ([], [None])
     ):
         raise CheckpointError('a storage is described wrongly')
-    return storage_type.dtype, key, location, numel
+    dtype = storage_type.dtype
+    return dtype, key, location, numel * dtype.itemsize
 
 
 def _check_size(key: str, there: int, claimed: int) -> None:

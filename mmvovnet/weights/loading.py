@@ -1,15 +1,16 @@
 """Reading checkpoints as data: no code from a file runs.
 
 PyTorch's own restricted unpickler refuses mmengine's checkpoints, which hold
-the history of their logs, takes minutes and gigabytes for files made to that
-end, and compares no checksums. So :mod:`.archive`, :mod:`.pickles` and
-:mod:`.objects` read the format by themselves.
+the history of their logs, takes minutes and gigabytes for hostile files, and
+compares no checksums. So three modules read the format: :mod:`.archive` finds
+pickle and tensors in a file, :mod:`.pickles` runs the pickle, and
+:mod:`.objects` lists what it may name.
 """
 
+import io
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 import torch
 from torch.serialization import default_restore_location
@@ -24,12 +25,12 @@ _LEGACY_HEAD = b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'  # torch < 1.6
 
 
 def load(path: str | Path, map_location: MapLocation = None) -> dict:
-    """Read a checkpoint without running anything that it says.
+    """Read a checkpoint without running anything in it.
 
-    Allowed are tensors, plain containers, numpy arrays, scalars and dtypes
-    (other than object and structured ones), and mmengine's ``HistoryBuffer``
-    with the statistics of its own. The checksums of zip archives, which
-    PyTorch has written since 1.6, are compared.
+    Tensors, plain containers, numpy arrays, scalars and dtypes (other than
+    object and structured ones) are read, and mmengine's ``HistoryBuffer`` with
+    its own statistics. The checksums of zip archives, which PyTorch has
+    written since 1.6, are compared.
 
     Args:
         path (str | Path): A file of ``torch.save``, old or new format, or a
@@ -64,45 +65,74 @@ def load(path: str | Path, map_location: MapLocation = None) -> dict:
         raise CheckpointError(
             f"'{path}' is a pipe or device: a checkpoint is a regular file."
         )
-    if path.suffix == '.safetensors':
-        return _load_safetensors(path, map_location)
-    with path.open('rb') as file:
-        try:
+    try:
+        if path.suffix == '.safetensors':
+            return _read_safetensors(path, map_location)
+        with path.open('rb') as file:
             if path.suffix == '.zip' and (inner := unpack(file)):
                 with inner:
-                    return _read(path, inner, map_location)
-            return _read(path, file, map_location)
-        except UnsafeCheckpointError as error:
-            raise UnsafeCheckpointError(
-                f"'{path}' asks for {error}, which no checkpoint needs; it "
-                'was refused and nothing was run. If you trust where the '
-                'file comes from, save its state_dict alone there.'
-            ) from None
-        except _NoCheckpoint as error:
-            raise CheckpointError(str(error)) from None
-        except Exception as error:  # a damaged file can raise anything
-            raise _damaged(path, error) from error
+                    return _read(inner, _restorer(map_location))
+            return _read(file, _restorer(map_location))
+    except UnsafeCheckpointError as error:
+        raise UnsafeCheckpointError(
+            f"'{path}' asks for {error}, which no checkpoint needs. It was "
+            'refused, and nothing in it has run. If you trust its source, '
+            'save its state_dict alone there.'
+        ) from None
+    except Exception as error:  # a damaged file can raise anything
+        said = str(error).partition('\n')[0][:300] or type(error).__name__
+        raise CheckpointError(
+            f"'{path}' cannot be read ({said}). If it is damaged, fetch or "
+            'save it again.'
+        ) from error
 
 
-class _NoCheckpoint(CheckpointError):
-    """A file of another kind."""
-
-
-def _read(path: Path, file: IO[bytes], map_location: MapLocation) -> dict:
+def _read(file: io.BufferedReader, restore: Restore) -> dict:
     file.seek(0)
     head = file.read(len(_LEGACY_HEAD))
     file.seek(0)
     if not head:
         raise CheckpointError('it is empty')
     if head.startswith(_ZIP_HEAD):
-        return read_zip(file, _restorer(map_location))
+        return read_zip(file, restore)
     if head == _LEGACY_HEAD:
-        return read_legacy(file, _restorer(map_location))
-    raise _NoCheckpoint(
-        f"'{path}' begins with {head!r}, as no file of torch.save does: is "
-        'it a web page, a Git LFS pointer or another format? Fetch the '
-        'checkpoint itself.'
+        return read_legacy(file, restore)
+    raise CheckpointError(
+        f'it begins with {head!r}, as no file of torch.save does: is it a web '
+        'page, a Git LFS pointer or another format?'
     )
+
+
+def _read_safetensors(path: Path, map_location: MapLocation) -> dict:
+    try:
+        import safetensors.torch
+    except ImportError:
+        raise CheckpointError(
+            'it needs the safetensors library: pip install safetensors'
+        ) from None
+    tensors = safetensors.torch.load_file(path)
+    if isinstance(map_location, str | torch.device):
+        tensors = {k: v.to(map_location) for k, v in tensors.items()}
+    return tensors
+
+
+def _restorer(map_location: MapLocation) -> Restore:
+    """Where a storage goes: :func:`torch.load`'s rules for map_location."""
+
+    def restore(
+        storage: torch.UntypedStorage, location: str
+    ) -> torch.UntypedStorage:
+        if isinstance(map_location, str | torch.device):
+            location = str(map_location)
+        elif isinstance(map_location, dict):
+            location = map_location.get(location, location)
+        elif map_location is not None:
+            moved = map_location(storage, location)
+            if moved is not None:
+                return moved
+        return default_restore_location(storage, location)
+
+    return restore
 
 
 def is_whole(path: str | Path) -> bool:
@@ -123,51 +153,3 @@ def is_whole(path: str | Path) -> bool:
             return Path(path).is_file() and archive.testzip() is None
     except Exception:  # a damaged zip can raise anything
         return False
-
-
-def _restorer(map_location: MapLocation) -> Restore:
-    """Where a storage goes: :func:`torch.load`'s rules for map_location."""
-    if map_location is None:
-        return default_restore_location
-    if isinstance(map_location, dict):
-        return lambda storage, location: default_restore_location(
-            storage, map_location.get(location, location)
-        )
-    if callable(map_location):
-
-        def restore(
-            storage: torch.UntypedStorage, location: str
-        ) -> torch.UntypedStorage:
-            moved = map_location(storage, location)
-            if moved is None:
-                moved = default_restore_location(storage, location)
-            return moved
-
-        return restore
-    return lambda storage, _: default_restore_location(
-        storage, str(map_location)
-    )
-
-
-def _damaged(path: Path, reason: str | Exception) -> CheckpointError:
-    said = str(reason).partition('\n')[0][:300] or type(reason).__name__
-    return CheckpointError(
-        f"'{path}' cannot be read ({said}). If it is damaged, fetch or save "
-        'it again.'
-    )
-
-
-def _load_safetensors(path: Path, map_location: MapLocation) -> dict:
-    try:
-        import safetensors.torch
-    except ImportError as error:
-        raise CheckpointError(
-            f"'{path}' needs the safetensors library: pip install safetensors"
-        ) from error
-    try:
-        tensors = safetensors.torch.load_file(path)
-    except safetensors.SafetensorError as error:
-        raise _damaged(path, error) from error
-    if isinstance(map_location, str | torch.device):
-        tensors = {k: v.to(map_location) for k, v in tensors.items()}
-    return tensors

@@ -70,8 +70,8 @@ def test_everything_that_is_data(tmp_path, protocol):
         unsigned=torch.ones(2, dtype=torch.uint16),
         parameter=torch.nn.Parameter(torch.ones(2)),
         counter=Counter({8: 1, 11: 2}),
-        empty=[b'', bytearray(b'z'), np.str_(''), torch.zeros(0, 3)],
-        plain={'a': [1, 2.5, None, True, 'x', b'y', {3}, 1j]},
+        empty=[b'', np.str_(''), torch.zeros(0, 3)],
+        plain={'a': [1, 2.5, None, True, 'x', b'y', {3}]},
         history=history,
     )
     saved['state_dict']['weight']._is_sharded = True
@@ -96,8 +96,8 @@ def test_everything_that_is_data(tmp_path, protocol):
         assert loaded[name].dtype == saved[name].dtype
         assert loaded[name].tolist() == [1, 1]
     assert type(loaded['parameter']) is torch.nn.Parameter
-    assert loaded['empty'][:3] == saved['empty'][:3]
-    assert loaded['empty'][3].shape == (0, 3)
+    assert loaded['empty'][:2] == saved['empty'][:2]
+    assert loaded['empty'][2].shape == (0, 3)
     assert loaded['history'].mean() == 3
     assert loaded['history'].statistics('max') == 4
 
