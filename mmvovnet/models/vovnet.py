@@ -348,7 +348,8 @@ class VoVNet(BaseModule):
             from mmvovnet.weights.public import published_pixels
 
             name = self.init_cfg.get('checkpoint', '')
-            self.pixels = published_pixels(name) or self.pixels
+            if self.in_channels == 3:
+                self.pixels = published_pixels(name) or self.pixels
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Compute the feature maps.

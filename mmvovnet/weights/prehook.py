@@ -7,16 +7,17 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from .adapter import NAMES, OURS, Adapter, detect, summary
+from .adapter import Adapter, detect, summary
 from .describe import describe, difference
-from .dialects import AUTHORS
+from .dialects import AUTHORS, NAMES, OURS
 from .errors import CheckpointError
 
 if TYPE_CHECKING:
     from mmvovnet.models import VoVNet
 
-# Of an eSE gate relu6(x + 3) / 6 that is open, x = 3, no gradient flows: with
-# a bias just below it all passes, and the gate can learn.
+_FIRST_CONV = 'stem.0.conv.weight'
+# No gradient flows through an eSE gate relu6(x + 3) / 6 that is open, x = 3:
+# with a bias just below it all passes, and the gate can learn.
 _OPEN = 2.999
 _NORMS = {'.bn.': "dict(type='BN')", '.gn.': "dict(type='GN', num_groups=...)"}
 
@@ -27,16 +28,14 @@ def translate(
     """Rename the weights that a backbone is about to load, in place.
 
     What the backbone has no use for is taken out and logged: stages that it
-    has not built, and other parts of the model that the weights come from.
-
-    Args:
-        model (VoVNet): The backbone.
-        state_dict (dict): Weights; those under ``prefix`` are its own.
-        prefix (str): Prefix of the backbone.
+    has not built, and other parts of the model that the weights come from. A
+    model that starts from the weights, by its ``init_cfg`` or
+    ``from_pretrained``, also gets open gates where the weights have none, and
+    a first conv for its ``in_channels``.
 
     Raises:
-        CheckpointError: If the weights are those of another network. It says
-            of which, and what to set.
+        CheckpointError: The weights are those of another network. The message
+            says of which, and what to set.
     """
     given = {
         name.removeprefix(prefix): value
@@ -62,10 +61,11 @@ def translate(
         if plain:
             return  # a part of our own weights, which PyTorch may allow
         raise
-    theirs = options
     if model.starting:
-        theirs = _open_gates(model, weights, theirs)
+        _adapt_channels(model, weights)
+        _open_gates(model, weights, options['gate'])
     unbuilt = [n for n in weights if _stage(n) >= len(model.stages)]
+    network = describe(weights)
     weights = {n: v for n, v in weights.items() if n not in unbuilt}
     stages = max(map(_stage, weights)) + 1
     expected = {
@@ -73,10 +73,12 @@ def translate(
         for name, value in model.state_dict().items()
         if _stage(name) < stages or not plain
     }
-    _check(expected, weights, theirs, partly=plain)
-    model.pixels = ()  # ours are trained as they are used
+    _check(expected, weights, network, partly=plain)
+    model.pixels = ()  # our own networks are trained as they are used
     if source.dialect is not OURS:
         _log_what_weights_do_not_show(model, options, source)
+    if model.in_channels != 3:
+        model.pixels = ()  # nobody publishes any for other channels
     for name, counter in model.named_buffers():
         if name.endswith('num_batches_tracked'):
             weights.setdefault(name, counter)  # frozen norms have none
@@ -90,16 +92,45 @@ def translate(
         _log(f'Not used by the backbone: {summary(others + unbuilt)}')
 
 
+def adapt_channels(weight: Tensor, channels: int) -> Tensor:
+    """Let a conv that takes images of three channels take others.
+
+    As in timm, one channel gets the sum of the three, so that a grey image
+    gives what its three equal channels gave; more channels repeat the three,
+    scaled by 3 / channels. Weights of shape (N, 3, H, W) become (N, channels,
+    H, W).
+
+    Example:
+        >>> adapt_channels(torch.ones(1, 3, 1, 1), 4).flatten()
+        tensor([0.7500, 0.7500, 0.7500, 0.7500])
+    """
+    if channels == 1:
+        return weight.sum(1, keepdim=True)
+    return weight[:, torch.arange(channels) % 3] * (3 / channels)
+
+
+def _adapt_channels(model: 'VoVNet', weights: dict[str, Tensor]) -> None:
+    weight, channels = weights[_FIRST_CONV], model.in_channels
+    if weight.shape[1] == 3 != channels:
+        weights[_FIRST_CONV] = adapt_channels(weight, channels)
+        how = 'summed' if channels == 1 else 'repeated, times 3 / channels'
+        _log(
+            f"The file's first conv takes 3 channels, and in_channels is "
+            f'{channels}: its weights are {how}. mean and std of the '
+            f'data_preprocessor need as many values'
+        )
+
+
 def _open_gates(
-    model: 'VoVNet', weights: dict[str, Tensor], theirs: dict[str, Any]
-) -> dict[str, Any]:
+    model: 'VoVNet', weights: dict[str, Tensor], gate: str
+) -> None:
     """Add gates that let everything pass where the weights have none.
 
     timm gates the last module of a stage and V1 none, the authors' V2 every
     one.
     """
-    if model.arch['gate'] != 'eSE' or theirs['gate'] not in ('eSE', 'none'):
-        return theirs
+    if model.arch['gate'] != 'eSE' or gate not in ('eSE', 'none'):
+        return
     added = {
         name: torch.zeros_like(value)
         if name.endswith('weight')
@@ -107,38 +138,46 @@ def _open_gates(
         for name, value in model.state_dict().items()
         if '.gate.' in name and name not in weights
     }
-    if not added:
-        return theirs
-    weights |= added
-    _log(
-        f'{len(added) // 2} gates that the weights lack start open: they '
-        'pass all and learn from there'
-    )
-    return describe(weights)
+    if added:
+        weights |= added
+        _log(
+            f'{len(added) // 2} gates that the weights lack start open: they '
+            'pass everything and learn from there'
+        )
 
 
 def _check(
     expected: dict[str, Tensor],
     weights: dict[str, Tensor],
-    theirs: dict[str, Any],
+    network: dict[str, Any],
     partly: bool,
 ) -> None:
     """Refuse weights that the backbone cannot take without loss.
 
-    Args:
-        expected (dict[str, Tensor]): Weights of the backbone.
-        weights (dict[str, Tensor]): Weights for the stages that it has.
-        theirs (dict): What network they come from.
-        partly (bool): Whether some may be missing: PyTorch tells that.
+    ``weights`` are those for the stages that it has, of the whole ``network``.
+    Where they are ``partly`` there, PyTorch names those that are missing.
     """
     ours = describe(expected)
     change = difference(describe(weights), ours)
+    if set(change) == {'in_channels'}:
+        count = change['in_channels']
+        remedy = f"set in_channels={count} in the backbone's config"
+        if count == 3:
+            remedy += (
+                ", or start from the file by init_cfg=dict(type='Pretrained', "
+                'checkpoint=...) or VoVNet.from_pretrained, which adapt its '
+                'first conv'
+            )
+        raise CheckpointError(
+            f'the checkpoint is for images of {count} channels, and the '
+            f'model has in_channels={ours["in_channels"]}: {remedy}'
+        )
     if change:
         if 'arch' in change:
-            change['arch'] = theirs['arch']  # by all of its stages
+            change['arch'] = network['arch']  # by all of its stages
         options = ', '.join(f'{k}={v!r}' for k, v in change.items())
         raise CheckpointError(
-            f'the checkpoint holds {_words(theirs)}, and the model is '
+            f'the checkpoint holds {_words(network)}, and the model is '
             f"{_words(ours)}: set {options} in the backbone's config"
         )
     missing = [
@@ -148,38 +187,38 @@ def _check(
         and not name.endswith('num_batches_tracked')
         and '.conv_offset.' not in name  # deformable convs start at zero
     ]
-    unknown = list(weights.keys() - expected.keys())
+    unknown = weights.keys() - expected.keys()
     wrong = [
         f'{name} ({tuple(value.shape)}, not {tuple(expected[name].shape)})'
         for name, value in weights.items()
         if name in expected and value.shape != expected[name].shape
     ]
-    if missing or unknown or wrong:
-        lists = {
-            'it misses': missing,
-            'it has the unknown': unknown,
-            'of wrong shape are': wrong,
-        }
-        faults = [f'{k} {summary(v)}' for k, v in lists.items() if v]
-        faults += [
-            f"set norm_cfg={norm} in the backbone's config"
-            for part, norm in _NORMS.items()
-            if any(part in name for name in unknown)
-        ]
+    lists = {
+        'it misses': missing,
+        'it has the unknown': unknown,
+        'of wrong shape are': wrong,
+    }
+    faults = [f'{k} {summary(v)}' for k, v in lists.items() if v]
+    faults += [
+        f"set norm_cfg={norm} in the backbone's config"
+        for part, norm in _NORMS.items()
+        if any(part in name for name in unknown)
+    ]
+    if faults:
         raise CheckpointError(
-            f'the checkpoint holds {_words(theirs)}, as the model is, but '
+            f'the checkpoint holds {_words(network)}, as the model is, but '
             + '; '.join(faults)
         )
 
 
 def _log_what_weights_do_not_show(
-    model: 'VoVNet', theirs: dict[str, Any], source: Adapter
+    model: 'VoVNet', options: dict[str, Any], source: Adapter
 ) -> None:
-    """Compare what the source took for granted, and tell of its images."""
+    """Set the images that the weights expect; compare hidden options."""
     dialect = source.dialect
     expected: dict[Any, str] = {}
     for code in (dialect, *source.others):
-        expected.setdefault(code.pixels_of(theirs['arch']), code.name)
+        expected.setdefault(code.pixels_of(options['arch']), code.name)
     model.pixels = tuple(expected)
     if len(expected) == 1:
         said = f'Weights of {dialect.name} expect {model.pixels[0]}'
@@ -190,7 +229,7 @@ def _log_what_weights_do_not_show(
             + ', or else '.join(f'{p} ({n})' for p, n in expected.items())
         )
     _log(f"{said}: see the model's data_preprocessor")
-    expected_options = dialect.hidden(theirs['gate'])
+    hidden = dialect.hidden(options['gate'])
     strides = tuple(
         next(m.stride[0] for m in unit.modules() if isinstance(m, nn.Conv2d))
         for unit in model.stem
@@ -200,20 +239,17 @@ def _log_what_weights_do_not_show(
         pool_padding=model.pool_padding,
         identity=model.arch['identity'],
     )
-    identities = [
-        _adds(model, o['identity']) for o in (expected_options, present)
-    ]
-    if identities[0] == identities[1]:
-        present['identity'] = expected_options['identity']
+    if _adds(model, hidden['identity']) == _adds(model, present['identity']):
+        present['identity'] = hidden['identity']
     if len(model.stages) == 1 and strides == AUTHORS['stem_strides']:
-        present['pool_padding'] = expected_options['pool_padding']
-    wrong = {k: v for k, v in expected_options.items() if v != present[k]}
+        present['pool_padding'] = hidden['pool_padding']
+    wrong = {k: v for k, v in hidden.items() if v != present[k]}
     if wrong:
-        options = ', '.join(f'{k}={v!r}' for k, v in wrong.items())
+        trained = ', '.join(f'{k}={v!r}' for k, v in wrong.items())
         others = ', '.join(f'{k}={present[k]!r}' for k in wrong)
         _log(
-            f'{dialect.name} trained this network with {options}, and the '
-            f"model has {others}: set {options} in the backbone's config, or "
+            f'{dialect.name} trained this network with {trained}, and the '
+            f"model has {others}: set {trained} in the backbone's config, or "
             'its features differ',
             logging.WARNING,
         )
@@ -221,23 +257,24 @@ def _log_what_weights_do_not_show(
 
 def _adds(model: 'VoVNet', identity: bool | str) -> list[bool]:
     """Which modules add their input to their output."""
-    inputs = (model.arch['stem_channels'][-1], *model.arch['out_channels'])
-    adds = []
-    stage: Any
-    for i, stage in enumerate(model.stages):
-        equal = inputs[i] == inputs[i + 1]
-        adds.append(identity == 'every' and equal)
-        adds += [bool(identity)] * (len(stage.blocks) - 1)
-    return adds
+    widths = (model.arch['stem_channels'][-1], *model.arch['out_channels'])
+    counts = model.arch['num_modules'][: len(model.stages)]
+    return [
+        bool(identity) if i else identity == 'every' and before == after
+        for before, after, count in zip(
+            widths, widths[1:], counts, strict=False
+        )
+        for i in range(count)
+    ]
 
 
 def _words(options: dict[str, Any]) -> str:
-    places = {'every': 'every module', 'last': 'the last module of a stage'}
-    words = f'VoVNet {options["arch"]}'
-    if options['gate'] != 'none':
-        place = places[options['gate_place']]
-        words += f' with a gate ({options["gate"]}) in {place}'
-    return words
+    arch, gate = options['arch'], options['gate']
+    if gate == 'none':
+        return f'VoVNet {arch}'
+    last = options['gate_place'] == 'last'
+    place = 'the last module of a stage' if last else 'every module'
+    return f'VoVNet {arch} with a gate ({gate}) in {place}'
 
 
 def _stage(name: str) -> int:

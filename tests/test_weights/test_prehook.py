@@ -11,7 +11,6 @@ import mmvovnet.engine  # noqa: F401, load_checkpoint
 from mmvovnet import VoVNet
 from mmvovnet.engine.schemes import to_openmmlab
 from mmvovnet.weights import CheckpointError, convert
-from mmvovnet.weights.adapter import unwrap
 
 from .peers import authors_shapes, fill
 
@@ -124,7 +123,7 @@ def test_meta_is_kept():
     'wrapper',
     [
         *('{}', 'module.{}', '_orig_mod.{}', '{}_orig_mod.'),
-        *('{}module.', 'module._orig_mod.{}_orig_mod.module.'),
+        'module._orig_mod.{}_orig_mod.',
     ],
 )
 def test_wrappers_in_every_way_of_loading(state, wrapper, tmp_path):
@@ -142,15 +141,6 @@ def test_wrappers_in_every_way_of_loading(state, wrapper, tmp_path):
     assert_loaded(VoVNet.from_pretrained(path))
     converted = convert(torch.load(path))
     model.load_state_dict(converted)
-
-
-def test_names_of_a_models_own(tmp_path):
-    """mmengine's files have no wrappers; another's share their parent."""
-    own = prefixed('backbone.module.', OURS)
-    saved = dict(state_dict=own, meta=dict(mmengine_version='0.10.7'))
-    assert unwrap(saved) is own
-    own['backbone.neck'] = torch.ones(1)
-    assert unwrap(own) is own
 
 
 def test_numpy_arrays_in_a_file(tmp_path):
@@ -304,7 +294,6 @@ def test_deformable_convs_start_at_zero():
         ),
         (('V-39', dict(gate='SE')), ('V-39-eSE',), "set .*gate='SE' in"),
         (('V-39', dict(bottleneck=True)), ('V-39',), 'set bottleneck=True in'),
-        (('V-39', dict(in_channels=4)), ('V-39',), 'set in_channels=4 in'),
         (
             ('V-57',),
             ('V-57-eSE', dict(out_indices=(2,))),
@@ -362,6 +351,63 @@ def test_incomplete(lost):
     state = {k: v for k, v in THEIRS.items() if k != lost}
     with pytest.raises(CheckpointError, match=r'stem\.1|layers\.4\.bn\.bias'):
         VoVNet(ARCH).load_state_dict(state)
+
+
+# Other channels
+
+
+def started(channels, tmp_path):
+    init_cfg = dict(type='Pretrained', checkpoint=save(THEIRS, tmp_path))
+    model = VoVNet(ARCH, in_channels=channels, init_cfg=init_cfg)
+    model.init_weights()
+    return model.eval()
+
+
+@torch.no_grad()
+def test_a_grey_image_gives_what_its_equal_channels_gave(tmp_path, messages):
+    grey = torch.rand(1, 1, 64, 64)
+    pairs = zip(
+        started(1, tmp_path)(grey),
+        started(3, tmp_path)(grey.expand(-1, 3, -1, -1)),
+        strict=True,
+    )
+    for ours, theirs in pairs:
+        torch.testing.assert_close(ours, theirs)
+    assert any(
+        'in_channels is 1: its weights are summed' in t for _, t in messages
+    )
+
+
+@pytest.mark.parametrize('channels', [1, 2, 4, 6, 7])
+def test_channels_are_adapted_as_by_timm(channels, tmp_path):
+    timm = pytest.importorskip('timm.models')
+    first = OURS['stem.0.conv.weight']
+    model = started(channels, tmp_path)
+    assert model.pixels == ()
+    expected = timm.adapt_input_conv(channels, first)
+    torch.testing.assert_close(model.stem[0].conv.weight.data, expected)
+    path = str(tmp_path / 'checkpoint.pth')
+    again = VoVNet.from_pretrained(path, in_channels=channels)
+    assert again.stem[0].conv.weight.equal(model.stem[0].conv.weight)
+
+
+@pytest.mark.parametrize(
+    ('file', 'model', 'said'),
+    [
+        (3, 4, '3 channels, .* in_channels=4: set in_channels=3 .*Pretrained'),
+        (
+            4,
+            3,
+            '4 channels, .* in_channels=3: set in_channels=4 in the [^,]*$',
+        ),
+    ],
+)
+def test_channels_that_differ_where_a_model_is_used(file, model, said):
+    state = meta(ARCH, in_channels=file)
+    with torch.device('meta'):
+        model = VoVNet(ARCH, in_channels=model)
+    with pytest.raises(CheckpointError, match=said):
+        model.load_state_dict(state)
 
 
 # What weights cannot tell
