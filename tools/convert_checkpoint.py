@@ -36,7 +36,7 @@ def main() -> None:
     args = parser.parse_args()
     # Not before: these take seconds to import.
     from mmvovnet.weights import CheckpointError, convert_file
-    from mmvovnet.weights.timm_hub import write_hub_folder
+    from mmvovnet.weights.convert import write_hub_folder
 
     try:
         if args.to == 'timm' and not Path(args.dst).suffix:

@@ -25,18 +25,17 @@ from mmengine.runner import (
 from torch import Tensor
 
 from mmvovnet.weights.adapter import (
-    OURS,
     detect,
+    fits,
     not_finite,
     summary,
     unwrap,
 )
+from mmvovnet.weights.dialects import OURS
 from mmvovnet.weights.download import fetch
 from mmvovnet.weights.errors import CheckpointError
 from mmvovnet.weights.loading import MapLocation, load
-from mmvovnet.weights.naming import fits
-from mmvovnet.weights.pretrained import locate
-from mmvovnet.weights.public import public_files
+from mmvovnet.weights.public import locate, public_files
 
 _ZOOS = {
     'torchvision': get_torchvision_models,

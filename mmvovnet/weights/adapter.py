@@ -1,12 +1,12 @@
 """Between the names of other code and ours, in both directions.
 
-An :class:`Adapter` is made once for a checkpoint, by its names. Its two
-functions are :meth:`~Adapter.to_ours` and :meth:`~Adapter.from_ours`.
+By the names in a checkpoint, :func:`detect` finds their dialect and where the
+backbone lies. The :class:`Adapter` that it gives renames.
 """
 
 import re
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping
+from functools import cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -15,33 +15,92 @@ import torch
 from torch import Tensor
 
 from .describe import describe
-from .dialects import DIALECTS, Dialect
+from .dialects import DIALECTS, NAMES, Dialect, Pairs
 from .errors import CheckpointError
-from .naming import fits, rename
 
 # A weight of every VoVNet, by which its backbone is found.
 _ANCHOR = 'stages.0.blocks.0.aggregate.conv.weight'
 _CONTAINERS = ('state_dict', 'model')  # where files keep the weights
 _DATA_PARALLEL = ('module.', 'model.')  # what may precede every name
 _COMPILED = re.compile(r'(?<![^.])_orig_mod\.')
-NAMES = tuple(dict.fromkeys(dialect.name for dialect in DIALECTS))
-OURS = DIALECTS[0]
+_FIELD = re.compile(r'{(\w+)(?:\*(\d+))?(?:\+(\d+))?}')
+_WORDS = {'name': r'\w+', 'part': r'\w+', 'rest': '.+'}
+
+
+def rename(name: str, pairs: Pairs, to_ours: bool) -> str | None:
+    """Translate one name by templates; None if no pair fits.
+
+    Example:
+        >>> pairs = (('blocks.{block}.{name}', 'OSA_{block+1}/{name}'),)
+        >>> rename('OSA_3/weight', pairs, to_ours=True)
+        'blocks.2.weight'
+        >>> rename('blocks.2.weight', pairs, to_ours=False)
+        'OSA_3/weight'
+    """
+    for ours, other in pairs:
+        source, target = (other, ours) if to_ours else (ours, other)
+        fields = _read(source, name)
+        if fields is not None:
+            return _write(target, fields)
+    return None
+
+
+def fits(name: str, templates: Iterable[str]) -> bool:
+    """Whether one of the templates reads a name.
+
+    Example:
+        >>> fits('scales.3.scale', ['scales.{level}.scale'])
+        True
+    """
+    return any(_read(template, name) is not None for template in templates)
+
+
+@cache
+def _pattern(template: str) -> re.Pattern:
+    pattern, seen = '', set()
+    for i, part in enumerate(_FIELD.split(template)):
+        field = part if i % 4 == 1 else ''  # text, field, factor, offset
+        if i % 4 == 0:
+            pattern += re.escape(part)
+        elif field in seen:
+            pattern += f'(?P={field})'
+        elif field:
+            pattern += f'(?P<{field}>{_WORDS.get(field, "[0-9]+")})'
+            seen.add(field)
+    return re.compile(pattern)
+
+
+def _read(template: str, name: str) -> dict[str, Any] | None:
+    match = _pattern(template).fullmatch(name)
+    if match is None:
+        return None
+    fields: dict[str, Any] = match.groupdict()
+    for field, factor, offset in _FIELD.findall(template):
+        if field not in _WORDS:
+            number = int(match[field]) - int(offset or 0)
+            fields[field], rest = divmod(number, int(factor or 1))
+            if rest or number < 0:
+                return None
+    return fields
+
+
+def _write(template: str, fields: dict[str, Any]) -> str:
+    def value(match: re.Match) -> str:
+        field, factor, offset = match.groups()
+        if field in _WORDS:
+            return fields[field]
+        return str(fields[field] * int(factor or 1) + int(offset or 0))
+
+    return _FIELD.sub(value, template)
 
 
 class Adapter(NamedTuple):
-    """A dialect, and where the backbone lies in its names and in ours.
-
-    Args:
-        dialect (Dialect): The dialect.
-        prefix (str): Prefix of the backbone there.
-        our_prefix (str): Prefix of the backbone in our names.
-        others (tuple[Dialect]): Dialects that may be meant as well, as they
-            name these weights alike and the prefix is of none.
-    """
+    """A dialect, and where the backbone lies in its names and in ours."""
 
     dialect: Dialect
-    prefix: str
-    our_prefix: str
+    prefix: str  # of the backbone in the dialect's names
+    our_prefix: str  # of the backbone in our names
+    # Dialects that name these weights alike, where the prefix is of none.
     others: tuple[Dialect, ...] = ()
 
     @property
@@ -66,18 +125,18 @@ class Adapter(NamedTuple):
         return ours
 
     def from_ours(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        """Weights of ours in the dialect's names, without those it lacks."""
-        theirs = {}
+        """Our weights in the dialect's names, without those it lacks."""
+        others = {}
         for name, value in state.items():
-            their_name = self.name_from_ours(name)
-            if their_name is None:
+            other_name = self.name_from_ours(name)
+            if other_name is None:
                 continue
             if fits(name, self.dialect.vectors):
                 value = value.reshape(1)
             elif fits(name, self.dialect.thing_first):
                 value = value.roll(1, 0)
-            theirs[their_name] = value
-        return theirs
+            others[other_name] = value
+        return others
 
     def backbone(self, state: Mapping[str, Any]) -> dict[str, Tensor]:
         """The backbone's weights, in our names and without its prefix."""
@@ -99,12 +158,12 @@ class Adapter(NamedTuple):
         return self._rename_head(name, to_ours=True)
 
     def name_from_ours(self, name: str) -> str | None:
-        """The dialect's name of a weight of ours; None if it has none."""
+        """The dialect's name of our weight; None if it has none."""
         if name.startswith(self.our_prefix):
             inner = name.removeprefix(self.our_prefix)
-            theirs = rename(inner, self.dialect.backbone, to_ours=False)
-            if theirs is not None:
-                return self.prefix + theirs
+            other = rename(inner, self.dialect.backbone, to_ours=False)
+            if other is not None:
+                return self.prefix + other
         return self._rename_head(name, to_ours=False)
 
     def _rename_head(self, name: str, to_ours: bool) -> str | None:
@@ -115,23 +174,18 @@ class Adapter(NamedTuple):
 
 
 def detect(names: Iterable[str], place: str = '') -> Adapter | None:
-    """Find the backbone of a VoVNet, and the dialect that names it.
+    """Find the backbone of a VoVNet and the dialect that names it, or None.
 
-    Args:
-        names (Iterable[str]): Names of weights.
-        place (str): Prefix of all of these names in a whole model, which
-            tells codes apart that name a backbone alike. Defaults to ''.
-
-    Returns:
-        Adapter | None: None if there is no VoVNet.
+    ``place`` is the prefix of all of these names in a whole model. It tells
+    codes apart that name a backbone alike.
 
     Raises:
-        CheckpointError: If there are several.
+        CheckpointError: There are several.
     """
     names = [name for name in names if isinstance(name, str)]
     found = []
     for dialect in DIALECTS:
-        anchor = rename(_ANCHOR, dialect.backbone, to_ours=False) or ''
+        anchor = str(rename(_ANCHOR, dialect.backbone, to_ours=False))
         for name in names:
             prefix = name.removesuffix(anchor)
             if prefix != name and (not prefix or prefix.endswith('.')):
@@ -144,21 +198,20 @@ def detect(names: Iterable[str], place: str = '') -> Adapter | None:
             f'checkpoint=..., prefix={prefixes[0]!r})'
         )
     if not found:
-        return _detect_heads(names) if names else None
+        return _detect_heads(names)
 
     def known(adapter: Adapter) -> tuple[int, bool]:
-        dialect, prefix = adapter.dialect, adapter.prefix
-        heads = dialect.heads if adapter.is_whole else ()
+        heads = adapter.dialect.heads if adapter.is_whole else ()
         number = sum(
             adapter.in_backbone(name) is not None
             or rename(name, heads, to_ours=True) is not None
             for name in names
         )
-        return number, _is_place(place + prefix, dialect)
+        return number, _is_place(place + adapter.prefix, adapter.dialect)
 
     best = max(found, key=known)
-    dialect, prefix = best.dialect, best.prefix
-    if not _is_place(place + prefix, dialect):
+    dialect = best.dialect
+    if not _is_place(place + best.prefix, dialect):
         others = [t.dialect for t in found if known(t) == known(best)]
         best = best._replace(others=tuple(others[1:]))
     whole = dialect.place or any(
@@ -177,9 +230,11 @@ def _is_place(prefix: str, dialect: Dialect) -> bool:
 
 def _detect_heads(names: list[str]) -> Adapter | None:
     """The dialect of a file that holds nothing but heads."""
-    for dialect in DIALECTS:
-        told = dialect.place and ('{rest}', '{rest}') not in dialect.heads
-        if told and all(rename(n, dialect.heads, to_ours=True) for n in names):
+    for dialect in DIALECTS if names else ():
+        heads = dialect.heads if dialect.place else ()
+        if ('{rest}', '{rest}') not in heads and all(
+            rename(name, heads, to_ours=True) for name in names
+        ):
             return Adapter(dialect, dialect.place, dialect.our_place)
     return None
 
@@ -187,44 +242,31 @@ def _detect_heads(names: list[str]) -> Adapter | None:
 def target(to: str, our_prefix: str, names: Iterable[str]) -> Adapter:
     """The adapter to a dialect: of its variants, what names most of ours.
 
-    Args:
-        to (str): Name of the dialect.
-        our_prefix (str): Prefix of the backbone in our names.
-        names (Iterable[str]): Our names.
-
     Raises:
-        ValueError: If there is no such dialect.
+        ValueError: There is no such dialect.
     """
     if to not in NAMES:
         raise ValueError(f'to must be one of {NAMES}, got {to!r}')
-    names, variants = list(names), []
-    for dialect in DIALECTS:
-        if dialect.name == to:
-            whole = our_prefix == dialect.our_place
-            prefix = dialect.place if whole else our_prefix
-            variants.append(Adapter(dialect, prefix, our_prefix))
-    return max(
-        variants,
-        key=lambda v: sum(
-            v.name_from_ours(name) is not None for name in names
-        ),
-    )
+    names = list(names)
+
+    def adapter(dialect: Dialect) -> Adapter:
+        whole = our_prefix == dialect.our_place
+        return Adapter(
+            dialect, dialect.place if whole else our_prefix, our_prefix
+        )
+
+    def count(variant: Adapter) -> int:
+        return sum(variant.name_from_ours(n) is not None for n in names)
+
+    return max((adapter(d) for d in DIALECTS if d.name == to), key=count)
 
 
 class Backbone(NamedTuple):
-    """The backbone in a checkpoint.
-
-    Args:
-        adapter (Adapter): Whose names it has there.
-        state (dict): Its weights, in the names of the checkpoint.
-        weights (dict[str, Tensor]): The same, in our names.
-        options (dict): By :func:`.describe.describe`, and what its code takes
-            for granted.
-    """
+    """The backbone in a checkpoint."""
 
     adapter: Adapter
-    state: dict[str, Any]
-    weights: dict[str, Tensor]
+    state: dict[str, Any]  # in the names of the checkpoint
+    # By :func:`.describe.describe`, and what its code takes for granted.
     options: dict[str, Any]
 
 
@@ -234,24 +276,17 @@ def backbone(checkpoint: Mapping[str, Any]) -> Backbone | None:
     adapter = detect(state)
     if adapter is None:
         return None
-    weights = adapter.backbone(state)
-    options = describe(weights)
+    options = describe(adapter.backbone(state))
     options |= adapter.dialect.hidden(options['gate'])
     own = {n: v for n, v in state.items() if adapter.in_backbone(n)}
-    return Backbone(adapter, own, weights, options)
+    return Backbone(adapter, own, options)
 
 
 def unwrap(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
     """The state dict in a checkpoint, without names of wrappers.
 
     ``_orig_mod.`` (torch.compile) goes at any depth, ``module.`` and
-    ``model.`` where every name begins so. A ``module.`` further inside goes
-    where a part of the model has no other, but not in mmengine's files, which
-    hold the names of the model itself.
-
-    Args:
-        checkpoint (Mapping): A state dict, or a dict that holds one as
-            'state_dict' or 'model'.
+    ``model.`` where every name begins so.
 
     Example:
         >>> unwrap({'model': {'module.backbone._orig_mod.stem': 1}})
@@ -267,53 +302,19 @@ def unwrap(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
     for prefix in _DATA_PARALLEL * 2:
         if all(name.startswith(prefix) for name in bare):
             bare = [name.removeprefix(prefix) for name in bare]
-    meta = checkpoint.get('meta')
-    if not (isinstance(meta, Mapping) and 'mmengine_version' in meta):
-        bare = _without_inner_wrappers(bare)
     if bare == names:
         return state
     new = dict(zip(names, bare, strict=True))
     return {new.get(name, name): value for name, value in state.items()}
 
 
-def _without_inner_wrappers(names: list[str]) -> list[str]:
-    ordered = sorted(names)
-
-    def below(part: str) -> int:
-        # '/' comes next after '.'
-        return bisect_left(ordered, part + '/') - bisect_left(
-            ordered, part + '.'
-        )
-
-    parts = {n.partition('.module.')[0] for n in names if '.module.' in n}
-    wrappers = {p for p in parts if below(p) == below(p + '.module')}
-    return [
-        name.replace('.module.', '.', 1)
-        if name.partition('.module.')[0] in wrappers
-        else name
-        for name in names
-    ]
-
-
 def as_tensor(name: str, value: Any) -> Tensor:
-    """A weight as a tensor.
-
-    Args:
-        name (str): Its name.
-        value (Tensor | ndarray): Its value.
-
-    Raises:
-        CheckpointError: If it is no array of floating point numbers, as
-            weights are, or of integers, as counters are.
-    """
-    if (
-        isinstance(value, np.ndarray | np.generic)
-        and value.dtype.kind in 'fiu'
-    ):
+    """A weight as a tensor: of floating point numbers, unless a counter."""
+    is_array = isinstance(value, np.ndarray | np.generic)
+    if is_array and value.dtype.kind in 'fiu':
         value = torch.as_tensor(value)
-    counter = name.endswith('num_batches_tracked')
     if not isinstance(value, Tensor) or not (
-        counter or value.is_floating_point()
+        value.is_floating_point() or name.endswith('num_batches_tracked')
     ):
         kind = getattr(value, 'dtype', type(value).__name__)
         raise CheckpointError(
@@ -335,7 +336,12 @@ def not_finite(weights: Mapping[str, Any]) -> list[str]:
 
 
 def summary(names: Iterable[str]) -> str:
-    """Names for people: many of one module become one."""
+    """Names in a message: more than four of one module become one.
+
+    Example:
+        >>> summary(['fc', *(f'stem.0.{part}' for part in 'abcde')])
+        'fc, stem.0.* (5 names)'
+    """
     words: list[str] = []
     for module, found in groupby(
         sorted(names), lambda name: '.'.join(name.split('.')[:2])

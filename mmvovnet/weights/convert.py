@@ -1,6 +1,8 @@
 """Conversion of checkpoints between dialects, by names alone."""
 
 import io
+import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,21 +14,26 @@ from torch import Tensor
 from mmvovnet.fileio import write
 from mmvovnet.models import VoVNet
 
-from .adapter import (
-    NAMES,
-    Adapter,
-    detect,
-    not_finite,
-    summary,
-    target,
-    unwrap,
-)
+from .adapter import backbone, detect, not_finite, summary, target, unwrap
 from .describe import describe
+from .dialects import IMAGENET, NAMES
 from .errors import CheckpointError
 from .loading import load
 
 # Names that depend on options which weights do not show.
 _OPTIONAL = ('num_batches_tracked', '.conv_offset.', '.gn.', '.bn.')
+# Our arch and gate, and timm's name of the network.
+_TIMM_NAMES = {
+    ('V-39', 'none'): 'vovnet39a',
+    ('V-57', 'none'): 'vovnet57a',
+    ('V-39', 'ECA'): 'eca_vovnet39b',
+    ('V-19-slim-dw-eSE', 'eSE'): 'ese_vovnet19b_slim_dw',
+    ('V-19-dw-eSE', 'eSE'): 'ese_vovnet19b_dw',
+    ('V-19-slim-eSE', 'eSE'): 'ese_vovnet19b_slim',
+    ('V-39-eSE', 'eSE'): 'ese_vovnet39b',
+    ('V-57-eSE', 'eSE'): 'ese_vovnet57b',
+    ('V-99-eSE', 'eSE'): 'ese_vovnet99b',
+}
 
 
 def convert(
@@ -36,7 +43,7 @@ def convert(
 
     A bare backbone stays one. A whole model, or its heads alone, gets the
     names of mmpretrain's ``ImageClassifier`` or of mmdet's detectors, or those
-    of their peers. What has no name there is left out, and the log says so.
+    of the other code. What has no name there is left out, and the log says so.
     Of any other model, as PETR with its ``img_backbone``, the backbone is
     converted and everything else stays as it is.
 
@@ -51,21 +58,26 @@ def convert(
         dict[str, Tensor]: A state dict, of the same values.
 
     Raises:
-        CheckpointError: If the checkpoint holds no VoVNet, or one that the
+        CheckpointError: The checkpoint holds no VoVNet, or one that the
             dialect cannot express.
-        ValueError: If there is no such dialect.
+        ValueError: There is no such dialect.
 
     Example:
         >>> from mmvovnet import VoVNet
         >>> weights = VoVNet('V-27-slim').state_dict()
-        >>> theirs = convert(weights, to='torchvision')
-        >>> next(iter(theirs))
+        >>> converted = convert(weights, to='torchvision')
+        >>> next(iter(converted))
         'stem.stem_1/conv.weight'
-        >>> convert(theirs).keys() == weights.keys()
+        >>> convert(converted).keys() == weights.keys()
         True
     """
     state = unwrap(checkpoint)
-    source = _detect(state)
+    source = detect(state)
+    if source is None:
+        raise CheckpointError(
+            f'no VoVNet in a checkpoint whose names begin {list(state)[:3]}; '
+            f'known are the names of {", ".join(NAMES)}'
+        )
     ours = source.to_ours(state)
     to_target = target(to, source.our_prefix, ours)
     names = {name: source.name_to_ours(name) for name in state}
@@ -87,24 +99,13 @@ def convert(
     return to_target.from_ours(ours)
 
 
-def _detect(state: Mapping[str, Any]) -> Adapter:
-    adapter = detect(state)
-    if adapter is None:
-        raise CheckpointError(
-            f'no VoVNet in a checkpoint whose names begin {list(state)[:3]}; '
-            f'known are the names of {", ".join(NAMES)}'
-        )
-    return adapter
-
-
 def convert_file(
     source: str | Path, target: str | Path, to: str = 'mmvovnet'
 ) -> list[Path]:
-    """Convert a file: see :func:`convert`.
+    """Convert a file by :func:`convert`, if it is whole.
 
     Args:
-        source (str | Path): A file that :func:`mmvovnet.weights.load`
-            reads.
+        source (str | Path): A file that :func:`mmvovnet.weights.load` reads.
         target (str | Path): Where to write the state dict, all of it or
             nothing; the ending '.safetensors' chooses that format.
         to (str): Name of a dialect. Defaults to 'mmvovnet', ours.
@@ -113,58 +114,43 @@ def convert_file(
         list[Path]: The file.
 
     Raises:
-        CheckpointError: As of :func:`mmvovnet.weights.load`,
-            :func:`convert` and :func:`require_whole`.
+        CheckpointError: As of :func:`mmvovnet.weights.load` and
+            :func:`convert`; or a weight is NaN or infinite, or the backbone
+            lacks a weight or has one of another shape.
     """
     checkpoint = load(source, 'cpu')
-    require_whole(checkpoint)
-    save_state(convert(checkpoint, to), target)
+    _require_whole(checkpoint)
+    _save(convert(checkpoint, to), target)
     return [Path(target)]
 
 
-def require_whole(checkpoint: Mapping[str, Any]) -> None:
-    """Refuse the weights of a part of a network, or of none.
-
-    Args:
-        checkpoint (Mapping): As of :func:`convert`.
-
-    Raises:
-        CheckpointError: If a weight is NaN or infinite, or the backbone lacks
-            a weight or has one of another shape.
-
-    Example:
-        >>> require_whole(VoVNet('V-27-slim').state_dict())
-    """
+def _require_whole(checkpoint: Mapping[str, Any]) -> None:
+    """Refuse NaN and infinity, and a backbone that is not complete."""
     state = unwrap(checkpoint)
     if broken := not_finite(state):
         raise CheckpointError(f'NaN or infinite weights: {summary(broken)}')
-    weights = _detect(state).backbone(state)
+    source = detect(state)
+    weights = source.backbone(state) if source else {}
+    if not weights:
+        return
     options = describe(weights)
     stages = [int(k.split('.')[1]) for k in weights if k.startswith('stages')]
     with torch.device('meta'):
         network = VoVNet(**options, out_indices=(max(stages),))
-    given = {name: tuple(value.shape) for name, value in weights.items()}
     wrong = []
     for name, value in network.state_dict().items():
-        shape = tuple(value.shape)
-        if name not in given and not any(part in name for part in _OPTIONAL):
-            wrong.append(f'{name} (missing)')
-        elif given.get(name, shape) != shape:
-            wrong.append(f'{name} {given[name]} (not {shape})')
+        if name not in weights:
+            if not any(part in name for part in _OPTIONAL):
+                wrong.append(f'{name} (missing)')
+        elif (shape := weights[name].shape) != value.shape:
+            wrong.append(f'{name} {tuple(shape)} (not {tuple(value.shape)})')
     if wrong:
         raise CheckpointError(
-            f'these are no whole VoVNet {options["arch"]}: {summary(wrong)}'
+            f'this is not a whole VoVNet {options["arch"]}: {summary(wrong)}'
         )
 
 
-def save_state(state: Mapping[str, Tensor], target: str | Path) -> None:
-    """Write a state dict, all of it or nothing.
-
-    Args:
-        state (Mapping): Tensors by name.
-        target (str | Path): The file; the ending '.safetensors' chooses that
-            format.
-    """
+def _save(state: Mapping[str, Tensor], target: str | Path) -> None:
     if Path(target).suffix == '.safetensors':
         import safetensors.torch
 
@@ -181,3 +167,87 @@ def save_state(state: Mapping[str, Tensor], target: str | Path) -> None:
         torch.save(state, file)
         content = file.getvalue()
     write(target, content)
+
+
+def write_hub_folder(source: str | Path, folder: str | Path) -> list[Path]:
+    """Write weights as timm loads them from a folder or from the hub.
+
+    ``timm.create_model('local-dir:FOLDER', pretrained=True)`` reads it; pushed
+    to the hub, ``'hf-hub:USER/REPOSITORY'`` does, and so does
+    :meth:`mmvovnet.VoVNet.from_pretrained`. Weights that expect BGR images get
+    the channels of their first conv reversed, as timm's images are RGB.
+
+    Args:
+        source (str | Path): A backbone or classifier of any dialect.
+        folder (str | Path): Where ``config.json`` and ``model.safetensors``
+            go.
+
+    Returns:
+        list[Path]: The two files.
+
+    Raises:
+        CheckpointError: timm has no such network.
+    """
+    checkpoint = load(source, 'cpu')
+    state = convert(checkpoint, 'timm')
+    found = backbone(checkpoint)
+    assert found  # or convert() had found nothing
+    options, dialect = found.options, found.adapter.dialect
+    name = _timm_name(options)
+    if name.endswith('a') and not dialect.ungated:
+        print_log(
+            f"timm's {name} adds no identity: what was trained with one, as "
+            'VoVNet does by default, has other features there',
+            logger='current',
+            level=logging.WARNING,
+        )
+    pixels = dialect.pixels_of(options['arch']) or IMAGENET
+    # timm's pixels are RGB of 0 to 1.
+    mean, std = (
+        [round(value / 255, 6) for value in values]
+        for values in (pixels.mean, pixels.std)
+    )
+    first = 'stem.0.conv.weight'
+    if pixels.order == 'BGR':
+        state[first] = state[first].flip(1)
+        mean, std = mean[::-1], std[::-1]
+    head = state.get('head.fc.weight')
+    classes = 0 if head is None else head.shape[0]
+    last = [k for k in state if k.endswith('conv_concat.conv.weight')][-1]
+    config = dict(
+        architecture=name,
+        num_classes=classes,
+        num_features=state[last].shape[0],
+        pretrained_cfg=dict(
+            input_size=[state[first].shape[1], 224, 224],
+            interpolation='bicubic',
+            crop_pct=0.875,
+            mean=mean,
+            std=std,
+            num_classes=classes,
+            pool_size=[7, 7],
+            first_conv='stem.0.conv',
+            classifier='head.fc',
+        ),
+    )
+    files = [Path(folder, 'config.json'), Path(folder, 'model.safetensors')]
+    _save(state, files[1])
+    write(files[0], json.dumps(config, indent=2).encode())
+    return files
+
+
+def _timm_name(options: dict[str, Any]) -> str:
+    arch, gate, place, bottleneck = (
+        options[key] for key in ('arch', 'gate', 'gate_place', 'bottleneck')
+    )
+    # Where a stage has one module, every one is the last.
+    single = str(arch).startswith('V-19')
+    name = _TIMM_NAMES.get((str(arch), gate))
+    gated = gate != 'none' and not single and place != 'last'
+    if name is None or gated or bottleneck:
+        raise CheckpointError(
+            f'timm has no VoVNet {arch} with gate={gate!r}, '
+            f'gate_place={place!r}, bottleneck={bottleneck}; it has '
+            f'{list(_TIMM_NAMES.values())}'
+        )
+    return name

@@ -11,12 +11,14 @@ from mmvovnet.models.archs import ARCHS
 from .errors import CheckpointError
 
 _GATES = {'fc': 'eSE', 'fc1': 'SE', 'conv': 'ECA'}
+_PER_STAGE = ('conv_channels', 'out_channels', 'num_modules')
 
 
 def describe(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """The options of the VoVNet that weights belong to.
 
-    Two have no weights and cannot be told: ``stem_strides``, ``identity``.
+    ``stem_strides``, ``pool_padding`` and ``identity`` have no weights and
+    are not among them.
 
     Args:
         weights (Mapping[str, Tensor]): State dict of a backbone, in our names.
@@ -26,7 +28,7 @@ def describe(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         known one fits.
 
     Raises:
-        CheckpointError: If weights are missing.
+        CheckpointError: Weights are missing.
 
     Example:
         >>> from mmvovnet import VoVNet
@@ -45,10 +47,8 @@ def describe(weights: Mapping[str, Tensor]) -> dict[str, Any]:
                 layers.add(match[4])
             if match[3] == 'gate' and match[4] in _GATES:
                 gates[module] = _GATES[match[4]]
-    counts = [
-        sum(stage == i for stage, _ in modules)
-        for i in range(1 + max((stage for stage, _ in modules), default=-1))
-    ]
+    stages = range(1 + max((stage for stage, _ in modules), default=-1))
+    counts = [sum(stage == i for stage, _ in modules) for i in stages]
 
     def width(unit: str) -> int:
         for part in ('', 'pointwise_conv.', '1.'):  # dense, dw, bottleneck
@@ -59,17 +59,25 @@ def describe(weights: Mapping[str, Tensor]) -> dict[str, Any]:
             f'the VoVNet in the checkpoint has no {unit!r}: it is incomplete'
         )
 
-    stages = [f'stages.{i}.blocks.0' for i in range(len(counts))]
+    firsts = [f'stages.{i}.blocks.0' for i in stages]
     fields = dict(
         stem_channels=tuple(width(f'stem.{i}') for i in range(3)),
-        conv_channels=tuple(width(f'{stage}.layers.0') for stage in stages),
-        out_channels=tuple(width(f'{stage}.aggregate') for stage in stages),
+        conv_channels=tuple(width(f'{first}.layers.0') for first in firsts),
+        out_channels=tuple(width(f'{first}.aggregate') for first in firsts),
         num_modules=tuple(counts),
         num_layers=len(layers),
         depthwise='stem.1.depthwise_conv.conv.weight' in weights,
     )
     gate = next(iter(gates.values()), 'none')
-    fitting = [name for name, row in ARCHS.items() if _fits(fields, row)]
+    fitting = [
+        name
+        for name, row in ARCHS.items()
+        if all(
+            value
+            == (row[key][: len(stages)] if key in _PER_STAGE else row[key])
+            for key, value in fields.items()
+        )
+    ]
     # V-39 and V-39-eSE differ in their gates alone.
     fitting.sort(key=lambda name: ARCHS[name]['gate'] != gate)
     last = {(i, count - 1) for i, count in enumerate(counts)}
@@ -88,41 +96,25 @@ def describe(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     )
 
 
-def difference(theirs: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
-    """The options that turn our VoVNet into theirs.
-
-    Args:
-        theirs (dict): Options by :func:`describe`.
-        ours (dict): The same.
+def difference(given: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
+    """The options, of those by :func:`describe`, that ours must take over.
 
     Example:
         >>> v39 = dict(arch='V-39', gate='none', gate_place='every')
         >>> difference(v39, dict(v39, arch='V-39-eSE', gate='eSE'))
         {'arch': 'V-39'}
     """
-    rows = [
-        ARCHS[o['arch']] if isinstance(o['arch'], str) else {}
-        for o in (theirs, ours)
-    ]
 
     def implied(key: str) -> bool:
+        """Whether the arch sets it, in both."""
         return all(
-            key in row and row[key] == options[key]
-            for row, options in zip(rows, (theirs, ours), strict=True)
+            isinstance(options['arch'], str)
+            and ARCHS[options['arch']].get(key) == options[key]
+            for options in (given, ours)
         )
 
     return {
         key: value
-        for key, value in theirs.items()
+        for key, value in given.items()
         if value != ours[key] and not implied(key)
     }
-
-
-def _fits(fields: dict[str, Any], row: dict[str, Any]) -> bool:
-    """Whether an arch begins as these fields do."""
-    stages = len(fields['num_modules'])
-    per_stage = ('conv_channels', 'out_channels', 'num_modules')
-    return all(
-        value == (row[key][:stages] if key in per_stage else row[key])
-        for key, value in fields.items()
-    )

@@ -29,17 +29,8 @@ class Fit:
             for name, value in model.state_dict().items()
             if not name.endswith('num_batches_tracked')
         }
-        self._unfilled = set(self.shapes)
+        self.missing = list(self.shapes)
         self.wrong: dict[str, tuple[int, ...]] = {}
-
-    @property
-    def missing(self) -> list[str]:
-        """Weights of the model that the checkpoint lacks."""
-        return [
-            name
-            for name in self.shapes
-            if name in self._unfilled and name not in self.wrong
-        ]
 
     @property
     def loaded(self) -> int:
@@ -48,10 +39,11 @@ class Fit:
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
-        """Whatever loads weights meanwhile tells what it lacks."""
+        """Note which weights are missing in what is loaded within."""
 
         def note(_: nn.Module, keys: Any) -> None:
-            self._unfilled = set(keys.missing_keys)
+            lacks = set(keys.missing_keys)
+            self.missing = [name for name in self.shapes if name in lacks]
 
         handle = self.model.register_load_state_dict_post_hook(note)
         try:
@@ -65,6 +57,7 @@ class Fit:
             shape = tuple(getattr(value, 'shape', ()))
             if shape != self.shapes.get(name, shape):
                 self.wrong[name] = shape
+        self.missing = [n for n in self.missing if n not in self.wrong]
 
     def __str__(self) -> str:
         said = f'{self.loaded} of {len(self.shapes)} weights'
@@ -82,19 +75,17 @@ class Fit:
         """Refuse a checkpoint that does not fill the model.
 
         Args:
-            source (str): The file.
+            source (str): The file, for the message.
             may_miss (Sequence[str]): Beginnings of the names that need not
                 be filled.
 
         Raises:
-            CheckpointError: If others are missing or have another shape.
+            CheckpointError: Others are missing or have another shape.
         """
-        lacking = [
-            name
+        if any(
+            not name.startswith(tuple(may_miss))
             for name in (*self.missing, *self.wrong)
-            if not name.startswith(tuple(may_miss))
-        ]
-        if lacking:
+        ):
             raise CheckpointError(
                 f"'{source}' does not fit the model: it holds {self}. Is it "
                 'of another config? Parts that may stay random are named by '
@@ -105,25 +96,21 @@ class Fit:
 def load_weights(
     model: nn.Module, source: str | Path, may_miss: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Load all weights of a model.
-
-    Args:
-        model (nn.Module): The model.
-        source (str | Path): A file or URL.
-        may_miss (Sequence[str]): As of :meth:`Fit.require`.
+    """Load all weights of a model from a file or URL.
 
     Returns:
         dict: The checkpoint's ``meta``; empty if it has none.
 
     Raises:
-        CheckpointError: If the file does not hold all of them.
+        CheckpointError: As of :meth:`Fit.require`.
     """
     checkpoint = CheckpointLoader.load_checkpoint(str(source), 'cpu')
     state = unwrap(checkpoint)
     fit = Fit(model)
-    fit.compare(state)
-    fitting = {k: v for k, v in state.items() if k not in fit.wrong}
     with fit.recorded():
+        fit.compare(state)
+        fitting = {k: v for k, v in state.items() if k not in fit.wrong}
         model.load_state_dict(fitting, strict=False)
+    fit.compare(state)
     fit.require(str(source), may_miss)
     return checkpoint.get('meta') or {}

@@ -16,7 +16,7 @@ from .dialects import Pixels
 
 @HOOKS.register_module()
 class PixelStatisticsHook(Hook):
-    """Warns if weights of another code expect other images than they get.
+    """Warns if weights of other code expect other images than they get.
 
     What they expect is known from when they were loaded, through ``load_from``
     or ``init_cfg``; the model's ``data_preprocessor`` decides what they get.
@@ -31,19 +31,19 @@ class PixelStatisticsHook(Hook):
         for module in model.modules():
             if not isinstance(module, VoVNet) or not module.pixels:
                 continue
-            expected, *others = module.pixels
-            if given not in module.pixels:
-                bgr_to_rgb = expected.order == 'RGB'
-                guess = ''.join(f', or else {p}' for p in others)
-                print_log(
-                    f'The weights expect {expected}{guess}, and the model '
-                    f'gets {given}: set data_preprocessor=dict('
-                    f'mean={list(expected.mean)}, std={list(expected.std)}, '
-                    f'bgr_to_rgb={bgr_to_rgb}), which mmpretrain calls '
-                    'to_rgb.',
-                    logger='current',
-                    level=logging.WARNING,
-                )
+            if given in module.pixels:
+                continue
+            expected = module.pixels[0]
+            codes = ', or else '.join(map(str, module.pixels))
+            print_log(
+                f'The weights expect {codes}, and the model gets {given}: '
+                'set data_preprocessor=dict('
+                f'mean={list(expected.mean)}, std={list(expected.std)}, '
+                f'bgr_to_rgb={expected.order == "RGB"}), which mmpretrain '
+                'calls to_rgb.',
+                logger='current',
+                level=logging.WARNING,
+            )
 
     before_val = before_test = before_train
 
@@ -54,12 +54,13 @@ def given_pixels(model: nn.Module) -> Pixels:
     # mmcv reads BGR; mmengine, mmseg and mmpretrain each have a name for this.
     names = ('_channel_conversion', 'channel_conversion', 'to_rgb')
     to_rgb = any(getattr(preprocessor, name, False) for name in names)
-    mean, std = (
-        tuple(
-            round(x, 4) for x in getattr(preprocessor, name).flatten().tolist()
-        )
-        if hasattr(preprocessor, name)
-        else default
-        for name, default in (('mean', (0.0,) * 3), ('std', (1.0,) * 3))
+
+    def values(name: str, default: float) -> tuple[float, ...]:
+        if not hasattr(preprocessor, name):
+            return (default,) * 3
+        flat = getattr(preprocessor, name).flatten().tolist()
+        return tuple(round(value, 4) for value in flat)
+
+    return Pixels(
+        'RGB' if to_rgb else 'BGR', values('mean', 0.0), values('std', 1.0)
     )
-    return Pixels('RGB' if to_rgb else 'BGR', mean, std)

@@ -1,10 +1,14 @@
-"""Published weights by name.
+"""Published weights: from a name such as ``vovnet://NAME`` to a file.
 
-The table of public files is ``public.csv``: a row each, with the address, the
-page that gives it, and what the file's user must know.
+The table is ``public.csv``: a row for each file, with its addresses, the page
+that gives them, and what its user must know. :func:`locate` takes every
+spelling of a name.
 """
 
 import csv
+import os
+import re
+from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
@@ -13,62 +17,35 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from mmvovnet.models.archs import resolve_arch
-
 from . import dialects
-from .download import (
-    FOLDER,
-    DownloadError,
-    browser_url,
-    fetch,
-    file_name,
-    kept,
-    verify,
-)
+from .download import HUB, DownloadError, browser_url, cached, fetch, verify
 from .errors import CheckpointError
 
-_PIXELS = {
-    'imagenet': dialects.IMAGENET,
-    'imagenet_bgr': dialects.IMAGENET_BGR,
-    'half': dialects.HALF,
-    'caffe': dialects.CAFFE,
-    'detectron2': dialects.DETECTRON2,
-}
+# A folder of files that the user has: looked in before any network.
+FOLDER = 'MMVOVNET_WEIGHTS'
+_ENDINGS = ('', '.pth', '.pth.tar', '.pth.zip', '.safetensors')
+_SHARED = {'model.safetensors', 'model_final.pth'}  # names of many files
+_HUB_PAGE = re.compile(
+    r'https?://(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+?)'
+    r'(?:/tree/(?:main|([\w.-]+)))?/?'
+)
 
 
 class PublicFile(NamedTuple):
-    """A row of the table.
+    """A row of the table."""
 
-    Args:
-        name (str): What :meth:`mmvovnet.VoVNet.from_pretrained` takes.
-        options (dict): Options of the :class:`mmvovnet.VoVNet` in it.
-        dialect (str): Whose names its weights have.
-        pixels (Pixels): The images that its code trained it on.
-        metrics (dict): Published accuracy, in %.
-        config (str): The config whose whole model it is, by file name; empty
-            if it gives the backbone alone.
-        sha256 (str): Published digest or the first digits of it, or empty.
-        sha1 (str): Published digest of the one file that a zip holds.
-        size (int | None): Published size in bytes.
-        urls (tuple[str]): Where it is, tried in this order;
-            ``hf-hub:USER/REPOSITORY`` on the Hugging Face hub.
-        source (str): The page that gives the address.
-        host (str): When the host was last known to live, or since when it
-            refuses, and by what source.
-    """
-
-    name: str
-    options: dict[str, Any]
-    dialect: str
-    pixels: dialects.Pixels
-    metrics: dict[str, float]
-    config: str
-    sha256: str
-    sha1: str
-    size: int | None
-    urls: tuple[str, ...]
-    source: str
-    host: str
+    name: str  # what :meth:`mmvovnet.VoVNet.from_pretrained` takes
+    options: dict[str, Any]  # of the :class:`mmvovnet.VoVNet` in it
+    dialect: str  # whose names its weights have
+    pixels: dialects.Pixels  # the images that its code trained it on
+    metrics: dict[str, float]  # published accuracy, in %
+    config: str  # file name of the config whose whole model it is, or empty
+    sha256: str  # published digest or the first digits of it, or empty
+    sha1: str  # published digest of the one file that a zip holds, or empty
+    size: int | None  # published size in bytes
+    urls: tuple[str, ...]  # where it is, tried in this order
+    source: str  # the page that gives the address
+    host: str  # when it was last known to live or refuse, by what source
 
     @property
     def url(self) -> str:
@@ -81,11 +58,6 @@ class PublicFile(NamedTuple):
         return self.host.startswith('lives')
 
     @property
-    def arch(self) -> Any:
-        """The ``arch`` of the :class:`mmvovnet.VoVNet` in it."""
-        return self.options['arch']
-
-    @property
     def init_cfg(self) -> str:
         """The config line that starts a backbone from it."""
         return (
@@ -93,36 +65,26 @@ class PublicFile(NamedTuple):
             f"checkpoint='vovnet://{self.name}')"
         )
 
-    @property
-    def config_line(self) -> str:
-        """A config's lines for a detector that starts from it, in one.
-
-        Example:
-            >>> print(public_file('vovnet57_pytorchcv').config_line)
-            model = dict(backbone=dict(arch='V-57', init_cfg=dict(\
-type='Pretrained', checkpoint='vovnet://vovnet57_pytorchcv')), \
-data_preprocessor=dict(mean=[123.675, 116.28, 103.53], \
-std=[58.395, 57.12, 57.375], bgr_to_rgb=True))
-        """
-        options = ', '.join(f'{k}={v!r}' for k, v in self.options.items())
-        order, mean, std = self.pixels
-        return (
-            f'model = dict(backbone=dict({options}, {self.init_cfg}), '
-            f'data_preprocessor=dict(mean={list(mean)}, std={list(std)}, '
-            f'bgr_to_rgb={order == "RGB"}))'
-        )
-
     def fetch(self) -> Path:
         """Get the file, from the network if it is not at hand.
 
         Raises:
-            CheckpointError: If it can't be had, or a file of its name in
-                ``MMVOVNET_WEIGHTS`` is another. It says where to get it, and
-                what can be had in its place.
+            CheckpointError: It can't be had, or a file of its name in
+                ``MMVOVNET_WEIGHTS`` is another. The message says where to get
+                it, and what can be had in its place.
         """
-        names = (file_name(browser_url(url)) for url in self.urls)
-        if path := kept(self.name, *names):
-            self._compare(path)
+        if path := next(self._kept(), None):
+            zipped = (
+                path.suffix == '.zip'
+            )  # else what it held, or another copy
+            try:
+                verify(path, self.sha256, sha1=self.sha1 if zipped else None)
+            except DownloadError as error:
+                raise CheckpointError(
+                    f"'{path}' is not the published '{self.name}': {error}. "
+                    f'Fetch it again from {self.source}, or move it out of '
+                    f'{FOLDER}'
+                ) from None
             return path
         errors = []
         for url in self.urls:
@@ -130,40 +92,26 @@ std=[58.395, 57.12, 57.375], bgr_to_rgb=True))
                 return fetch(url, self.sha256, self.size, self.sha1)
             except CheckpointError as error:
                 errors.append(str(error))
+        same = [
+            row.name for row in _that_live(self.options['arch']) if row != self
+        ]
         raise CheckpointError(
             f"the weights '{self.name}' can't be had. {'. '.join(errors)}; "
             f'or save it in any folder and set {FOLDER} to that. It is '
-            f'published on {self.source}. {self._others()}'
+            f'published on {self.source}. Of the same arch, these can be had: '
+            f'{", ".join(same) or "none"} (docs/checkpoints.md)'
         )
 
-    def _compare(self, path: Path) -> None:
-        zipped = path.suffix == '.zip'  # else what it held, or another copy
-        try:
-            verify(path, self.sha256, sha1=self.sha1 if zipped else None)
-        except DownloadError as error:
-            raise CheckpointError(
-                f"'{path}' is not the published '{self.name}': {error}. Fetch "
-                f'it again from {self.source}, or move it out of {FOLDER}'
-            ) from None
-
-    def _others(self) -> str:
-        others = [file for file in public_files().values() if file.lives]
-        same = [f for f in others if f.arch == self.arch and f != self]
-        near = [f for f in others if _but_widths(f) == _but_widths(self)]
-        if not (found := same or near):
-            return 'No other weights of this arch can be had.'
-        lines = ', or '.join(file.config_line for file in found)
-        kind = 'the same arch' if same else 'an arch of other widths'
-        return f'Of {kind}, these can be had: {lines}.'
-
-
-def _but_widths(file: PublicFile) -> dict[str, Any]:
-    row = resolve_arch(file.options['arch'])
-    return {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in row.items()
-        if key != 'out_channels'
-    }
+    def _kept(self) -> Iterator[Path]:
+        """The file in ``MMVOVNET_WEIGHTS``, with or without its ending."""
+        if folder := os.environ.get(FOLDER):
+            urls = map(browser_url, self.urls)
+            names = {self.name, *(cached(url).name for url in urls)}
+            for name in names - _SHARED:
+                for ending in _ENDINGS:
+                    path = Path(folder, name + ending).expanduser()
+                    if path.is_file():
+                        yield path
 
 
 @cache
@@ -180,26 +128,13 @@ def public_files() -> dict[str, PublicFile]:
         urls = tuple(row.pop('url').split())
         fields: dict[str, Any] = row | dict(
             options=yaml.safe_load(row['options']),
-            pixels=_PIXELS[row['pixels']],
+            pixels=getattr(dialects, row['pixels'].upper()),
             metrics=yaml.safe_load(row['metrics'] or '{}'),
             urls=urls,
             size=int(row['size']) if row['size'] else None,
         )
         found[row['name']] = PublicFile(**fields)
     return found
-
-
-# What configs start from, where there is something to start from.
-_DEFAULTS = {
-    'V-27-slim': 'vovnet27s_pytorchcv',
-    'V-39': 'vovnet39_pytorchcv',
-    'V-57': 'vovnet57_pytorchcv',
-    'V-19-dw-eSE': 'ese_vovnet19b_dw.ra_in1k',
-    'V-19-eSE': 'vovnet19_ese_toolbox',
-    'V-39-eSE': 'ese_vovnet39b.ra_in1k',
-    'V-57-eSE': 'ese_vovnet57b.ra4_e3600_r256_in1k',
-    'V-99-eSE': 'vovnet99_ese_toolbox',
-}
 
 
 def default_weights(arch: str) -> PublicFile | None:
@@ -209,49 +144,37 @@ def default_weights(arch: str) -> PublicFile | None:
         arch (str): A key of :data:`mmvovnet.models.archs.ARCHS`.
 
     Returns:
-        PublicFile | None: None if none can be had.
+        PublicFile | None: The first of the table that can be had.
 
     Example:
         >>> default_weights('V-39').name
         'vovnet39_pytorchcv'
     """
-    name = _DEFAULTS.get(arch)
-    return public_files()[name] if name else None
+    return next(iter(_that_live(arch)), None)
+
+
+def _that_live(arch: Any) -> list[PublicFile]:
+    rows = public_files().values()
+    return [row for row in rows if row.lives and row.options['arch'] == arch]
 
 
 def public_file(name: str) -> PublicFile:
-    """A public file.
-
-    Args:
-        name (str): Its name, with or without the ending of the file.
+    """A public file by its name, with or without the ending ``.pth``.
 
     Raises:
-        CheckpointError: If there is none of this name.
-
-    Example:
-        >>> public_file('vovnet39_pytorchcv').dialect
-        'pytorchcv'
+        CheckpointError: There is none of this name.
     """
     table = public_files()
     for known in (name, name.removesuffix('.tar').removesuffix('.pth')):
         if known in table:
             return table[known]
-    for file in table.values():
-        if file_name(browser_url(file.url)).startswith(f'{name}.pth'):
-            return file
     raise CheckpointError(
-        f'no published weights are called {name!r}. {near(name)}'
+        f'no published weights are called {name!r}. {_near(name)}'
     )
 
 
 def published_pixels(checkpoint: str) -> tuple[dialects.Pixels, ...]:
-    """What the table says of a file, which names of weights may not tell.
-
-    Args:
-        checkpoint (str): Of an ``init_cfg``.
-
-    Returns:
-        tuple[Pixels]: Empty if it is no name of the table.
+    """The images for a checkpoint of an ``init_cfg``, if the table has it.
 
     Example:
         >>> published_pixels('vovnet://vovnet39_pytorchcv')[0].order
@@ -264,11 +187,54 @@ def published_pixels(checkpoint: str) -> tuple[dialects.Pixels, ...]:
     return (row.pixels,) if row else ()
 
 
-def near(name: str) -> str:
-    """A sentence with the names of the table that are like another."""
+def _near(name: str) -> str:
     names = get_close_matches(name, public_files(), n=3, cutoff=0.3)
     said = f'Names like it are {", ".join(names)}. ' if names else ''
     return (
         f'{said}All names are in docs/checkpoints.md and '
         'mmvovnet.weights.public_files().'
     )
+
+
+def locate(name: str | Path) -> tuple[Path, PublicFile | None]:
+    """Get the file that a name means, and its row in the table if it has one.
+
+    Args:
+        name (str | Path): A name in the table of public files, which
+            ``vovnet://`` may precede; ``timm://`` and a model of timm, with
+            or without its tag; the path of a file;
+            ``hf-hub:USER/REPOSITORY``; or a URL.
+
+    Raises:
+        CheckpointError: It can't be had.
+    """
+    name = str(name).replace('hf_hub:', HUB, 1)
+    if page := _HUB_PAGE.fullmatch(name):
+        name = f'{HUB}{page[1]}' + (f'@{page[2]}' if page[2] else '')
+    scheme, _, rest = name.rpartition('://')
+    bare = rest.removeprefix(HUB)
+    path = Path(name).expanduser()
+    if scheme == 'timm' or (bare.startswith('timm/') and not path.exists()):
+        return _locate_timm(bare.removeprefix('timm/'))
+    if scheme not in ('', 'vovnet'):
+        return fetch(name), None
+    if rest.startswith(HUB):
+        return fetch(rest), None
+    is_path = path.exists() or len(path.parts) > 1
+    if is_path and not scheme and name not in public_files():
+        return path, None
+    row = public_file(rest)
+    return row.fetch(), row
+
+
+def _locate_timm(name: str) -> tuple[Path, PublicFile | None]:
+    """A row of the table, whose tag may be missing; else timm's repository."""
+    for row in public_files().values():
+        if row.name == name or row.name.startswith(f'{name}.'):
+            return row.fetch(), row
+    if '.' not in name:  # timm's repositories have a tag
+        public_file(name)
+    try:
+        return fetch(f'{HUB}timm/{name}'), None
+    except CheckpointError as error:
+        raise CheckpointError(f'{error} {_near(name)}') from None

@@ -72,9 +72,6 @@ def config(data, tmp_path, monkeypatch):
         name = 'vovnet39_pytorchcv'
         table[name] = table[name]._replace(urls=(url,), sha1='')
         monkeypatch.setattr(public, 'public_files', lambda: table)
-        monkeypatch.setattr(
-            'mmvovnet.weights.pretrained.public_files', lambda: table
-        )
         cfg = load_config(
             ROOT / 'fcos_vovnet39.py', options, str(tmp_path / 'run')
         )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmvovnet import VoVNet
-from mmvovnet.weights.adapter import NAMES
+from mmvovnet.weights.dialects import NAMES
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'convert_checkpoint.py'
 

@@ -6,9 +6,9 @@ import torch
 
 from mmvovnet import VoVNet
 from mmvovnet.models.archs import ARCHS
-from mmvovnet.weights import CheckpointError, convert
+from mmvovnet.weights import CheckpointError, convert, load
 from mmvovnet.weights.adapter import detect, summary
-from mmvovnet.weights.convert import convert_file, require_whole
+from mmvovnet.weights.convert import convert_file
 
 from .peers import (
     RECORDED,
@@ -332,7 +332,7 @@ def broken_state(change):
     [
         ('nan', 'NaN or infinite weights'),
         ('missing', f'{WEIGHT} (missing)'),
-        ('transposed', 'no whole VoVNet'),
+        ('transposed', 'not a whole VoVNet'),
     ],
 )
 def test_nothing_broken_is_converted(tmp_path, change, said):
@@ -354,5 +354,8 @@ def test_nothing_broken_is_converted(tmp_path, change, said):
         dict(arch='V-27-slim', bottleneck=True),
     ],
 )
-def test_whole_networks_pass(options):
-    require_whole(VoVNet(**options).state_dict())
+def test_whole_networks_are_converted(options, tmp_path):
+    source, target = tmp_path / 'source.pth', tmp_path / 'target.pth'
+    torch.save(VoVNet(**options).state_dict(), source)
+    assert convert_file(source, target) == [target]
+    assert load(target).keys() == load(source).keys()

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from mmvovnet import VoVNet
+from mmvovnet.weights.adapter import rename
 from mmvovnet.weights.dialects import AUTHORS, DIALECTS
-from mmvovnet.weights.naming import rename
 
 OURS = (
     'stem.1.conv.weight',

@@ -15,8 +15,7 @@ from mmvovnet.weights import (
     public,
 )
 from mmvovnet.weights.download import fetch
-from mmvovnet.weights.pretrained import locate
-from mmvovnet.weights.public import public_file
+from mmvovnet.weights.public import locate, public_file
 
 from .server import hub_error, hub_file, page, serve, status, whole
 
@@ -51,9 +50,6 @@ def row(monkeypatch, tmp_path):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'torch'))
     table = dict(public.public_files())
     monkeypatch.setattr(public, 'public_files', lambda: table)
-    monkeypatch.setattr(
-        'mmvovnet.weights.pretrained.public_files', lambda: table
-    )
 
     def change(name, url, **fields):
         fields['urls'] = (url,)

@@ -9,7 +9,7 @@ import yaml
 
 from mmvovnet import VoVNet
 from mmvovnet.weights import CheckpointError, dialects
-from mmvovnet.weights.adapter import NAMES
+from mmvovnet.weights.dialects import NAMES
 from mmvovnet.weights.public import (
     default_weights,
     public_file,

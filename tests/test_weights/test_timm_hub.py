@@ -5,7 +5,7 @@ import torch
 
 from mmvovnet import VoVNet
 from mmvovnet.weights import CheckpointError, convert
-from mmvovnet.weights.timm_hub import write_hub_folder
+from mmvovnet.weights.convert import write_hub_folder
 
 pytest.importorskip('safetensors')
 IMAGES = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
