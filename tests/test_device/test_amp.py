@@ -1,5 +1,6 @@
 """Every config trains in half precision on a CPU, near to float32."""
 
+from functools import cache
 from types import SimpleNamespace
 
 import pytest
@@ -38,8 +39,10 @@ WRAPPERS = {
 }
 
 
-def losses(path, monkeypatch, dtype, steps=3):
-    model, batch = build(path, monkeypatch)
+@cache
+def losses(path, dtype, steps=3):
+    with pytest.MonkeyPatch.context() as patch:
+        model, batch = build(path, patch)
     model.init_weights()
     trained = [p for p in model.parameters() if p.requires_grad]
     wrapper = WRAPPERS[dtype](optimizer=torch.optim.SGD(trained, lr=1e-4))
@@ -54,11 +57,18 @@ def losses(path, monkeypatch, dtype, steps=3):
     return torch.stack(found)
 
 
-@pytest.mark.parametrize('dtype', NEAR, ids=str)
+@pytest.mark.parametrize(
+    'dtype',
+    [
+        torch.bfloat16,
+        pytest.param(torch.float16, marks=pytest.mark.slow),  # emulated here
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize('path', configs())
-def test_trains_near_float32(path, dtype, monkeypatch):
-    expected = losses(path, monkeypatch, torch.float32)
-    found = losses(path, monkeypatch, dtype)
+def test_trains_near_float32(path, dtype):
+    expected = losses(path, torch.float32)
+    found = losses(path, dtype)
     torch.testing.assert_close(
         found, expected, rtol=NEAR[dtype], atol=0.0, check_dtype=False
     )
