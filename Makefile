@@ -80,6 +80,7 @@ docs: $(STAMPS)/docs
 lint: setup
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
+	$(PY) -m codespell_lib
 
 types: setup
 	$(PY) -m mypy

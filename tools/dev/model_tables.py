@@ -65,12 +65,12 @@ def family() -> str:
         rows.append(
             [
                 f'`{arch}`',
-                f'{cost.parameters / 1e6:.2f} M',
+                f'{cost.parameters / 1e6:.2f}',
                 f'{cost.macs / 1e9:.2f}',
                 ELSEWHERE[arch],
             ]
         )
-    head = ['arch', 'parameters', 'GMACs at 224', 'other names']
+    head = ['arch', 'parameters, M', 'GMACs at 224', 'other names']
     return table_of(head, rows)
 
 
@@ -107,13 +107,13 @@ def zoo(models: list[dict]) -> str:
     if len(sources) == 1:
         cited = f'([cited]({sources.pop()}))'
         metrics = [name.replace('(cited)', cited) for name in metrics]
-    head = ['config', 'parameters', 'GMACs', 'epochs', *metrics]
+    head = ['config', 'parameters, M', 'GMACs', 'epochs', *metrics]
     return table_of(head + ['source'] * bool(sources), rows)
 
 
 def millions(count: int | None) -> str:
-    """A number of parameters, or nothing."""
-    return '' if count is None else f'{count / 1e6:.2f} M'
+    """A number of parameters in 1e6, or nothing."""
+    return '' if count is None else f'{count / 1e6:.2f}'
 
 
 def gmacs(count: int | None) -> str:
