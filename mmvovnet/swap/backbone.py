@@ -16,7 +16,7 @@ from mmvovnet.weights.public import (
     published_pixels,
 )
 
-from .changes import SwapError, dotted, type_name
+from .changes import SwapError, dotted, one_line, type_name
 
 # Options that mean the same in ResNet and in VoVNet, and VoVNet's defaults.
 _SHARED = dict(
@@ -28,12 +28,9 @@ _SHARED = dict(
 )
 _NO_COUNTERPART = {
     'style': 'where ResNet strides; VoVNet pools',
-    'avg_down': 'ResNet only',
     'contract_dilation': "here a stage's pool and first conv have the "
     'dilation of the stage before and its own',
     'multi_grid': 'a stage has one dilation here',
-    'plugins': 'they sit in the blocks of ResNet',
-    'sac': 'switchable atrous convs sit in the blocks of ResNet',
     'conv_cfg': 'the weights are of plain convs',
 }
 # Options that are translated, and those that say which ResNet it is.
@@ -113,8 +110,11 @@ def levels_of(backbone: dict) -> list[Level]:
     """Measure what a backbone puts out, without its weights.
 
     Raises:
-        SwapError: If it does not run alone.
+        SwapError: If it does not run here, or puts out other than maps.
     """
+    name = type_name(backbone)
+    if name.startswith('Sparse'):  # MMPretrain's SparK
+        raise SwapError(f'{name} skips masked patches, which VoVNet cannot')
     cfg = {
         key: value
         for key, value in backbone.items()
@@ -126,13 +126,14 @@ def levels_of(backbone: dict) -> list[Level]:
             net = MODELS.build(cfg)
             net.eval()  # ResNet's returns nothing
             maps = net(image)
-            if isinstance(maps, torch.Tensor):
-                maps = (maps,)
-            return [Level(x.size(1), _SIZE // x.size(3)) for x in maps]
     except Exception as error:
         raise SwapError(
-            f'the backbone {type_name(backbone)} does not run alone: {error}'
+            f'the original {name} does not run here: {one_line(error)}'
         ) from error
+    maps = maps if isinstance(maps, list | tuple) else [maps]
+    if any(getattr(x, 'ndim', 0) != 4 for x in maps):
+        raise SwapError(f'{name} puts out vectors, and VoVNet maps')
+    return [Level(x.size(1), _SIZE // x.size(3)) for x in maps]
 
 
 def start_from(arch: str, weights: str | None, wanted: bool) -> Start:
@@ -197,8 +198,7 @@ def translate(
     remarks = {
         key: _NO_COUNTERPART.get(key, 'no counterpart')
         for key, value in backbone.items()
-        if key not in _KNOWN
-        if value not in (None, False) or key in _NO_COUNTERPART
+        if key not in _KNOWN and value not in (None, False)
     }
     if said.get('contract_dilation') is not True:
         remarks.pop('contract_dilation', None)

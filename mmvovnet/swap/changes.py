@@ -1,6 +1,5 @@
 """What is changed in a config, and how a config's parts are reached."""
 
-from copy import deepcopy
 from typing import Any, NamedTuple
 
 from mmvovnet.tasks import Path
@@ -46,19 +45,13 @@ def get(node: Any, path: Path) -> Any:
     return node
 
 
-def apply(cfg: Any, change: Change) -> None:
-    """Set one entry of a config in place."""
-    *parents, last = change.path
-    for part in parents:
-        if isinstance(cfg, dict) and part not in cfg:
-            cfg[part] = {}
-        elif isinstance(cfg[part], tuple):  # to have its elements set
-            cfg[part] = list(cfg[part])
-        cfg = cfg[part]
-    cfg[last] = deepcopy(change.new)
-
-
 def type_name(node: Any) -> str:
     """The name of what a dict builds: a registered name or a class."""
     kind = node.get('type', '') if isinstance(node, dict) else ''
     return kind if isinstance(kind, str) else kind.__name__
+
+
+def one_line(error: Exception) -> str:
+    """An error in a line."""
+    text = ' '.join(str(error).split())
+    return f'{type(error).__name__}: {text[:200]}'

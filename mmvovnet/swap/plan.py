@@ -17,7 +17,7 @@ from mmvovnet.weights.dialects import Pixels
 
 from . import toy
 from .backbone import find_backbones, levels_of, start_from, translate
-from .changes import Change, SwapError, apply, dotted, get, type_name
+from .changes import Change, SwapError, dotted, get, one_line, type_name
 from .channels import ChannelMismatch, obvious, parts, repair, watched
 
 _MOST_REPAIRS = 20
@@ -60,7 +60,15 @@ class Swap:
         old = get(self.cfg, path)
         if old == new:
             return
-        apply(self.cfg, Change(path, old, new))
+        *parents, last = path
+        node: Any = self.cfg
+        for part in parents:
+            if isinstance(node, dict) and part not in node:
+                node[part] = {}
+            elif isinstance(node[part], tuple):  # to have its elements set
+                node[part] = list(node[part])
+            node = node[part]
+        node[last] = deepcopy(new)
         for i, before in enumerate(self.changes):
             if before.path == path:  # keep what was there at first
                 self.changes[i] = Change(path, before.old, new, why)
@@ -125,14 +133,13 @@ def plan_swap(
     wanted = bool(loaded) or backbone.get('frozen_stages', -1) >= 0
     start = start_from(arch, weights, wanted)
     new, remarks = translate(backbone, levels, arch, start)
-    swap = Swap(cfg, ('model', *place), remarks=remarks)
-    for other in others:
-        swap.left.append(
-            f'{dotted(("model", *other))}: a second backbone '
-            f'({type_name(get(cfg.model, other))}), which keeps its weights '
-            'and gets the pixels of the first'
-        )
-
+    left = [
+        f'{dotted(("model", *other))}: a second backbone '
+        f'({type_name(get(cfg.model, other))}), which keeps its weights and '
+        'gets the pixels of the first'
+        for other in others
+    ]
+    swap = Swap(cfg, ('model', *place), remarks=remarks, left=left)
     swap.change(swap.place, new)
     for path in loaded:
         if path[:-1] != swap.place:
@@ -365,9 +372,3 @@ def _blame(swap: Swap, original: Config, error: Exception) -> None:
     swap.left.append(
         f'the model was not run, only its {" and ".join(ran)}: {reason}'
     )
-
-
-def one_line(error: Exception) -> str:
-    """An error in a line."""
-    text = ' '.join(str(error).split())
-    return f'{type(error).__name__}: {text[:200]}'

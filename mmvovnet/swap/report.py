@@ -8,8 +8,8 @@ from mmvovnet.analysis.cost import count_cost
 from mmvovnet.analysis.summary import markdown_table
 
 from . import toy
-from .changes import ABSENT, dotted, get
-from .plan import Swap, one_line
+from .changes import ABSENT, dotted, get, one_line
+from .plan import Swap
 from .write import shown
 
 

@@ -117,7 +117,12 @@ def _tree(swap: Swap) -> dict:
 
 
 def _comment(text: str, tab: str) -> list[str]:
-    wrapped = textwrap.wrap(text, _WIDTH - len(tab) - 2)
+    wrapped = textwrap.wrap(
+        text,
+        _WIDTH - len(tab) - 2,
+        break_long_words=False,  # URLs stay whole
+        break_on_hyphens=False,
+    )
     return [f'{tab}# {line}\n' for line in wrapped]
 
 

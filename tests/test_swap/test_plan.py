@@ -217,6 +217,19 @@ def test_wrong_arch(arch, weights, message):
         swap_backbone(classifier(), arch, weights)
 
 
+@pytest.mark.parametrize(
+    ('kind', 'message'),
+    [
+        ('SparseResNet', 'SparseResNet skips masked patches'),
+        ('Nowhere', 'the original Nowhere does not run here: KeyError'),
+    ],
+)
+def test_backbone_that_cannot_be_replaced(kind, message):
+    pytest.importorskip('mmpretrain.models', exc_type=ImportError)
+    with pytest.raises(SwapError, match=message):
+        swap_backbone(classifier(backbone=dict(type=kind, depth=50)), 'V-39')
+
+
 def test_paper_stem_keeps_the_strides():
     cfg = config('mmseg::fcn/fcn_r50-d8_4xb4-80k_ade20k-512x512.py')
     cfg = swap_backbone(cfg, 'V-27-slim', 'vovnet27_slim_toolbox')

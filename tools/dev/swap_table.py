@@ -71,7 +71,7 @@ def measure(library: str, name: str) -> dict:
     try:
         swap = plan_swap(cfg, ARCH, with_step=True)
     except SwapError as error:
-        broken = 'does not run alone' in str(error)
+        broken = 'does not run here' in str(error)
         result = 'original' if broken else 'refused'
         return row | dict(result=result, reason=str(error))
     except Exception as error:
