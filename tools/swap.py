@@ -56,20 +56,18 @@ def main() -> None:
 
     ignore_known_warnings()
     try:
-        if '::' in source:
-            lazy = False
-            cfg = Config.fromstring(f'_base_ = {source!r}', '.py')
-        elif not Path(source).is_file():
+        if '::' not in source and not Path(source).is_file():
             raise SwapError(f"there is no file '{source}'")
+        lazy = '::' not in source and Config._is_lazy_import(source)
+        base = base_of(source, target, lazy)
+        if '::' in source:
+            cfg = Config.fromstring(f'_base_ = {base!r}', '.py')
         else:
-            lazy = Config._is_lazy_import(source)
             cfg = Config.fromfile(source)
         swap = plan_swap(cfg, args.arch, args.weights, with_step=args.check)
         command = ['mmvovnet', 'swap', source, '--arch', args.arch]
         command += ['--weights', args.weights] if args.weights else []
-        text = config_text(
-            swap, base_of(source, target, lazy), shlex.join(command), lazy
-        )
+        text = config_text(swap, base, shlex.join(command), lazy)
         write_config(swap, text, target)
     except SwapError as error:
         raise SystemExit(f'error: {source}: {error}') from None

@@ -1,6 +1,7 @@
 """Config files that inherit from another and change what a swap changes."""
 
 import os
+import re
 import tempfile
 import textwrap
 from dataclasses import dataclass, field
@@ -197,7 +198,9 @@ def base_of(source: str, target: File, lazy: bool) -> str:
         SwapError: If a file of the new style cannot be imported by name.
     """
     if '::' in source:
-        return source
+        # mmengine takes no `gn+ws` or `legacy_1.x` as the first folder.
+        plain = re.match(r'\w+::\w+/', source)
+        return source if plain else source.replace('::', '::_base_/../')
     path = os.path.relpath(File(source).resolve(), target.resolve().parent)
     path = path.replace(os.sep, '/')
     if not lazy:

@@ -109,6 +109,8 @@ def test_base_in_another_folder(base, tmp_path):
     target = base.parent / 'mine' / 'x.py'
     assert base_of(str(base), target, False) == '../base.py'
     assert base_of('mmdet::a/b.py', target, False) == 'mmdet::a/b.py'
+    odd = base_of('mmdet::gn+ws/b.py', target, False)
+    assert odd == 'mmdet::_base_/../gn+ws/b.py'
     assert base_of(str(base), target, True) == '..base'
     with pytest.raises(ValueError, match='rename it'):
         base_of(str(base.with_name('r50-fpn.py')), target, True)
