@@ -46,12 +46,7 @@ def rename(name: str, pairs: Pairs, to_ours: bool) -> str | None:
 
 
 def fits(name: str, templates: Iterable[str]) -> bool:
-    """Whether one of the templates reads a name.
-
-    Example:
-        >>> fits('scales.3.scale', ['scales.{level}.scale'])
-        True
-    """
+    """Whether one of the templates reads a name."""
     return any(_read(template, name) is not None for template in templates)
 
 
@@ -113,30 +108,29 @@ class Adapter(NamedTuple):
         ours = {}
         for name, value in state.items():
             our_name = self.name_to_ours(name)
-            if our_name is None:
-                continue
-            if our_name != name or self.in_backbone(name):
-                value = as_tensor(name, value)
-                if fits(our_name, self.dialect.vectors):
-                    value = value.reshape(())
-                elif fits(our_name, self.dialect.thing_first):
-                    value = value.roll(-1, 0)
-            ours[our_name] = value
+            if our_name is not None:
+                if our_name != name or self.in_backbone(name):
+                    value = as_tensor(name, value)
+                    value = self._arrange(our_name, value, (), -1)
+                ours[our_name] = value
         return ours
 
     def from_ours(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """Our weights in the dialect's names, without those it lacks."""
-        others = {}
-        for name, value in state.items():
-            other_name = self.name_from_ours(name)
-            if other_name is None:
-                continue
-            if fits(name, self.dialect.vectors):
-                value = value.reshape(1)
-            elif fits(name, self.dialect.thing_first):
-                value = value.roll(1, 0)
-            others[other_name] = value
-        return others
+        return {
+            other: self._arrange(name, value, (1,), 1)
+            for name, value in state.items()
+            if (other := self.name_from_ours(name)) is not None
+        }
+
+    def _arrange(
+        self, our_name: str, value: Any, shape: tuple, shift: int
+    ) -> Any:
+        if fits(our_name, self.dialect.vectors):
+            return value.reshape(shape)
+        if fits(our_name, self.dialect.thing_first):
+            return value.roll(shift, 0)
+        return value
 
     def backbone(self, state: Mapping[str, Any]) -> dict[str, Tensor]:
         """The backbone's weights, in our names and without its prefix."""

@@ -19,9 +19,8 @@ from .describe import describe
 from .dialects import IMAGENET, NAMES
 from .errors import CheckpointError
 from .loading import load
+from .prehook import check
 
-# Names that depend on options which weights do not show.
-_OPTIONAL = ('num_batches_tracked', '.conv_offset.', '.gn.', '.bn.')
 # Our arch and gate, and timm's name of the network.
 _TIMM_NAMES = {
     ('V-39', 'none'): 'vovnet39a',
@@ -80,11 +79,11 @@ def convert(
         )
     ours = source.to_ours(state)
     to_target = target(to, source.our_prefix, ours)
-    names = {name: source.name_to_ours(name) for name in state}
     unused = [
         name
-        for name, our_name in names.items()
-        if our_name is None or to_target.name_from_ours(our_name) is None
+        for name in state
+        if (our_name := source.name_to_ours(name)) is None
+        or to_target.name_from_ours(our_name) is None
     ]
     if lost := [name for name in unused if source.in_backbone(name)]:
         raise CheckpointError(
@@ -135,19 +134,12 @@ def _require_whole(checkpoint: Mapping[str, Any]) -> None:
         return
     options = describe(weights)
     stages = [int(k.split('.')[1]) for k in weights if k.startswith('stages')]
+    if any('.gn.' in name for name in weights):
+        options['norm_cfg'] = dict(type='GN', num_groups=1)
     with torch.device('meta'):
         network = VoVNet(**options, out_indices=(max(stages),))
-    wrong = []
-    for name, value in network.state_dict().items():
-        if name not in weights:
-            if not any(part in name for part in _OPTIONAL):
-                wrong.append(f'{name} (missing)')
-        elif (shape := weights[name].shape) != value.shape:
-            wrong.append(f'{name} {tuple(shape)} (not {tuple(value.shape)})')
-    if wrong:
-        raise CheckpointError(
-            f'this is not a whole VoVNet {options["arch"]}: {summary(wrong)}'
-        )
+    dense = {n: v for n, v in weights.items() if '.conv_offset.' not in n}
+    check(network.state_dict(), dense, options)
 
 
 def _save(state: Mapping[str, Tensor], target: str | Path) -> None:

@@ -97,13 +97,7 @@ def describe(weights: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def difference(given: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
-    """The options, of those by :func:`describe`, that ours must take over.
-
-    Example:
-        >>> v39 = dict(arch='V-39', gate='none', gate_place='every')
-        >>> difference(v39, dict(v39, arch='V-39-eSE', gate='eSE'))
-        {'arch': 'V-39'}
-    """
+    """The options by :func:`describe` that ours must take over."""
 
     def implied(key: str) -> bool:
         """Whether the arch sets it, in both."""

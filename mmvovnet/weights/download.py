@@ -2,13 +2,11 @@
 
 ``huggingface_hub`` gets the hub's files, with its cache, ``HF_ENDPOINT``,
 ``HF_HUB_OFFLINE`` and tokens. Other files go to a folder below torch.hub's;
-torch.hub itself waits without end for a silent host, compares no size and
-tries once.
+torch.hub itself waits without end for a silent host and compares no size.
 """
 
 import hashlib
 import os
-import time
 from http.client import HTTPException
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -24,11 +22,8 @@ from .errors import CheckpointError
 
 HUB = 'hf-hub:'
 
-_TRIES = 3
-_WAIT = 1.0  # seconds between them
 _ANSWER = 4.0  # seconds for a host's first answer, from all its addresses
 _SILENCE = 60.0  # seconds without a byte
-_PASSING = {408, 425, 429, 500, 502, 503, 504}
 _HUB_FILES = ('model.safetensors', 'pytorch_model.bin')
 _PAGES = (b'<', b'version https://git-lfs')  # how web pages, pointers begin
 
@@ -38,12 +33,7 @@ class DownloadError(CheckpointError):
 
 
 def browser_url(address: str) -> str:
-    """Where a browser finds the weights of an address.
-
-    Example:
-        >>> browser_url('hf-hub:timm/ese_vovnet39b.ra_in1k')
-        'https://huggingface.co/timm/ese_vovnet39b.ra_in1k/resolve/main/model.safetensors'
-    """
+    """Where a browser finds the weights of an address."""
     if not address.startswith(HUB):
         return address
     repository, _, revision = address.removeprefix(HUB).partition('@')
@@ -55,10 +45,6 @@ def cached(url: str) -> Path:
     """Where the file of an address is kept, in the folder of ``torch.hub``.
 
     Two addresses never share a file, even where they end in one name.
-
-    Example:
-        >>> cached('https://example.org/a/model.pth?dl=1').name
-        'model.pth'
     """
     key = hashlib.sha256(url.encode()).hexdigest()[:16]
     folder = Path(torch.hub.get_dir(), 'checkpoints', 'mmvovnet', key)
@@ -156,34 +142,24 @@ def _download(url: str, path: Path) -> int | None:
     """Write what is at an address to a file; give the size it should have."""
     if not url.startswith(('http://', 'https://')):
         raise DownloadError('the address begins with neither http nor https')
-    for left in reversed(range(_TRIES)):
-        try:
-            with _open(url) as answer, path.open('wb') as file:
-                if answer.headers.get_content_type() == 'text/html':
-                    raise DownloadError(
-                        'the server sends a web page in place of the file, '
-                        'such as one that asks to log in'
-                    )
-                length = int(answer.headers['Content-Length'] or 0)
-                with torch.hub.tqdm(
-                    total=length, unit='B', unit_scale=True
-                ) as bar:
-                    while chunk := answer.read(1 << 16):
-                        bar.update(file.write(chunk))
-                if file.tell() >= length or not left:
-                    return length or None
-        except HTTPError as error:
-            if error.code not in _PASSING or not left:
+    try:
+        with _open(url) as answer, path.open('wb') as file:
+            if answer.headers.get_content_type() == 'text/html':
                 raise DownloadError(
-                    f'HTTP {error.code}: {error.reason}'
-                ) from error
-        except (OSError, HTTPException) as error:
-            if not left:
-                raise DownloadError(
-                    f'{_TRIES} tries failed, the last with: {error}'
-                ) from error
-        time.sleep(_WAIT)
-    raise AssertionError('unreachable')
+                    'the server sends a web page in place of the file, such '
+                    'as one that asks to log in'
+                )
+            length = int(answer.headers['Content-Length'] or 0)
+            with torch.hub.tqdm(
+                total=length, unit='B', unit_scale=True
+            ) as bar:
+                while chunk := answer.read(1 << 16):
+                    bar.update(file.write(chunk))
+            return length or None
+    except HTTPError as error:
+        raise DownloadError(f'HTTP {error.code}: {error.reason}') from error
+    except (OSError, HTTPException) as error:
+        raise DownloadError(f'the download broke: {error}') from error
 
 
 def _open(url: str) -> Any:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch.serialization import default_restore_location
+from torch.serialization import _get_restore_location
 
 from .archive import Restore, read_legacy, read_zip, unpack
 from .errors import CheckpointError, UnsafeCheckpointError
@@ -55,24 +55,21 @@ def load(path: str | Path, map_location: MapLocation = None) -> dict:
         {'state_dict': {'bias': tensor([0., 0.])}}
     """
     path = Path(path).expanduser()
-    if path.is_dir():
-        raise CheckpointError(
-            f"'{path}' is a folder: name the checkpoint in it."
-        )
     if not path.exists():
         raise FileNotFoundError(f"There is no checkpoint '{path}'.")
     if not path.is_file():
         raise CheckpointError(
-            f"'{path}' is a pipe or device: a checkpoint is a regular file."
+            f"'{path}' is a folder, pipe or device: name a checkpoint file."
         )
+    restore = _get_restore_location(map_location)
     try:
         if path.suffix == '.safetensors':
             return _read_safetensors(path, map_location)
         with path.open('rb') as file:
             if path.suffix == '.zip' and (inner := unpack(file)):
                 with inner:
-                    return _read(inner, _restorer(map_location))
-            return _read(file, _restorer(map_location))
+                    return _read(inner, restore)
+            return _read(file, restore)
     except UnsafeCheckpointError as error:
         raise UnsafeCheckpointError(
             f"'{path}' asks for {error}, which no checkpoint needs. It was "
@@ -114,25 +111,6 @@ def _read_safetensors(path: Path, map_location: MapLocation) -> dict:
     if isinstance(map_location, str | torch.device):
         tensors = {k: v.to(map_location) for k, v in tensors.items()}
     return tensors
-
-
-def _restorer(map_location: MapLocation) -> Restore:
-    """Where a storage goes: :func:`torch.load`'s rules for map_location."""
-
-    def restore(
-        storage: torch.UntypedStorage, location: str
-    ) -> torch.UntypedStorage:
-        if isinstance(map_location, str | torch.device):
-            location = str(map_location)
-        elif isinstance(map_location, dict):
-            location = map_location.get(location, location)
-        elif map_location is not None:
-            moved = map_location(storage, location)
-            if moved is not None:
-                return moved
-        return default_restore_location(storage, location)
-
-    return restore
 
 
 def is_whole(path: str | Path) -> bool:

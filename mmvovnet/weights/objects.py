@@ -30,6 +30,7 @@ _KEYS = (str, bytes, int, float, bool, type(None))
 # have this many times its bytes, or what a model's check of them takes.
 _VIEWS = 16
 
+_HISTORIES = ('_log_history', '_count_history')
 _STATISTICS = ('current', 'max', 'mean', 'min')
 _DTYPE = re.compile(r'[<>|=]?(?:[biufc]\d{1,2}|[SU]\d{1,9})|[bBhHiIlLqQefd?]')
 _TORCH_DTYPE = re.compile(
@@ -313,48 +314,33 @@ def set_state(limits: Limits, obj: Any, state: Any) -> None:
             raise refused('attributes of an OrderedDict')
         vars(obj).update(state)
     elif type(obj) is HistoryBuffer:
-        _set_history(obj, **state)
+        _set_history(obj, state)
     elif type(obj) is np.ndarray:
-        _set_array(limits, obj, *state)
+        _set_array(limits, obj, state)
     elif isinstance(obj, np.dtype):
-        _set_dtype(obj, *state)
+        _set_dtype(obj, state)
     else:
         raise refused(f'a state for a {type(obj).__name__}')
 
 
-def _set_history(
-    history: HistoryBuffer,
-    max_length: Any,
-    _log_history: Any,
-    _count_history: Any,
-    statistics_methods: Any = None,
-) -> None:
+def _set_history(history: HistoryBuffer, state: Any) -> None:
     """``HistoryBuffer.__setstate__``, which would take any method."""
+    known = {k: state[k] for k in ('max_length', *_HISTORIES)}
+    arrays = [state[k] for k in _HISTORIES]
     _require(
-        type(max_length) is int
+        type(state['max_length']) is int
         and all(
             type(a) is np.ndarray and a.ndim == 1 and a.dtype.kind in 'biufc'
-            for a in (_log_history, _count_history)
+            for a in arrays
         )
-        and len(_log_history) == len(_count_history),
+        and len(arrays[0]) == len(arrays[1]),
         'a HistoryBuffer holds no history',
     )
-    vars(history).update(
-        max_length=max_length,
-        _log_history=_log_history,
-        _count_history=_count_history,
-    )
+    vars(history).update(known)
 
 
-def _set_array(
-    limits: Limits,
-    array: np.ndarray,
-    version: Any,
-    shape: Any,
-    dtype: Any,
-    fortran: Any,
-    data: Any,
-) -> None:
+def _set_array(limits: Limits, array: Any, state: Any) -> None:
+    version, shape, dtype, fortran, data = state
     _require(
         version == 1
         and type(shape) is tuple
@@ -363,23 +349,16 @@ def _set_array(
         'an array is described wrongly',
     )
     data = _data(limits, data, dtype, prod(shape))
-    state: Any = (1, shape, dtype, fortran, data)
-    array.__setstate__(state)
+    array.__setstate__((1, shape, dtype, fortran, data))
 
 
-def _set_dtype(dtype: Any, version: Any, order: Any, *rest: Any) -> None:
-    """Set the byte order; no other field may change."""
-    size, alignment, flags = rest[3:] if len(rest) == 6 else (None,) * 3
+def _set_dtype(dtype: Any, state: Any) -> None:
+    """Set the byte order: the state must be one that NumPy itself writes."""
     _require(
-        version == 3
-        and order in ('<', '>', '|', '=')
-        and rest[:3] == (None, None, None)
-        and size in (-1, dtype.itemsize)
-        and alignment in (-1, dtype.alignment)
-        and flags in ((8,) if dtype.kind == 'U' else (0,)),
+        any(state == dtype.newbyteorder(x).__reduce__()[2] for x in '<>'),
         f'a state for numpy.dtype({dtype.str!r}) changes more than its order',
     )
-    dtype.__setstate__((version, order, None, None, None, *rest[3:]))
+    dtype.__setstate__(state)
 
 
 _HISTORY = Global(

@@ -73,7 +73,7 @@ def translate(
         for name, value in model.state_dict().items()
         if _stage(name) < stages or not plain
     }
-    _check(expected, weights, network, partly=plain)
+    check(expected, weights, network, partly=plain)
     model.pixels = ()  # our own networks are trained as they are used
     if source.dialect is not OURS:
         _log_what_weights_do_not_show(model, options, source)
@@ -146,13 +146,13 @@ def _open_gates(
         )
 
 
-def _check(
+def check(
     expected: dict[str, Tensor],
     weights: dict[str, Tensor],
     network: dict[str, Any],
-    partly: bool,
+    partly: bool = False,
 ) -> None:
-    """Refuse weights that the backbone cannot take without loss.
+    """Refuse weights that a backbone cannot take without loss.
 
     ``weights`` are those for the stages that it has, of the whole ``network``.
     Where they are ``partly`` there, PyTorch names those that are missing.
@@ -206,8 +206,7 @@ def _check(
     ]
     if faults:
         raise CheckpointError(
-            f'the checkpoint holds {_words(network)}, as the model is, but '
-            + '; '.join(faults)
+            f'the checkpoint holds {_words(network)}, but {"; ".join(faults)}'
         )
 
 

@@ -74,11 +74,10 @@ class PublicFile(NamedTuple):
                 it, and what can be had in its place.
         """
         if path := next(self._kept(), None):
-            zipped = (
-                path.suffix == '.zip'
-            )  # else what it held, or another copy
+            # What a published zip held has no published digest.
+            sha1 = self.sha1 if path.suffix == '.zip' else None
             try:
-                verify(path, self.sha256, sha1=self.sha1 if zipped else None)
+                verify(path, self.sha256, sha1=sha1)
             except DownloadError as error:
                 raise CheckpointError(
                     f"'{path}' is not the published '{self.name}': {error}. "
@@ -105,10 +104,9 @@ class PublicFile(NamedTuple):
     def _kept(self) -> Iterator[Path]:
         """The file in ``MMVOVNET_WEIGHTS``, with or without its ending."""
         if folder := os.environ.get(FOLDER):
-            urls = map(browser_url, self.urls)
-            names = {self.name, *(cached(url).name for url in urls)}
-            for name in names - _SHARED:
-                for ending in _ENDINGS:
+            names = (cached(browser_url(url)).name for url in self.urls)
+            for name in (self.name, *names):
+                for ending in () if name in _SHARED else _ENDINGS:
                     path = Path(folder, name + ending).expanduser()
                     if path.is_file():
                         yield path
@@ -174,14 +172,7 @@ def public_file(name: str) -> PublicFile:
 
 
 def published_pixels(checkpoint: str) -> tuple[dialects.Pixels, ...]:
-    """The images for a checkpoint of an ``init_cfg``, if the table has it.
-
-    Example:
-        >>> published_pixels('vovnet://vovnet39_pytorchcv')[0].order
-        'RGB'
-        >>> published_pixels('epoch_12.pth')
-        ()
-    """
+    """The images for a checkpoint of an ``init_cfg``, if the table has it."""
     scheme, _, name = checkpoint.rpartition('://')
     row = public_files().get(name) if scheme == 'vovnet' else None
     return (row.pixels,) if row else ()

@@ -331,8 +331,8 @@ def broken_state(change):
     'change, said',
     [
         ('nan', 'NaN or infinite weights'),
-        ('missing', f'{WEIGHT} (missing)'),
-        ('transposed', 'not a whole VoVNet'),
+        ('missing', f'it misses {WEIGHT}'),
+        ('transposed', 'of wrong shape are'),
     ],
 )
 def test_nothing_broken_is_converted(tmp_path, change, said):
