@@ -198,12 +198,8 @@ def _fetch_from_hub(address: str) -> Path:
             f'such as {HUB}timm/ese_vovnet39b.ra_in1k'
         )
     try:
-        from huggingface_hub import (
-            constants,
-            errors,
-            hf_hub_download,
-            try_to_load_from_cache,
-        )
+        import huggingface_hub as hub
+        from huggingface_hub import constants, errors
     except ImportError as error:
         raise CheckpointError(
             f'{address!r} needs huggingface_hub: pip install huggingface_hub'
@@ -217,14 +213,14 @@ def _fetch_from_hub(address: str) -> Path:
         said = str(error)
     for name in _HUB_FILES:
         try:
-            if not said:
-                return Path(
-                    hf_hub_download(
-                        repository, name, revision=at, etag_timeout=_ANSWER
-                    )
-                )
             # hf_hub_download asks the network even for local files alone.
-            path = try_to_load_from_cache(repository, name, revision=at)
+            path = (
+                hub.try_to_load_from_cache(repository, name, revision=at)
+                if said
+                else hub.hf_hub_download(
+                    repository, name, revision=at, etag_timeout=_ANSWER
+                )
+            )
             if isinstance(path, str):
                 return Path(path)
         except errors.LocalEntryNotFoundError as error:
