@@ -197,6 +197,9 @@ def test_mim_finds_the_package(fresh, tmp_path):
 @pytest.fixture
 def coco(tmp_path):
     """Two images with a box each, as a COCO data set; options for it."""
+    from mmdet.datasets import CocoDataset
+
+    classes = CocoDataset.METAINFO['classes']
     for i in range(2):
         image = np.full((64, 64, 3), 60 * i, np.uint8)
         image[16:48, 16:48] = 255
@@ -210,7 +213,9 @@ def coco(tmp_path):
                     for i in range(2)
                 ],
                 annotations=[dict(box, id=i, image_id=i) for i in range(2)],
-                categories=[dict(id=1, name='person')],
+                categories=[
+                    dict(id=i, name=name) for i, name in enumerate(classes, 1)
+                ],
             )
         )
     )
