@@ -115,7 +115,7 @@ def class_names(cfg: Config) -> list[str]:
     from mmengine.registry import DATASETS
 
     loader = cfg.get('test_dataloader') or {}
-    dataset = next(leaves(loader.get('dataset')), {})
+    dataset: Any = next(leaves(loader.get('dataset')), {})
     names = dataset.get('metainfo', {}).get('classes', dataset.get('classes'))
     if names is None and 'type' in dataset:
         with DATASETS.switch_scope_and_registry(library(cfg)) as registry:

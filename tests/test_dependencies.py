@@ -59,7 +59,7 @@ def imported(path):
 
 @pytest.mark.parametrize('path', FILES, ids=str)
 def test_imports_are_declared(path):
-    extras = ['detection', 'classification', 'segmentation']
+    extras = ['backbone', 'detection', 'classification', 'segmentation']
     for folder, more in FOLDERS.items():
         if path.is_relative_to(folder):
             extras += more

@@ -7,6 +7,8 @@ images' names.
 """
 
 import argparse
+import os
+import sys
 from pathlib import Path
 
 
@@ -67,19 +69,25 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Write a picture per image, and say what was found."""
     args = parse_args()
-    # Not before: these take seconds to import.
-    import mmvovnet.engine  # noqa: F401
-    from mmvovnet.deploy.inference.detect import open_detector, outputs
+    os.environ['OPENCV_IO_MAX_IMAGE_PIXELS'] = str(args.max_pixels)
+    # Not before: OpenCV reads the limit when it is imported.
+    from mmvovnet.deploy.inference.coco import write_results
+    from mmvovnet.deploy.inference.detect import open_detector
     from mmvovnet.deploy.inference.media import (
         detect_media,
         find_media,
-        write_results,
+        outputs,
     )
-    from mmvovnet.engine.known_warnings import ignore_known_warnings
     from mmvovnet.fileio import keep_apart
-    from mmvovnet.weights import CheckpointError
 
-    ignore_known_warnings()
+    errors: tuple = (ImportError, OSError, ValueError)
+    if Path(args.model).suffix in ('.py', '.pth'):
+        import mmvovnet.engine  # noqa: F401
+        from mmvovnet.engine.known_warnings import ignore_known_warnings
+        from mmvovnet.weights import CheckpointError
+
+        errors += (CheckpointError,)
+        ignore_known_warnings()
 
     try:
         files = find_media(args.images)
@@ -99,10 +107,12 @@ def main() -> None:
             args.score_thr,
             args.batch_size,
             args.ann,
-            args.max_pixels,
             color_type,
         )
-    except (CheckpointError, OSError, ValueError) as error:
+    except KeyboardInterrupt:
+        print('interrupted: all files named above are whole', file=sys.stderr)
+        sys.exit(130)
+    except errors as error:
         raise SystemExit(f'error: {error}') from None
     if args.out_json:
         write_results(results, args.out_json)

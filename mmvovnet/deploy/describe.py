@@ -14,6 +14,8 @@ from torch import nn
 
 from mmvovnet.tasks import pipeline_of
 
+from .metadata import COLOR_TYPES
+
 # Steps in their order and their options: the default, and whether a file
 # says the value where it is another.
 _STEPS: dict[str, dict[str, tuple[Any, bool]]] = {
@@ -179,10 +181,6 @@ def describe_model(model: nn.Module) -> dict[str, Any]:
             )
         result.update(images)
     return result
-
-
-# By the order of a file's channels, what mmcv's imread takes; color else.
-COLOR_TYPES = {'grey': 'grayscale', 'BGRA': 'unchanged'}
 
 
 def one_size(info: dict[str, Any]) -> tuple[int, int] | None:

@@ -13,12 +13,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.ops import batched_nms
 
 from mmvovnet.leftovers import part_folder
 
 from .describe import one_size
 from .folding import fuse
-from .inference.detect import suppress
 from .inference.runtime import SUFFIXES, Exported, load_exported
 from .metadata import decode
 from .outputs import Boxes, BoxesAndMaps, RawOutputs, RefinedBoxes
@@ -350,7 +350,7 @@ class _Detections:
         for i, (boxes, scores) in enumerate(
             zip(all_boxes, all_scores, strict=True)
         ):
-            found = suppress(
+            found = _suppress(
                 boxes, scores, info['iou_threshold'], info['class_agnostic']
             )
             labels = found[2]
@@ -368,6 +368,17 @@ class _Detections:
         if self.branch is None:
             return found
         return *found, *self.branch(maps, *found)
+
+
+def _suppress(
+    boxes: Tensor, scores: Tensor, iou_threshold: float, class_agnostic: bool
+) -> tuple[Tensor, ...]:
+    """Suppress boxes (B, 4) of positive scores (classes, B)."""
+    labels, index = scores.nonzero(as_tuple=True)
+    boxes, scores = boxes[index], scores[labels, index]
+    groups = torch.zeros_like(labels) if class_agnostic else labels
+    keep = batched_nms(boxes, scores, groups, iou_threshold)
+    return boxes[keep], scores[keep], labels[keep]
 
 
 def _compare(

@@ -1,11 +1,10 @@
-"""The mask branch of CenterMask in exported files, and its masks in images."""
+"""The mask branch of CenterMask in exported files."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
@@ -79,38 +78,6 @@ class MaskBranch(nn.Module):
             ious = self.mask_iou_head(feats, mask)
             scores = scores * ious.gather(1, labels[:, None])[:, 0]
         return mask.sigmoid(), scores
-
-
-def paste(masks: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
-    """Bring masks of boxes into their image.
-
-    Args:
-        masks (Tensor): Probabilities, shape (K, h, w).
-        boxes (Tensor): (x1, y1, x2, y2) in pixels, shape (K, 4).
-        height (int): Of the image.
-        width (int): Of the image.
-
-    Returns:
-        Tensor: bool of shape (K, height, width).
-
-    Example:
-        >>> import torch
-        >>> box = torch.tensor([[1.0, 1, 3, 3]])
-        >>> paste(torch.ones(1, 28, 28), box, 4, 4).sum()
-        tensor(4)
-    """
-    x1, y1, x2, y2 = boxes[:, :, None].unbind(1)
-    x = (torch.arange(width) + 0.5 - x1) / (x2 - x1) * 2 - 1
-    y = (torch.arange(height) + 0.5 - y1) / (y2 - y1) * 2 - 1
-    grid = torch.stack(
-        [
-            x[:, None, :].expand(-1, height, -1),
-            y[:, :, None].expand(-1, -1, width),
-        ],
-        dim=-1,
-    )
-    pasted = F.grid_sample(masks[:, None], grid, align_corners=False)
-    return pasted[:, 0] >= 0.5
 
 
 def append_masks(file: Path, branch: MaskBranch) -> list[str]:

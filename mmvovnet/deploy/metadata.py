@@ -4,6 +4,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+# By the order of a file's channels, what mmcv's imread takes; color else.
+COLOR_TYPES = {'grey': 'grayscale', 'BGRA': 'unchanged'}
+
 
 def _is_list_of(value: Any, kind: type | tuple[type, ...]) -> bool:
     return isinstance(value, list) and all(isinstance(v, kind) for v in value)

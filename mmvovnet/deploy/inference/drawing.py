@@ -19,21 +19,10 @@ def draw(
     classes: Sequence[str],
     masks: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Draw detections, with lines and labels that grow with the image.
+    """Draw what is in an image, uint8 of shape (H, W, 3) in BGR.
 
-    A box and its label have the colour of the class, a mask its own: masks of
-    one class touch.
-
-    Args:
-        image (np.ndarray): uint8 of shape (H, W, 3), BGR.
-        boxes (np.ndarray): (x1, y1, x2, y2) in pixels, shape (K, 4).
-        scores (np.ndarray): Shape (K,).
-        labels (np.ndarray): Indices into ``classes``, shape (K,).
-        classes (Sequence[str]): Names.
-        masks (np.ndarray, optional): Bool of shape (K, H, W).
-
-    Returns:
-        np.ndarray: A picture of the image's shape, BGR.
+    Lines and labels grow with the image. A box and its label have the colour
+    of the class, a mask its own: masks of one class touch.
 
     Example:
         >>> image, box = np.zeros((64, 64, 3), np.uint8), [[8, 30, 40, 60]]
@@ -57,30 +46,23 @@ def draw(
     corners = np.rint(boxes).astype(int).reshape(-1, 2, 2).tolist()
     for (first, last), label in zip(corners, labels.tolist(), strict=True):
         cv2.rectangle(picture, first, last, colour(label), line)
-    names = [
-        f'{classes[label]} {score:.2f}'
-        for label, score in zip(labels.tolist(), scores.tolist(), strict=True)
-    ]
-    sizes = [cv2.getTextSize(name, _FONT, scale, thick) for name in names]
-    sides = [(w + 2, h + low + 2) for (w, h), low in sizes]
-    places = _label_places(boxes.tolist(), scores.tolist(), sides)
-    for i, corner in places.items():
+    taken: list[tuple[float, float, int, int]] = []
+    for i in np.argsort(-scores, kind='stable').tolist():
+        name = f'{classes[labels[i]]} {scores[i]:.2f}'
+        (width, height), low = cv2.getTextSize(name, _FONT, scale, thick)
+        side = width + 2, height + low + 2
+        corner = _free_corner(boxes[i].tolist(), *side, taken)
+        if corner is None:
+            continue
+        taken.append((*corner, *side))
         left = min(max(round(corner[0]), 0), image.shape[1] - 1)
         top = min(max(round(corner[1]), 0), image.shape[0] - 1)
-        width, height = sides[i]
-        plate = picture[top : top + height, left : left + width]
+        plate = picture[top : top + side[1], left : left + side[0]]
         paint = np.full_like(plate, colour(int(labels[i])))
         cv2.addWeighted(plate, 0.3, paint, 0.7, 0, plate)
-        foot = left + 1, top + height - sizes[i][1] - 1
+        foot, black = (left + 1, top + height + 1), (0, 0, 0)
         cv2.putText(
-            picture,
-            names[i],
-            foot,
-            _FONT,
-            scale,
-            (0, 0, 0),
-            thick,
-            cv2.LINE_AA,
+            picture, name, foot, _FONT, scale, black, thick, cv2.LINE_AA
         )
     return picture
 
@@ -92,30 +74,18 @@ def colour(index: int) -> tuple[int, int, int]:
     return round(255 * b), round(255 * g), round(255 * r)
 
 
-def _label_places(
-    boxes: list[list[float]],
-    scores: Sequence[float],
-    sides: Sequence[tuple[float, float]],
-) -> dict[int, tuple[float, float]]:
-    """Top left corners of labels that overlap none of a higher score.
-
-    A label stands in the first free corner of its box, or is left out.
-    """
-    places: dict[int, tuple[float, float]] = {}
-    for i in sorted(range(len(boxes)), key=lambda i: -scores[i]):
-        (x1, y1, x2, y2), (width, height) = boxes[i], sides[i]
-        corners = product((y1, y2 - height), (x1, x2 - width))
-        free = [
-            (x, y)
-            for y, x in corners
-            if all(
-                x + width <= a
-                or a + sides[j][0] <= x
-                or y + height <= b
-                or b + sides[j][1] <= y
-                for j, (a, b) in places.items()
-            )
-        ]
-        if free:
-            places[i] = free[0]
-    return places
+def _free_corner(
+    box: Sequence[float],
+    width: int,
+    height: int,
+    taken: Sequence[tuple[float, float, int, int]],
+) -> tuple[float, float] | None:
+    """Where a label in a corner of its box overlaps none of those taken."""
+    x1, y1, x2, y2 = box
+    for y, x in product((y1, y2 - height), (x1, x2 - width)):
+        if all(
+            x + width <= a or a + w <= x or y + height <= b or b + h <= y
+            for a, b, w, h in taken
+        ):
+            return x, y
+    return None

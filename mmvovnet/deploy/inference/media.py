@@ -1,52 +1,43 @@
-"""Images and videos: found, read in batches, and written with detections."""
+"""Images and videos: found, read ahead, and written with detections."""
 
 import glob
-import json
-import re
+import os
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from itertools import islice, takewhile
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
+from itertools import count, islice, takewhile
 from pathlib import Path
 from typing import Any
 
 import cv2
-import mmcv
 import numpy as np
-import torch
-from PIL import Image
-from rich.progress import Progress
-from torch import Tensor
 
-from mmvovnet.fileio import write
+from mmvovnet.fileio import keep_apart
 
-from .detect import VIDEOS, Detect, Found, is_video, outputs
+from .coco import coco_form, coco_ids
+from .detect import Detect, Found
 from .drawing import draw
 
 IMAGES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
-MAX_PIXELS = 100_000_000  # 0.3 GB, decoded
+VIDEOS = ('.avi', '.mkv', '.mov', '.mp4', '.webm')
+_THREADS = 4  # which decode images, and as many which write them
 
 
 def find_media(names: Sequence[str]) -> list[str]:
-    """Find images and videos.
-
-    Args:
-        names (Sequence[str]): Files; folders, for what is in them and below;
-            or patterns such as ``'images/**/*.jpg'``.
+    """Find images and videos by files, folders and patterns.
 
     Raises:
         FileNotFoundError: If there is nothing of one of the names.
     """
-    found = []
+    known, found = IMAGES + VIDEOS, []
     for name in names:
         path = Path(name)
         if path.is_dir():
             inside = sorted(map(str, path.rglob('*')))
-            matches = [
-                each
-                for each in inside
-                if Path(each).suffix.lower() in IMAGES + VIDEOS
-            ]
+            matches = [f for f in inside if Path(f).suffix.lower() in known]
         elif path.is_file():
             matches = [name]
         else:
@@ -54,55 +45,71 @@ def find_media(names: Sequence[str]) -> list[str]:
         if not matches:
             raise FileNotFoundError(
                 f"there is no image or video '{name}'; known endings are "
-                f'{", ".join(IMAGES + VIDEOS)}'
+                f'{", ".join(known)}'
             )
         found += matches
     return found
 
 
-def read_image(
-    file: str, max_pixels: int = MAX_PIXELS, color_type: str = 'color'
-) -> np.ndarray | None:
-    """Read an image, unless it is too large to be decoded.
+def is_video(path: str | Path) -> bool:
+    """Whether a file is a video, by its ending."""
+    return Path(path).suffix.lower() in VIDEOS
 
-    Args:
-        file (str): The file.
-        max_pixels (int): The most pixels. Defaults to :data:`MAX_PIXELS`.
-        color_type (str): As mmcv's ``imread`` takes it. Defaults to 'color'.
+
+def outputs(images: Sequence[str], out_dir: str | Path) -> list[Path]:
+    """Where to write what is drawn: a picture, or an MP4 for a video.
+
+    Images from several folders keep what tells these apart.
+
+    Raises:
+        ValueError: If one of them is an image itself, two are one file, or
+            an image is given twice.
+
+    Example:
+        >>> [path.as_posix() for path in outputs(['a/1.png', 'b/1.png'], 'o')]
+        ['o/a/1.png', 'o/b/1.png']
+    """
+    paths = [Path(image).resolve() for image in images]
+    root = os.path.commonpath([path.parent for path in paths])
+    targets = [Path(out_dir, path.relative_to(root)) for path in paths]
+    targets = [t.with_suffix('.mp4') if is_video(t) else t for t in targets]
+    for path, times in Counter(paths).items():
+        if times > 1:
+            raise ValueError(f"the image '{path}' is given twice")
+    keep_apart(targets, paths)
+    return targets
+
+
+def read_image(file: str, color_type: str = 'color') -> np.ndarray | None:
+    """Read an image as mmcv's ``imread`` does.
 
     Returns:
         np.ndarray: uint8 of shape (H, W, 3), BGR, or with as many channels as
-        ``color_type`` says; None if it can't be read.
+        ``color_type`` says; None if it can't be read, or has more pixels than
+        ``OPENCV_IO_MAX_IMAGE_PIXELS`` of the environment allows.
 
     Raises:
         ValueError: If it is read 'unchanged' and has not four channels.
     """
+    name, is_raw, _ = color_type.partition('_ignore_orientation')
+    flags = getattr(cv2, f'IMREAD_{name.upper()}')
+    if is_raw:
+        flags |= cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore', Image.DecompressionBombWarning)
-            with Image.open(file) as image:
-                pixels = image.width * image.height
-    except Image.DecompressionBombError as error:
-        said = re.search(r'\((\d+) pixels', str(error))
-        pixels = int(said[1]) if said else max_pixels + 1
-    except OSError:  # OpenCV may know the format
-        pixels = 0
-    if pixels > max_pixels:
+        image = cv2.imread(file, flags)
+    except cv2.error as error:
+        if 'CV_IO_MAX_IMAGE' not in str(error):
+            raise
         print(
-            f"'{file}' has {pixels} pixels, more than {max_pixels}: "
-            '--max-pixels sets the limit',
+            f"'{file}' has too many pixels: --max-pixels sets the limit",
             file=sys.stderr,
         )
         return None
-    image = mmcv.imread(file, color_type)
-    if (
-        color_type == 'unchanged'
-        and image is not None
-        and (image.ndim < 3 or image.shape[2] != 4)
-    ):
+    shape = None if image is None else image.shape
+    if color_type == 'unchanged' and shape and shape[2:] != (4,):
         raise ValueError(
-            f"'{file}' is of shape {image.shape}, and the model reads images "
-            'of four channels'
+            f"'{file}' is of shape {shape}, and the model reads images of "
+            'four channels'
         )
     return image
 
@@ -115,246 +122,171 @@ def detect_media(
     score_thr: float = 0.3,
     batch_size: int = 1,
     annotations: str | Path | None = None,
-    max_pixels: int = MAX_PIXELS,
     color_type: str = 'color',
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Detect objects in images and videos, and write their pictures.
 
-    Args:
-        detect (Detect): From :func:`.detect.open_detector`.
-        classes (Sequence[str]): Names of the labels.
-        files (Sequence[str]): Images and videos.
-        out_dir (str | Path): Folder for what is drawn.
-        score_thr (float): Detections below it are left out. Defaults to 0.3.
-        batch_size (int): Images at once. Defaults to 1.
-        annotations (str | Path, optional): COCO's JSON file, whose ids of
-            images and categories the results then have.
-        max_pixels (int): Images of more are not decoded. Defaults to
-            :data:`MAX_PIXELS`.
-        color_type (str): How images are read, see :func:`read_image`.
-            Defaults to 'color'.
+    Threads read the next images and write the last ones while the network
+    runs. ``detect``, ``classes`` and ``color_type`` are
+    :func:`.detect.open_detector`'s.
 
     Returns:
         tuple: The detections in COCO's form, and the files that could not be
-        read. Without ``annotations`` an ``image_id`` is the file's name, with
-        ``#`` and the frame's number for a video, and a ``category_id`` the
-        label, from 0.
+        read. Ids are those of ``annotations``, COCO's JSON file; without it
+        an ``image_id`` is the file's name, with ``#`` and the frame's number
+        for a video, and a ``category_id`` the label, from 0.
 
     Raises:
+        OSError: If a picture cannot be written.
         ValueError: If a picture would overwrite an image or another picture,
             ``annotations`` don't tell an image's id, or a video is given
             that has no ids or not the model's channels.
     """
-    targets = outputs(files, out_dir)
-    ids = _Ids(annotations, classes)
-    results: list[dict[str, Any]] = []
-    unread = []
-    with Progress(disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task('images', total=len(files))
-        stills = [
-            pair
-            for pair in zip(files, targets, strict=True)
-            if not is_video(pair[0])
-        ]
-        ids.check([file for file, _ in stills])
-        films = [file for file in files if is_video(file)]
-        if films and (annotations or color_type == 'unchanged'):
-            raise ValueError(
-                f"'{films[0]}' is a video: its frames have three channels "
-                'and no ids in annotations; detect it in another call, by a '
-                'model of three channels'
-            )
-        for group in _groups(iter(stills), batch_size):
-            read = [
-                (file, out, read_image(file, max_pixels, color_type))
-                for file, out in group
-            ]
-            unread += [f for f, _, image in read if image is None]
-            good = [
-                (f, out, image) for f, out, image in read if image is not None
-            ]
-            images = [image for *_, image in good]
-            for (file, out, image), found in zip(
-                good, detect(images) if images else [], strict=True
+    targets = dict(zip(files, outputs(files, out_dir), strict=True))
+    stills = [file for file in files if not is_video(file)]
+    films = [file for file in files if is_video(file)]
+    ids, categories = coco_ids(annotations, stills, classes)
+    if films and (annotations or color_type == 'unchanged'):
+        raise ValueError(
+            f"'{films[0]}' is a video: its frames have three channels and no "
+            'ids in annotations; detect it in another call, by a model of '
+            'three channels'
+        )
+
+    if cv2.__version__ < '5' and not ''.join(classes).isascii():
+        print(
+            f'OpenCV {cv2.__version__} draws ASCII alone, and ? for other '
+            "letters of the classes' names: install opencv-python>=5",
+            file=sys.stderr,
+        )
+
+    def read(file: str) -> tuple[str, np.ndarray | None]:
+        return file, read_image(file, color_type)
+
+    def write_still(file: str, picture: np.ndarray) -> None:
+        targets[file].parent.mkdir(parents=True, exist_ok=True)
+        if not cv2.imwrite(str(targets[file]), picture):
+            raise OSError(f"'{targets[file]}' cannot be written")
+
+    def finish(
+        write: Callable, item: tuple[str, np.ndarray, Found]
+    ) -> tuple[str, np.ndarray, list[dict[str, Any]]]:
+        name, image, found = item
+        kept = tuple(part[found[1] >= score_thr] for part in found)
+        if image.ndim == 2:
+            image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+        boxes, best, labels, *masks = kept
+        image = image[..., :3]
+        write(name, draw(image, boxes, best, labels, classes, *masks))
+        return name, found[1], coco_form(ids.get(name, name), kept, categories)
+
+    stream = partial(_stream, detect=detect, batch_size=batch_size)
+    results, done = [], set()
+    for file, scores, objects in stream(
+        read, filter, stills, partial(finish, write_still), threads=_THREADS
+    ):
+        done.add(file)
+        results += objects
+        print(f'{targets[file]}: {_count(scores, score_thr)}')
+    for file in films:
+        frames = []
+        with closing(_Film(file, targets[file], color_type)) as film:
+            for _, scores, objects in stream(
+                film.read, takewhile, count(), partial(finish, film.write)
             ):
-                kept = _above(found, score_thr)
-                mmcv.imwrite(_drawn(image, kept, classes), str(out))
-                results += ids.coco(file, kept)
-                progress.console.print(
-                    f'{out}: {_count(found[1], score_thr)}', highlight=False
-                )
-            progress.advance(task, len(group))
-        for file, out in zip(files, targets, strict=True):
-            if (file, out) in stills:
-                continue
-            scores = []
-            for found, frame, writer in _video(
-                detect, file, out, batch_size, color_type
-            ):
-                kept = _above(found, score_thr)
-                writer.write(_drawn(frame, kept, classes))
-                results += ids.coco(f'{file}#{len(scores)}', kept)
-                scores.append(found[1])
-            progress.advance(task)
-            if not scores:
-                unread.append(file)
-                continue
-            progress.console.print(
-                f'{out}: {len(scores)} frames, '
-                f'{_count(torch.cat(scores), score_thr)}',
-                highlight=False,
-            )
-    return results, unread
+                frames.append(scores)
+                results += objects
+        if frames:
+            done.add(file)
+            said = _count(np.concatenate(frames), score_thr)
+            print(f'{targets[file]}: {len(frames)} frames, {said}')
+    return results, [file for file in files if file not in done]
 
 
-def write_results(results: list[dict[str, Any]], path: str | Path) -> None:
-    """Write detections as COCO's JSON, whole or not at all."""
-    write(path, json.dumps(results).encode())
+def _stream(
+    read: Callable,
+    select: Callable,
+    items: Iterable,
+    finish: Callable,
+    detect: Detect,
+    batch_size: int,
+    threads: int = 1,
+) -> Iterator[Any]:
+    """Read, detect and finish in order; the first and the last in threads.
+
+    ``read`` turns an item into a name and an image; ``select`` is ``filter``
+    or ``takewhile``, for images that are None. One thread takes item by item.
+    """
+    most = 2 * batch_size + threads
+    with (
+        ThreadPoolExecutor(threads) as readers,
+        ThreadPoolExecutor(threads) as writers,
+    ):
+        pairs = _ahead(readers, read, items, most)
+        pairs = select(lambda pair: pair[1] is not None, pairs)
+        found = _detected(pairs, detect, batch_size)
+        yield from _ahead(writers, finish, found, most)
 
 
-class _Ids:
-    """Ids of images and categories, by a file of COCO or by name."""
-
-    def __init__(
-        self, annotations: str | Path | None, classes: Sequence[str]
-    ) -> None:
-        self.images: dict[str, list[tuple[Path, int]]] | None = None
-        self.categories = list(range(len(classes)))
-        if annotations:
-            known = json.loads(Path(annotations).read_text())
-            self.images = {}
-            for each in known['images']:
-                path = Path(each['file_name'])
-                same = self.images.setdefault(path.name, [])
-                same.append((path, each['id']))
-            by_name = {c['name']: c['id'] for c in known['categories']}
-            unknown = [name for name in classes if name not in by_name]
-            if unknown:
-                raise ValueError(
-                    f"'{annotations}' has no categories {unknown}, which the "
-                    'model detects'
-                )
-            self.categories = [by_name[name] for name in classes]
-
-    def check(self, files: Sequence[str]) -> None:
-        """Refuse files without an id of their own."""
-        seen: dict[str | int, str] = {}
-        for file in files:
-            other = seen.setdefault(self.image(file), file)
-            if other != file:
-                raise ValueError(
-                    f"'{other}' and '{file}' are one image in the "
-                    'annotations: detect one of them only'
-                )
-
-    def image(self, file: str) -> str | int:
-        """The id of the image whose path has the longest end in common."""
-        if self.images is None:
-            return file
-        path = Path(file).absolute()
-        known = self.images.get(path.name, [])
-        if not known:
-            raise ValueError(f"the annotations have no image '{path.name}'")
-        lengths = [_common_end(path, each) for each, _ in known]
-        best = [i for i, n in enumerate(lengths) if n == max(lengths)]
-        if len(best) > 1:
-            raise ValueError(
-                f"'{file}' may be any of the annotations' images "
-                f'{[known[i][0].as_posix() for i in best]}: keep its folders '
-                'as they are there'
-            )
-        return known[best[0]][1]
-
-    def coco(self, file: str, found: Found) -> list[dict[str, Any]]:
-        image = self.image(file)
-        results = [
-            dict(
-                image_id=image,
-                category_id=self.categories[label],
-                bbox=[x1, y1, x2 - x1, y2 - y1],
-                score=score,
-            )
-            for (x1, y1, x2, y2), score, label in zip(
-                *(part.tolist() for part in found[:3]), strict=True
-            )
-        ]
-        for masks in found[3:]:
-            for result, mask in zip(results, masks, strict=True):
-                result['segmentation'] = _runs(mask)
-        return results
+def _ahead(
+    pool: Executor, function: Callable, items: Iterable, most: int
+) -> Iterator[Any]:
+    """Map in threads and in order, with at most so many results waiting."""
+    waiting: deque[Future] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if waiting[0].done() or len(waiting) > most:
+            yield waiting.popleft().result()
+    for future in waiting:
+        yield future.result()
 
 
-def _common_end(one: Path, other: Path) -> int:
-    """How many parts of two paths agree, from the end."""
-    pairs = zip(reversed(one.parts), reversed(other.parts), strict=False)
-    return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
+def _detected(
+    pairs: Iterator[tuple[str, np.ndarray]], detect: Detect, batch_size: int
+) -> Iterator[tuple[str, np.ndarray, Found]]:
+    while group := list(islice(pairs, batch_size)):
+        names, images = zip(*group, strict=True)
+        yield from zip(names, images, detect(images), strict=True)
 
 
-def _count(scores: Tensor, score_thr: float) -> str:
+class _Film:
+    """A video that is read, and one that is written, frame by frame."""
+
+    def __init__(self, file: str, out: Path, color_type: str) -> None:
+        self.file, self.out = file, out
+        self.is_grey = color_type.startswith('grayscale')
+        self.source = cv2.VideoCapture(file)
+        self.fps = self.source.get(cv2.CAP_PROP_FPS) or 25
+        self.writer: cv2.VideoWriter | None = None
+
+    def read(self, number: int) -> tuple[str, np.ndarray | None]:
+        frame = self.source.read()[1]
+        if frame is not None and self.is_grey:
+            frame = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
+        return f'{self.file}#{number}', frame
+
+    def write(self, name: str, picture: np.ndarray) -> None:
+        if self.writer is None:
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+            code = cv2.VideoWriter.fourcc(*'mp4v')
+            size = picture.shape[1::-1]
+            self.writer = cv2.VideoWriter(str(self.out), code, self.fps, size)
+            if not self.writer.isOpened():
+                raise OSError(f"'{self.out}' cannot be written")
+        self.writer.write(picture)
+
+    def close(self) -> None:
+        self.source.release()
+        if self.writer is not None:
+            self.writer.release()
+
+
+def _count(scores: np.ndarray, score_thr: float) -> str:
     """How many objects are found; the best score if it is too low."""
-    count = int((scores >= score_thr).sum())
-    if count or not len(scores):
-        return f'{count} objects'
+    number = int((scores >= score_thr).sum())
+    if number or not len(scores):
+        return f'{number} objects'
     return (
         f'0 objects (best score {scores.max():.3f}, below --score-thr '
         f'{score_thr:g})'
     )
-
-
-def _groups(items: Iterator, size: int) -> Iterator[list]:
-    while group := list(islice(items, size)):
-        yield group
-
-
-def _above(found: Found, score_thr: float) -> Found:
-    keep = found[1] >= score_thr
-    return tuple(part[keep] for part in found)
-
-
-def _drawn(
-    image: np.ndarray, found: Found, classes: Sequence[str]
-) -> np.ndarray:
-    boxes, scores, labels, *masks = (part.numpy() for part in found)
-    if image.ndim == 2:
-        image = mmcv.gray2bgr(image)
-    return draw(image[..., :3], boxes, scores, labels, classes, *masks)
-
-
-def _runs(mask: Tensor) -> dict[str, Any]:
-    """A mask as COCO's run lengths."""
-    from pycocotools import mask as coco_mask
-
-    runs = coco_mask.encode(np.asfortranarray(mask.numpy(), np.uint8))
-    return {'size': runs['size'], 'counts': runs['counts'].decode()}
-
-
-def _video(
-    detect: Detect, file: str, out: Path, batch_size: int, color_type: str
-) -> Iterator[tuple[Found, np.ndarray, cv2.VideoWriter]]:
-    """What is found in each frame, the frame, and where to write it."""
-    source = cv2.VideoCapture(file)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    writer = None
-    try:
-        for group in _groups(_frames(source), batch_size):
-            if writer is None:
-                writer = cv2.VideoWriter(
-                    str(out),
-                    cv2.VideoWriter.fourcc(*'mp4v'),
-                    source.get(cv2.CAP_PROP_FPS) or 25,
-                    group[0].shape[1::-1],
-                )
-            images = group
-            if color_type == 'grayscale':
-                images = [mmcv.bgr2gray(frame) for frame in group]
-            for frame, found in zip(group, detect(images), strict=True):
-                yield found, frame, writer
-    finally:
-        source.release()
-        if writer is not None:
-            writer.release()
-
-
-def _frames(source: cv2.VideoCapture) -> Iterator[np.ndarray]:
-    while (frame := source.read()[1]) is not None:
-        yield frame

@@ -1,13 +1,13 @@
-"""Exported files, run without OpenMMLab."""
+"""Exported files, run without OpenMMLab, and ONNX without PyTorch."""
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from ..metadata import check, decode
 
@@ -24,33 +24,34 @@ class Exported:
 
     Args:
         metadata (dict): What the file says about its model.
-        run (Callable): From images to outputs.
+        run (Callable): From images to outputs, arrays or tensors.
     """
 
-    def __init__(
-        self, metadata: dict[str, Any], run: Callable[[Tensor], Any]
-    ) -> None:
+    def __init__(self, metadata: dict[str, Any], run: Callable) -> None:
         self.metadata = metadata
         self._run = run
 
-    def __call__(self, images: Tensor) -> dict[str, Tensor]:
+    def __call__(self, images: Any) -> dict[str, Any]:
         """Run normalised images, float32 of shape (N, C, H, W).
 
+        Args:
+            images (np.ndarray | Tensor): The images.
+
         Returns:
-            dict[str, Tensor]: The outputs by name.
+            dict[str, np.ndarray | Tensor]: The outputs by name, as arrays or
+            tensors as the images are.
         """
-        with torch.no_grad():
-            outputs = self._run(images.contiguous())
+        outputs = self._run(images)
         names = self.metadata['outputs']
         if len(outputs) != len(names):
             raise ValueError(
                 f'the file computes {len(outputs)} outputs, and its metadata '
                 f'name {names}'
             )
-        return {
-            name: torch.as_tensor(output)
-            for name, output in zip(names, outputs, strict=True)
-        }
+        convert: Callable = np.asarray
+        if not isinstance(images, np.ndarray):
+            from torch import as_tensor as convert
+        return dict(zip(names, map(convert, outputs), strict=True))
 
 
 def load_exported(path: str | os.PathLike, bfloat16: bool = False) -> Exported:
@@ -85,8 +86,10 @@ def load_exported(path: str | os.PathLike, bfloat16: bool = False) -> Exported:
     try:
         metadata, run = _READERS[path.suffix](path, **options)
         check(metadata)
-    except ImportError:
-        raise
+    except ImportError as error:
+        raise ImportError(
+            f"'{path}' needs {error.name}: pip install {error.name}"
+        ) from error
     except Exception as error:  # a damaged file can raise anything
         said = str(error).partition('\n')[0][:300] or type(error).__name__
         raise ValueError(
@@ -95,31 +98,43 @@ def load_exported(path: str | os.PathLike, bfloat16: bool = False) -> Exported:
     return Exported(metadata, run)
 
 
+def _threads() -> int:
+    """As many as PyTorch uses in this process, or would use."""
+    if 'torch' in sys.modules:
+        return sys.modules['torch'].get_num_threads()
+    asked = os.environ.get('OMP_NUM_THREADS', '').partition(',')[0]
+    return int(asked) if asked.isdigit() else len(os.sched_getaffinity(0))
+
+
 def _read_onnx(path: Path) -> tuple[dict, Callable]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = _threads()
     session = onnxruntime.InferenceSession(
         path, options, providers=['CPUExecutionProvider']
     )
     props = session.get_modelmeta().custom_metadata_map
     return (
         decode(props),
-        lambda images: session.run(None, {'images': images.numpy()}),
+        lambda images: session.run(None, {'images': np.asarray(images)}),
     )
 
 
-def _read_torchscript(path: Path) -> tuple[dict, Callable]:
-    extra = {'metadata.json': '{}'}
-    module = torch.jit.load(str(path), 'cpu', _extra_files=extra)
-    return json.loads(extra['metadata.json'] or '{}'), module
+def _read_torch(path: Path) -> tuple[dict, Callable]:
+    import torch
 
-
-def _read_torch_export(path: Path) -> tuple[dict, Callable]:
     extra = {'metadata.json': '{}'}
-    program = torch.export.load(path, extra_files=extra)
-    return json.loads(extra['metadata.json'] or '{}'), program.module()
+    if path.suffix == SUFFIXES['torch-export']:
+        module = torch.export.load(path, extra_files=extra).module()
+    else:
+        module = torch.jit.load(str(path), 'cpu', _extra_files=extra)
+
+    @torch.no_grad()
+    def run(images: Any) -> Any:
+        return module(torch.as_tensor(images).contiguous())
+
+    return json.loads(extra['metadata.json'] or '{}'), run
 
 
 def _read_openvino(
@@ -136,15 +151,17 @@ def _read_openvino(
     # bfloat16 is its default where the CPU has it.
     config = {
         'INFERENCE_PRECISION_HINT': precision,
-        'INFERENCE_NUM_THREADS': torch.get_num_threads(),
+        'INFERENCE_NUM_THREADS': _threads(),
     }
     compiled = core.compile_model(model, 'CPU', config)
-    return metadata, lambda images: compiled(images.numpy()).to_tuple()
+    return metadata, lambda images: compiled(
+        np.ascontiguousarray(images)
+    ).to_tuple()
 
 
 _READERS = {
     '.onnx': _read_onnx,
-    '.torchscript': _read_torchscript,
-    '.pt2': _read_torch_export,
+    '.torchscript': _read_torch,
+    '.pt2': _read_torch,
     '.xml': _read_openvino,
 }

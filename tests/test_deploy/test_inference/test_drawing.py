@@ -1,11 +1,8 @@
+import cv2
 import numpy as np
 import pytest
 
-from mmvovnet.deploy.inference.drawing import (
-    _label_places,
-    colour,
-    draw,
-)
+from mmvovnet.deploy.inference.drawing import _free_corner, colour, draw
 
 
 def one(box, size=(160, 120), **masks):
@@ -19,6 +16,15 @@ def test_box_label_and_colour():
     assert changed[75, 38:43].any() and changed[98:103, 80].any()
     assert not changed[75, 60:100].any()
     assert changed[55:58, 45:60].all()  # the label's plate
+
+
+@pytest.mark.skipif(cv2.__version__ < '5', reason='OpenCV 4 has ASCII alone')
+def test_letters_of_many_languages_are_drawn():
+    image = np.full((60, 160, 3), 255, np.uint8)
+    found = np.float32([[5, 5, 150, 50]]), np.ones(1), np.zeros(1, int)
+    pictures = [draw(image, *found, [name]) for name in '猫犬кж?']
+    different = {picture.tobytes() for picture in pictures}
+    assert len(different) == len(pictures)
 
 
 def test_nothing_found():
@@ -58,13 +64,18 @@ def test_lines_grow_with_the_image():
 
 
 def test_labels_overlap_no_surer_ones():
-    boxes = [[0, 0, 100, 100]] * 5 + [[0, 200, 100, 300]]
-    scores = [0.5, 0.9, 0.8, 0.7, 0.6, 0.4]
-    places = _label_places(boxes, scores, [(40, 10)] * 6)
-    assert places == {
-        1: (0, 0),
-        2: (60, 0),
-        3: (0, 90),
-        4: (60, 90),
-        5: (0, 200),  # the least sure of five in one place has no room
-    }
+    """Of five labels of one box, the last has no room."""
+    taken = []
+    for corner in ((0, 0), (60, 0), (0, 90), (60, 90), None):
+        assert _free_corner((0, 0, 100, 100), 40, 10, taken) == corner
+        taken.append((*(corner or (0, 200)), 40, 10))
+    assert _free_corner((0, 195, 100, 300), 40, 10, taken) == (60, 195)
+
+
+def test_the_surest_label_is_drawn():
+    image = np.full((12, 60, 3), 255, np.uint8)  # room for one
+    boxes, scores = np.float32([[0, 0, 60, 12]] * 2), np.float32([0.1, 0.9])
+    both = draw(image, boxes, scores, np.array([0, 1]), ['a', 'b'])
+    assert tuple(both[5, 30]) != tuple(both[5, 59])
+    alone = draw(image, boxes[1:], scores[1:], np.array([1]), ['a', 'b'])
+    assert (both[3:9, 3:30] == alone[3:9, 3:30]).all()

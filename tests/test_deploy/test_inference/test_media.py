@@ -1,16 +1,19 @@
 import json
+import threading
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import torch
 from pycocotools import mask as coco_mask
 
+from mmvovnet.deploy.inference import media
+from mmvovnet.deploy.inference.coco import write_results
 from mmvovnet.deploy.inference.media import (
     detect_media,
     find_media,
-    write_results,
+    outputs,
 )
 
 CLASSES = ['cell', 'platelet']
@@ -20,9 +23,9 @@ def detect(images):
     """A box for each image, as large as its first pixel says."""
     return [
         (
-            torch.tensor([[1.0, 2, 1 + i[0, 0, 0], 22], [0, 0, 5, 5]]),
-            torch.tensor([0.9, 0.1]),
-            torch.tensor([1, 0]),
+            np.float32([[1, 2, 1 + int(i[0, 0, 0]), 22], [0, 0, 5, 5]]),
+            np.float32([0.9, 0.1]),
+            np.array([1, 0]),
         )
         for i in images
     ]
@@ -84,7 +87,7 @@ def test_all_kinds(folder, batch_size, capsys):
 
 
 def test_masks_are_drawn_and_written(folder):
-    mask = torch.zeros(2, 40, 60, dtype=torch.bool)
+    mask = np.zeros((2, 40, 60), bool)
     mask[0, 20:38, 30:50] = True  # beside the box
     before = cv2.imread('a/1.png')
     results, _ = detect_media(
@@ -94,7 +97,8 @@ def test_masks_are_drawn_and_written(folder):
         'out',
     )
     (found,) = results
-    assert coco_mask.decode(found['segmentation']).sum() == 18 * 20
+    decoded = coco_mask.decode(found['segmentation'])
+    assert (decoded == mask[0]).all()
     changed = (cv2.imread('out/1.png') != before).any(-1)
     assert changed[26:36, 32:48].all()
     assert not changed[26:36, 52:].any()
@@ -172,9 +176,9 @@ def test_images_of_one_and_four_channels(kind, shape, folder):
         seen.extend(image.shape for image in images)
         return [
             (
-                torch.tensor([[1.0, 2, 9, 9]]),
-                torch.ones(1),
-                torch.ones(1).long(),
+                np.float32([[1, 2, 9, 9]]),
+                np.ones(1),
+                np.ones(1, int),
             )
             for _ in images
         ]
@@ -193,6 +197,64 @@ def test_images_of_one_and_four_channels(kind, shape, folder):
         detect_media(see, CLASSES, ['a/v.avi'], 'out', color_type=kind)
 
 
+def test_order_is_kept_while_threads_read_and_write(folder, monkeypatch):
+    """Images come in order, whichever is read first, and are read ahead."""
+    names = [f'{i:02}.png' for i in range(12)]
+    for i, name in enumerate(names):
+        cv2.imwrite(name, np.full((40, 60, 3), i, np.uint8))
+    threads, ahead = set(), []
+
+    def read(file, color_type):
+        time.sleep(0.02 * (file < '04.png'))  # the first are late
+        threads.add(threading.current_thread())
+        ahead.append(file)
+        return cv2.imread(file)
+
+    def see(images):
+        time.sleep(0.01)
+        counts.append(len(ahead))
+        return detect(images)
+
+    counts = []
+    monkeypatch.setattr(media, 'read_image', read)
+    results, unread = detect_media(see, CLASSES, names, 'out')
+    assert [each['image_id'] for each in results] == names
+    assert [each['bbox'][2] for each in results] == list(range(12))
+    assert not unread
+    assert threading.main_thread() not in threads and len(threads) > 1
+    assert counts[2] > 3
+
+
+def test_a_picture_that_cannot_be_written_is_an_error(folder):
+    Path('out').write_text('not a folder')
+    with pytest.raises(OSError, match='out'):
+        detect_media(detect, CLASSES, find_media(['a', 'b']), 'out')
+
+
+@pytest.mark.parametrize('files', [['a/v.avi'], ['a/1.png', 'b/1.png']])
+@pytest.mark.parametrize('error', [KeyboardInterrupt, RuntimeError])
+def test_what_stops_the_network_stops_the_threads(error, files, folder):
+    def fail(images):
+        if images[0][0, 0, 0] == 10:  # of the first picture
+            return detect(images)
+        raise error
+
+    with pytest.raises(error):
+        detect_media(fail, CLASSES, files, 'out')
+    names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if 'ThreadPool' in name]
+    if len(files) == 2:
+        assert cv2.imread('out/a/1.png') is not None
+
+
+def test_names_that_opencv_cannot_draw(folder, monkeypatch, capsys):
+    for version, hints in (('5.0.0', 0), ('4.13.0', 1)):
+        monkeypatch.setattr(cv2, '__version__', version)
+        detect_media(detect, ['猫', '犬'], ['a/1.png', 'b/1.png'], 'out')
+        said = capsys.readouterr().err
+        assert said.count('install opencv-python>=5') == hints
+
+
 def test_videos_do_not_overwrite_each_other(folder):
     Path('a/v.mov').write_bytes(Path('a/v.avi').read_bytes())
     with pytest.raises(ValueError, match='would overwrite'):
@@ -207,3 +269,26 @@ def test_images_are_not_overwritten(folder):
     with pytest.raises(ValueError, match='would overwrite'):
         detect_media(detect, CLASSES, ['a/1.png'], 'a')
     assert Path('a/1.png').read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    'images, expected',
+    [
+        (['a/1.png', 'a/2.png'], ['out/1.png', 'out/2.png']),
+        (['a/1.png', 'b/1.png'], ['out/a/1.png', 'out/b/1.png']),
+    ],
+)
+def test_a_picture_for_each_image(images, expected):
+    assert [path.as_posix() for path in outputs(images, 'out')] == expected
+
+
+@pytest.mark.parametrize(
+    'images, said',
+    [
+        (['a/1.png'], 'would overwrite'),
+        (['b/1.png', 'b/../b/1.png'], 'is given twice'),
+    ],
+)
+def test_no_image_is_overwritten(images, said):
+    with pytest.raises(ValueError, match=said):
+        outputs(images, 'a')

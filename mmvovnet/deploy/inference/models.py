@@ -1,0 +1,85 @@
+"""MMDetection's models as detectors, and an exported one in their place."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.registry import DefaultScope
+from mmengine.structures import InstanceData
+from torch import nn
+
+from mmvovnet.apis import build_model
+from mmvovnet.tasks import pipeline_of, require
+
+from ..folding import fuse
+from ..metadata import COLOR_TYPES
+from ..publish import build_published
+from .detect import PARTS, Detect, Detector, Found
+from .media import read_image
+
+
+class FileDetector(nn.Module):
+    """An exported detector in the place of the model that a runner tests."""
+
+    def __init__(self, detector: Detector) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def test_step(self, data: dict[str, Any]) -> list[Any]:
+        """Detect objects in a batch of MMDetection's."""
+        order = self.detector.exported.metadata['order']
+        kind = COLOR_TYPES.get(order, 'color')
+        for sample in data['data_samples']:
+            image = read_image(sample.img_path, kind)
+            if image is None:
+                raise OSError(f"'{sample.img_path}' cannot be read")
+            found = map(torch.from_numpy, self.detector(image))
+            sample.pred_instances = InstanceData(
+                **dict(zip(PARTS, found, strict=False))
+            )
+        return data['data_samples']
+
+
+def open_model(
+    path: str, checkpoint: str | None, may_miss: Sequence[str]
+) -> tuple[Detect, list[str], str]:
+    """A published file or a config, as :func:`.detect.open_detector`."""
+    model: Any
+    if checkpoint:
+        model = build_model(path, checkpoint, may_miss)
+        require(model.cfg, ('mmdet',), 'detection')
+    else:
+        model = build_published(path)
+    loader = pipeline_of(model.cfg)[0]
+    if loader.get('imdecode_backend', 'cv2') != 'cv2':
+        raise ValueError(
+            f"'{path}' reads images by {loader.imdecode_backend!r}, and here "
+            'they are read by cv2: set imdecode_backend of its test pipeline'
+        )
+    kind = loader.get('color_type', 'color')
+    return _of_model(fuse(model)), list(model.dataset_meta['classes']), kind
+
+
+def _of_model(model: Any) -> Detect:
+    """A detector of MMDetection as a function of a batch of images."""
+    from mmcv.transforms import Compose
+
+    first, *steps = copy.deepcopy(pipeline_of(model.cfg))
+    first.type = 'mmdet.LoadImageFromNDArray'
+    steps = [s for s in steps if 'Annotations' not in s.type]
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        prepare = Compose([first, *steps])
+
+    def detect(images: Sequence[Any]) -> list[Found]:
+        data = [prepare(dict(img=image, img_id=0)) for image in images]
+        batch = {key: [each[key] for each in data] for key in data[0]}
+        with torch.no_grad():
+            samples = model.test_step(batch)
+        found = [sample.pred_instances for sample in samples]
+        return [
+            tuple(f[part].numpy() for part in PARTS if part in f)
+            for f in found
+        ]
+
+    return detect

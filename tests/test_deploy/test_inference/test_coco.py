@@ -1,0 +1,13 @@
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+from mmvovnet.deploy.inference.coco import _runs
+
+
+@pytest.mark.parametrize('share', [0, 0.01, 0.5, 1])
+def test_masks_in_json_are_cocos(share):
+    mask = np.random.default_rng(0).random((70, 90)) < share
+    runs = _runs(mask)
+    expected = coco_mask.encode(np.asfortranarray(mask, np.uint8))
+    assert runs == {**expected, 'counts': expected['counts'].decode()}
