@@ -126,6 +126,31 @@ def augment(cfg: Any) -> None:
     cfg.model = dict(cfg.get('tta_model', TTA_MODELS[kind]), module=cfg.model)
 
 
+def best_score(score_thr: float) -> Any:
+    """A hook that says so if no score of a test reaches the pictures'."""
+    from mmengine.hooks import Hook
+
+    class BestScore(Hook):
+        best = 0.0
+
+        def after_test_iter(
+            self, runner: Any, batch_idx: int, data_batch: Any, outputs: Any
+        ) -> None:
+            for sample in outputs:
+                scores = sample.pred_instances.scores.tolist()
+                self.best = max(self.best, *scores, 0)
+
+        def after_test_epoch(self, runner: Any, metrics: Any = None) -> None:
+            if self.best < score_thr:
+                runner.logger.warning(
+                    f'the pictures show 0 objects: the best score is '
+                    f'{self.best:.3f}, below score_thr={score_thr:g} of '
+                    'default_hooks.visualization'
+                )
+
+    return BestScore()
+
+
 def main() -> None:
     """Test what the config describes."""
     args = parse_args()
@@ -172,6 +197,8 @@ def main() -> None:
         if not args.work_dir:  # the runner writes its config there
             cfg.work_dir = str(Path(cfg.work_dir, 'tta'))
     runner = RUNNERS.build(cfg)
+    if args.show_dir and detector:
+        runner.register_hook(best_score(hook.get('score_thr', 0.3)))
     if args.out:
         dump_predictions(runner, args.out)
     if args.exported:

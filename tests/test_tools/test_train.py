@@ -174,6 +174,8 @@ def test_train_resume_test(folder, monkeypatch, codebase, config, metric):
     (metrics,) = Path('tested').glob('*/*.json')
     assert metric in json.loads(metrics.read_text())
     assert len(list(Path().rglob('seen/**/*.png'))) == 4
+    is_said = 'the pictures show 0 objects' in log(Path('tested'))
+    assert is_said == (codebase == 'mmdet')  # after four steps from scratch
     before = (work_dir / 'tiny.py').read_text()
     run(monkeypatch, 'test.py', checkpoint, '--tta')
     (metrics,) = work_dir.glob('tta/*/*.json')
