@@ -154,11 +154,12 @@ def living_files() -> str:
         cell = f'`{", ".join(options)}`' if options else ''
         if file.options.keys() >= TOOLBOX:
             cell = f'{cell} \\*'.strip()
+        arch = file.options['arch']
         place = file.source.rsplit('/', 1)[1]
         rows.append(
             [
                 link(file),
-                f'`{file.arch}`' if isinstance(file.arch, str) else 'its own',
+                f'`{arch}`' if isinstance(arch, str) else 'its own',
                 cell,
                 published(file),
                 f'[{place}]({file.source})',
@@ -168,28 +169,12 @@ def living_files() -> str:
     return table_of(head, rows)
 
 
-def kept_files() -> str:
-    """The names of files that cannot be had, by their pages."""
-    pages: dict[str, list[str]] = {}
-    for file in public_files().values():
-        if not file.lives:
-            pages.setdefault(file.source, []).append(f'`{file.name}`')
-    return table_of(
-        ['page', 'names'],
-        [
-            [f'[{page.split("/", 3)[3]}]({page})', ' '.join(names)]
-            for page, names in pages.items()
-        ],
-    )
-
-
 @cache
 def tables() -> dict[str, str]:
     """Every table by its name: the family, files, and one for each folder."""
     files = {
         'weights-default': default_files(),
         'weights-living': living_files(),
-        'weights-kept': kept_files(),
     }
     return {'family': family(), **files} | {
         path.parent.name: zoo(models(path)) for path in METAFILES
