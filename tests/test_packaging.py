@@ -218,6 +218,7 @@ def coco(tmp_path):
         'val_dataloader=None',
         'val_cfg=None',
         'val_evaluator=None',
+        'from_scratch=True',
     ]
 
 

@@ -25,7 +25,8 @@ def backbones(cfg: Any) -> Iterator[dict]:
 
 def cannot_start(missed: CheckpointError) -> SystemExit:
     """One line instead of a traceback, where weights are not available."""
-    return SystemExit(f'This training cannot start: {missed} {FROM_SCRATCH}.')
+    reason = str(missed).rstrip('.')
+    return SystemExit(f'This training cannot start: {reason}. {FROM_SCRATCH}.')
 
 
 def thaw(cfg: dict) -> None:
