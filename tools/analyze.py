@@ -1,7 +1,7 @@
 """Draw the results of a training: ``python tools/analyze.py WORK_DIR``.
 
-Learning curves, which class is taken for which, and a detector's errors by
-kind, as pictures. Needs ``mmvovnet[analysis]``.
+Pictures of the learning curves, of the classes that the model confuses, and of
+a detector's errors by kind. Needs ``mmvovnet[analysis]``.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from pathlib import Path
 def parse_args() -> argparse.Namespace:
     """Read the command line, and refuse a mistyped path at once."""
     parser = argparse.ArgumentParser(
-        description='Draw what a training came to'
+        description='Draw the results of a training'
     )
     parser.add_argument('work_dir', help='folder of a training')
     parser.add_argument('--checkpoint', help='weights (default: the last)')
@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Draw, and say where the pictures are."""
+    """Draw the pictures, and print their paths."""
     args = parse_args()
     # Not before: this takes seconds to import.
     from mmvovnet.analysis.workdir import report

@@ -9,13 +9,18 @@ import re
 import subprocess
 import sys
 import time
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 CONFIG = 'configs/demo/fcos_vovnet27-slim_digits.py'
 VALIDATION = 'data/digits/val'
 NUM_IMAGES = 8
 MIN_SCORE = 0.2
 TARGET = 0.5
+# Bright ones, which photographs seldom have.
+COLOURS = ('dodgerblue', 'orange', 'lime', 'red', 'violet', 'yellow',
+           'deeppink', 'cyan', 'springgreen', 'coral')  # fmt: skip
 PLAN = """\
 1. train FCOS with VoVNet-27-slim from scratch, on digits that are drawn first:
    minutes on two cores, fewer where the CPU has bfloat16
@@ -44,9 +49,10 @@ def main() -> None:
     work_dir = Path('work_dirs', 'demo_quick' if args.quick else 'demo')
     print(PLAN.format(work_dir=work_dir), flush=True)
     # Not before: these take seconds to import.
+    from matplotlib.figure import Figure
     from mmengine.device import get_device
 
-    from mmvovnet.analysis.plots import plot_curves, read_scalars
+    from mmvovnet.analysis.workdir import draw_curves, read_curves
     from mmvovnet.deploy.publish import publish
     from mmvovnet.processor import has_bfloat16
 
@@ -60,23 +66,25 @@ def main() -> None:
     train(command, work_dir, 6 if args.quick else 750)
     trained = time.monotonic()
 
-    scalars = max(work_dir.glob('*/vis_data/scalars.json'))
-    losses, scores = read_scalars(scalars)
-    plot_curves(losses, scores, work_dir / 'curves.png')
+    curves = Figure(figsize=(12, 5), layout='constrained')
+    draw_curves(curves, work_dir)
+    curves.savefig(work_dir / 'curves.png', dpi=100)
     draw_detections(work_dir)
     published = publish(
         CONFIG,
         (work_dir / 'last_checkpoint').read_text().strip(),
         work_dir / 'fcos_vovnet27-slim_digits',
     )
-    final = scores[-1, 1] if len(scores) else 0.0  # nothing was found
+    _, scores = read_curves(work_dir)
+    # Where nothing is found, there is no score.
+    final = [0.0, *scores.get('coco/bbox_mAP', {}).values()][-1]
     print(
         f'\nCOCO mAP {final:.3f} on held-out images; training '
         f'{trained - start:.0f} s, pictures {time.monotonic() - trained:.0f} '
         's\n'
-        f'detections beside the truth: {work_dir / "detections.png"}\n'
-        f'loss and mAP over training:  {work_dir / "curves.png"}\n'
-        f'the detector as one file:    {published}\n'
+        f'truth and detections:       {work_dir / "detections.png"}\n'
+        f'loss and mAP over training: {work_dir / "curves.png"}\n'
+        f'the detector as one file:   {published}\n'
         f'try it: python tools/detect.py {VALIDATION} --model {published}'
     )
     if final < TARGET and not args.quick:
@@ -84,7 +92,7 @@ def main() -> None:
 
 
 def train(command: list[str], work_dir: Path, steps: int) -> None:
-    """Train, with a bar; what the training says is in a file."""
+    """Train, with a progress bar; the training's output goes to a file."""
     from rich.progress import Progress, TimeElapsedColumn
 
     work_dir.mkdir(parents=True, exist_ok=True)
@@ -116,7 +124,6 @@ def draw_detections(work_dir: Path) -> None:
     from mmengine.registry import DATASETS
 
     import mmvovnet.engine  # noqa: F401
-    from mmvovnet.analysis.plots import plot_detections
 
     config = Config.fromfile(CONFIG)
     checkpoint = (work_dir / 'last_checkpoint').read_text()
@@ -140,6 +147,59 @@ def draw_detections(work_dir: Path) -> None:
             (found.bboxes, [classes[label] for label in found.labels])
         )
     plot_detections(images, truths, detections, work_dir / 'detections.png')
+
+
+def plot_detections(
+    images: list, truths: list, detections: list, out: Path
+) -> None:
+    """Draw each image with its truth and, next to it, with its detections.
+
+    Args:
+        images: RGB images, uint8 of shape (H, W, 3).
+        truths: Per image, boxes (N, 4) as x1, y1, x2, y2 in pixels and the
+            N class names.
+        detections: The same for the detections.
+        out: Image file to write.
+    """
+    from matplotlib.figure import Figure
+
+    rows = -(-len(images) // 2)
+    height, width = images[0].shape[:2]
+    figure = Figure((13, 13 / 4 * rows * height / width + 0.4), dpi=110)
+    axes = figure.subplots(rows, 4, squeeze=False).reshape(-1, 2)
+    top = 1 - 0.4 / figure.get_figheight()
+    figure.subplots_adjust(0.01, 0.01, 0.99, top, 0.03, 0.06)
+    for ax in axes.flat:
+        ax.axis('off')
+    for ax, title in zip(
+        axes[:2].flat, ('truth', 'detections') * 2, strict=True
+    ):
+        ax.set_title(title, pad=12)
+    names = sorted({name for _, labels in truths for name in labels})
+    colours = dict(zip(names, cycle(COLOURS), strict=False))
+    for pair, image, *annotated in zip(
+        axes, images, truths, detections, strict=False
+    ):
+        for ax, (boxes, labels) in zip(pair, annotated, strict=True):
+            ax.imshow(image)
+            for box, label in zip(boxes, labels, strict=True):
+                draw_object(ax, box, label, colours.get(label, 'white'))
+    figure.savefig(out)
+
+
+def draw_object(ax: Any, box: Any, label: str, colour: str) -> None:
+    """Draw a box with its name above its corner."""
+    from mmvovnet.analysis.visualize import draw_box
+
+    draw_box(ax, box, color=colour)
+    ax.text(
+        *box[:2],
+        label,
+        fontsize=8,
+        color='black',
+        va='bottom',
+        bbox=dict(facecolor=colour, edgecolor='none', pad=1),
+    )
 
 
 if __name__ == '__main__':

@@ -1,7 +1,7 @@
 """Draw what a model sees: ``tools/visualize.py IMAGE CONFIG CHECKPOINT``.
 
-Per stage, the activations and the effective receptive field; and Grad-CAM for
-what the detector or classifier answers. Needs ``mmvovnet[analysis]``.
+Activations and effective receptive field of each stage, and Grad-CAM for the
+answer of a detector or classifier. Needs ``mmvovnet[analysis]``.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Draw the picture, and say what the model answers."""
+    """Draw the picture, and print the model's answer."""
     args = parse_args()
     # Not before: these take seconds to import.
     from matplotlib.figure import Figure

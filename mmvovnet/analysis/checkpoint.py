@@ -17,19 +17,14 @@ from mmvovnet.weights.errors import CheckpointError
 from mmvovnet.weights.loading import load
 from mmvovnet.weights.pixels import given_pixels
 
-# How often the deviation of what comes in may be the one that a norm has
-# learned, or the reverse. Wrong pixels (57 times) are far outside.
+# A norm's input may deviate by this much more, or less, than in training.
+# Wrong pixels (57 times) are far outside.
 _USUAL = 10.0
 
 
 @dataclass
 class Report:
-    """What was found.
-
-    Attributes:
-        lines (list[str]): The report.
-        problems (list[str]): What of it is wrong.
-    """
+    """What was found, and what of it is wrong."""
 
     lines: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -45,8 +40,8 @@ def diagnose(cfg: Config, file: str, image: str | None = None) -> Report:
     Args:
         cfg (Config): A config, with a ``model`` that has a VoVNet.
         file (str): A checkpoint, as in ``load_from``.
-        image (str, optional): An image file to look at the activations with.
-            Defaults to None, smooth noise.
+        image (str, optional): An image file for the activations. Defaults to
+            None, smooth noise.
 
     Returns:
         Report: What was used, left out and missing, which images the weights
@@ -65,8 +60,7 @@ def diagnose(cfg: Config, file: str, image: str | None = None) -> Report:
     report = Report()
     if _load(report, model, file):
         _compare_pixels(report, model, backbones[0])
-        x = _smooth_noise() if image is None else _read(image)
-        _look_at_activations(report, model, backbones[0], x)
+        _look_at_activations(report, model, backbones[0], image)
     return report
 
 
@@ -90,26 +84,20 @@ def _load(report: Report, model: nn.Module, file: str) -> bool:
             f'nothing of the file fits: it has {summary(list(state)[:8])}, '
             f'and the model {summary(weights[:8])}'
         )
-        return False
-    stages = [n for n in missing if '.stages.' in n or '.stem.' in n]
-    if stages:
-        report.problems.append(f'the backbone misses {summary(stages)}')
-    return True
+    elif lost := [n for n in missing if '.stages.' in n or '.stem.' in n]:
+        report.problems.append(f'the backbone lacks {summary(lost)}')
+    return bool(used)
 
 
 def _compare_pixels(
     report: Report, model: nn.Module, backbone: VoVNet
 ) -> None:
     given = given_pixels(model)
+    expected = ', or else '.join(map(str, backbone.pixels or ()))
+    expected = expected or 'weights with the names of mmvovnet do not say'
     report.lines.append(f'images given: {given}')
-    if not backbone.pixels:
-        report.lines.append(
-            'images expected: not told by weights in our own names'
-        )
-        return
-    expected = ', or else '.join(map(str, backbone.pixels))
     report.lines.append(f'images expected: {expected}')
-    if given not in backbone.pixels:
+    if backbone.pixels and given not in backbone.pixels:
         report.problems.append(
             'the weights expect other images than the model gets: see '
             'data_preprocessor'
@@ -118,64 +106,47 @@ def _compare_pixels(
 
 @torch.no_grad()
 def _look_at_activations(
-    report: Report, model: nn.Module, backbone: VoVNet, x: Tensor
+    report: Report, model: nn.Module, backbone: VoVNet, image: str | None
 ) -> None:
-    """By part: the size of its output, and of what its norms get.
-
-    Where a norm's input deviates as it did in training, the ratio is 1.
-    """
+    """By part: the size of its output, and of the input of its norms."""
     pixels = given_pixels(model)
-    if pixels.order == 'RGB':
-        x = x.flip(1)
+    x = _smooth_noise() if image is None else _read(image)
+    x = x.flip(1) if pixels.order == 'RGB' else x
     mean, std = (
         torch.tensor(v).view(1, 3, 1, 1) for v in (pixels.mean, pixels.std)
     )
-    ratios: list[float] = []
+    x = (x - mean) / std
+    ratios: list[Tensor] = []
 
     def note(norm: _BatchNorm, inputs: tuple[Tensor]) -> None:
-        variance = inputs[0].var((0, 2, 3))
-        expected = cast(Tensor, norm.running_var)
-        ratio = (variance / expected.clamp(min=1e-12)).sqrt()
-        ratios.append(float(ratio.median()))
+        expected = cast(Tensor, norm.running_var).clamp(min=1e-12)
+        ratios.append((inputs[0].var((0, 2, 3)) / expected).sqrt().median())
 
-    handles = [
-        m.register_forward_pre_hook(note)
-        for m in backbone.modules()
-        if isinstance(m, _BatchNorm) and m.running_var is not None
-    ]
     backbone.eval()
-    x = (x - mean) / std
-    names = ['stem', *(f'stage {i}' for i in range(len(backbone.stages)))]
-    try:
-        for name, part in zip(
-            names, [backbone.stem, *backbone.stages], strict=True
-        ):
-            ratios.clear()
-            x = part(x)
-            _judge(report, name, x, ratios)
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _judge(report: Report, name: str, x: Tensor, ratios: list[float]) -> None:
-    values = dict(mean=x.mean(), deviation=x.std(), largest=x.abs().max())
-    line = f'{name}: ' + ', '.join(f'{k} {v:.3g}' for k, v in values.items())
-    if ratios:
-        ratio = sorted(ratios)[len(ratios) // 2]
-        line += (
-            f'; norms get {ratio:.2g} times the deviation they have learned'
+    for m in backbone.modules():
+        if isinstance(m, _BatchNorm) and m.running_var is not None:
+            m.register_forward_pre_hook(note)
+    stages = {f'stage {i}': s for i, s in enumerate(backbone.stages)}
+    for name, part in dict(stem=backbone.stem, **stages).items():
+        ratios.clear()
+        x = part(x)
+        line = (
+            f'{name}: mean {x.mean():.3g}, deviation {x.std():.3g}, '
+            f'largest {x.abs().max():.3g}'
         )
-        if not 1 / _USUAL < ratio < _USUAL:
-            report.problems.append(
-                f'{name} gets values {ratio:.2g} times as large as in '
-                'training: other pixels, or other weights before it'
-            )
-    report.lines.append(line)
-    if not x.isfinite().all():
-        report.problems.append(f'{name} puts out NaN or infinite values')
-    elif not x.any():
-        report.problems.append(f'{name} puts out zeros alone')
+        if ratios:
+            ratio = float(torch.stack(ratios).median())
+            line += f'; norms get {ratio:.2g} times the deviation they learned'
+            if not 1 / _USUAL < ratio < _USUAL:
+                report.problems.append(
+                    f'{name} gets values {ratio:.2g} times as large as in '
+                    'training: other pixels, or other weights before it'
+                )
+        report.lines.append(line)
+        if not x.isfinite().all():
+            report.problems.append(f'{name} puts out NaN or infinite values')
+        elif not x.any():
+            report.problems.append(f'{name} puts out zeros alone')
 
 
 def _smooth_noise(size: int = 256) -> Tensor:

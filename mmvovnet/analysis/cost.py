@@ -1,12 +1,13 @@
 """The cost of a model, counted: the same on every machine."""
 
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_
 
 
 @dataclass
@@ -35,7 +36,7 @@ def count_cost(model: nn.Module, shape: tuple[int, int, int]) -> Cost:
     """Count what one image costs a model.
 
     Args:
-        model (nn.Module): The model; a copy on the meta device does as well.
+        model (nn.Module): The model; it may be on the meta device.
         shape (tuple[int, int, int]): Channels, height and width of the image.
 
     Returns:
@@ -75,54 +76,68 @@ def count_cost(model: nn.Module, shape: tuple[int, int, int]) -> Cost:
     return cost
 
 
-class _Storages(TorchDispatchMode):
-    """Note every storage that an op allocates, and keep none alive."""
+class Allocations(TorchDispatchMode):
+    """The bytes of living storages, and the most of them at once.
 
-    def __init__(self) -> None:
+    It counts the results of ops and what :meth:`add` names, and keeps none
+    alive.
+
+    Args:
+        block (int): An allocation takes a multiple of it. Defaults to 1.
+    """
+
+    def __init__(self, block: int = 1) -> None:
         super().__init__()
-        self.sizes: dict[StorageWeakRef, int] = {}
+        self.block = block
+        self.bytes = self.peak = 0
+        self.seen: weakref.WeakSet = weakref.WeakSet()
+
+    def add(self, value: Any) -> None:
+        """Count a tensor's storage, unless it is counted."""
+        if not isinstance(value, Tensor):
+            return
+        storage = value.untyped_storage()
+        if storage not in self.seen:
+            self.seen.add(storage)
+            size = -(-storage.nbytes() // self.block) * self.block
+            self.bytes += size
+            self.peak = max(self.peak, self.bytes)
+            weakref.finalize(storage, self._drop, size)
+
+    def _drop(self, size: int) -> None:
+        self.bytes -= size
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         outs = func(*args, **(kwargs or {}))
-        for out in outs if isinstance(outs, tuple | list) else [outs]:
-            if isinstance(out, Tensor):
-                storage = out.untyped_storage()
-                self.sizes[StorageWeakRef(storage)] = storage.nbytes()
+        tree_map_(self.add, outs)
         return outs
 
-    def alive(self) -> dict[StorageWeakRef, int]:
-        return {s: n for s, n in self.sizes.items() if not s.expired()}
+
+def sum_outputs(outs: Any) -> Tensor:
+    """Add a model's outputs: the backward pass of sums needs no values."""
+    outs = [outs] if isinstance(outs, Tensor) else outs
+    return torch.stack([out.float().sum() for out in outs]).sum()
 
 
 def saved_bytes(model: nn.Module, x: Tensor) -> int:
     """Count the bytes that a forward pass keeps for the backward pass.
 
-    All storages are watched, and those alive when nothing but the loss is
-    left are what autograd keeps: each once, however many views and nodes share
-    it, the batch too. Parameters and buffers are not counted. Where saved
-    tensor hooks see everything, as in plain PyTorch, they count the same;
-    here it is right for checkpointing and recomputation as well.
+    Each storage counts once, however many views and nodes share it, the
+    batch's too. Parameters and buffers do not count.
 
     Args:
         model (nn.Module): A model that returns a tensor or several.
         x (Tensor): A batch of shape (N, C, H, W).
-
-    Returns:
-        int: The bytes.
 
     Example:
         >>> x = torch.rand(2, 3, 8, 8)
         >>> saved_bytes(nn.Conv2d(3, 8, 1), x) == 4 * x.numel()
         True
     """
-    with _Storages() as storages:
-        outs = model(x.clone())
-        outs = [outs] if isinstance(outs, Tensor) else list(outs)
-        # Sums, for their backward pass needs no values.
-        loss = torch.stack([out.sum() for out in outs]).sum()
-        del outs
-    own = {
-        StorageWeakRef(tensor.untyped_storage())
-        for tensor in [*model.parameters(), *model.buffers(), loss]
-    }
-    return sum(n for s, n in storages.alive().items() if s not in own)
+    allocations = Allocations()
+    for tensor in [*model.parameters(), *model.buffers()]:
+        allocations.add(tensor)
+    own = allocations.bytes
+    with allocations:
+        loss = sum_outputs(model(x.clone()))
+    return allocations.bytes - own - loss.untyped_storage().nbytes()

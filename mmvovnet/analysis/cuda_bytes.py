@@ -1,15 +1,12 @@
 """The bytes of a training step on CUDA, computed without a GPU.
 
-Tensors are fake: they have a shape and a type, but no values. They call
-themselves CPU tensors, as autograd's engine asks other devices for a driver;
-where CUDA has rules of its own, those hold.
+Tensors are fake: they have a shape and a type, but no values. Their device is
+the CPU, as autograd's engine wants a driver for others; where CUDA's rules
+differ, CUDA's hold.
 """
 
 import copy
 import gc
-import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
@@ -19,12 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map, tree_map_
+from torch.utils._pytree import tree_map
 
 from mmvovnet.models.osa import OSAModule
 
-# What CUDA's autocast makes in float32, and the CPU's does not.
+from .cost import Allocations, sum_outputs
+
+# What CUDA's autocast computes in float32, and the CPU's does not.
 _FLOAT32 = {
     F.group_norm,
     F.layer_norm,
@@ -61,36 +59,8 @@ class CudaBytes:
         return self.resident + self.peak
 
 
-class _Allocations(TorchDispatchMode):
-    """Bytes of the storages that live, and the most of them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bytes = self.peak = 0
-        self.seen: weakref.WeakSet = weakref.WeakSet()
-
-    def add(self, value: Any) -> None:
-        if not isinstance(value, Tensor):
-            return
-        storage = value.untyped_storage()
-        if storage not in self.seen:
-            self.seen.add(storage)
-            size = -(-storage.nbytes() // _BLOCK) * _BLOCK
-            self.bytes += size
-            self.peak = max(self.peak, self.bytes)
-            weakref.finalize(storage, self.drop, size)
-
-    def drop(self, size: int) -> None:
-        self.bytes -= size
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        outs = func(*args, **(kwargs or {}))
-        tree_map_(self.add, outs)
-        return outs
-
-
 class _CudaAutocast(TorchFunctionMode):
-    """Make in float32 what CUDA's autocast does."""
+    """Compute in float32 what CUDA's autocast does."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -104,14 +74,8 @@ def _float32(value: Any) -> Any:
     return value.float() if half and value.is_floating_point() else value
 
 
-@contextmanager
-def _rules_of_cuda() -> Iterator[None]:
-    with mock.patch.object(OSAModule, 'sum_devices', ()), _CudaAutocast():
-        yield
-
-
 def _make_fake(model: nn.Module, mode: FakeTensorMode) -> None:
-    """Put fake parameters and buffers in the places of a model's."""
+    """Replace a model's parameters and buffers by fake ones."""
     for module in model.modules():
         for name, p in module._parameters.items():
             if p is not None:
@@ -129,8 +93,8 @@ def cuda_bytes(
 ) -> CudaBytes:
     """Compute what a training step of SGD with momentum takes on CUDA.
 
-    cuDNN's workspaces, fragmentation, CUDA's context and what the loss itself
-    makes are not in it.
+    cuDNN's workspaces, fragmentation, CUDA's context and the loss itself are
+    not counted.
 
     Args:
         model (nn.Module): A model that returns tensors, without branches that
@@ -139,9 +103,6 @@ def cuda_bytes(
         dtype (torch.dtype): That of autocast. Defaults to ``torch.float32``,
             no autocast.
 
-    Returns:
-        CudaBytes: The bytes.
-
     Example:
         >>> conv = nn.Conv2d(3, 8, 1)
         >>> cuda_bytes(conv, (2, 3, 64, 64))
@@ -149,15 +110,19 @@ def cuda_bytes(
     """
     model = copy.deepcopy(model)
     model.train()  # mmpretrain's returns nothing
-    with FakeTensorMode(allow_non_fake_inputs=True) as mode, _rules_of_cuda():
+    with (
+        FakeTensorMode(allow_non_fake_inputs=True) as mode,
+        mock.patch.object(OSAModule, 'sum_devices', ()),
+        _CudaAutocast(),
+    ):
         _make_fake(model, mode)
         trained = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.SGD(trained, 0.01, momentum=0.9)
         x = torch.rand(shape)
-        _step(model, optimizer, x, dtype, _Allocations())  # makes momentum
+        _step(model, optimizer, x, dtype, Allocations())  # makes momentum
         optimizer.zero_grad()
         gc.collect()
-        allocations = _Allocations()
+        allocations = Allocations(_BLOCK)
         state = [s['momentum_buffer'] for s in optimizer.state.values()]
         for tensor in [*model.parameters(), *model.buffers(), *state, x]:
             allocations.add(tensor)
@@ -174,15 +139,13 @@ def _step(
     optimizer: torch.optim.Optimizer,
     x: Tensor,
     dtype: torch.dtype,
-    allocations: _Allocations,
+    allocations: Allocations,
 ) -> int:
-    """A step; return the bytes that live between forward and backward."""
+    """Train a step; return the bytes between forward and backward pass."""
     with allocations:
         with torch.autocast('cpu', dtype, enabled=dtype != torch.float32):
             outs = model(x)
-        outs = [outs] if isinstance(outs, Tensor) else list(outs)
-        # Sums, for their backward pass needs no values.
-        loss = torch.stack([out.float().sum() for out in outs]).sum()
+        loss = sum_outputs(outs)
         del outs
         kept = allocations.bytes
         loss.backward()

@@ -1,6 +1,6 @@
 """What a trained model finds in an image, and why."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,9 @@ from typing import Any
 import mmcv
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
@@ -16,8 +18,6 @@ from torch import Tensor
 
 from mmvovnet.apis import build_model
 from mmvovnet.tasks import pipeline_of, require
-
-from .plots import draw_box
 
 
 @dataclass
@@ -52,24 +52,20 @@ def explain(
     """Explain what a detector or classifier finds in an image.
 
     Grad-CAM (arXiv 1610.02391) explains the class that a classifier answers,
-    or the place that scores highest for the class that a detector is surest
-    of, element by element; from the stages that the backbone returns,
-    averaged. The effective receptive field
-    (arXiv 1701.04128) is the gradient by the image of a position in the
-    middle of a stage's output.
+    or, element by element, the place that scores highest for the class that a
+    detector is surest of; it averages the stages that the backbone returns.
+    The effective receptive field (arXiv 1701.04128) is the gradient by the
+    image of a position in the middle of a stage's output.
 
     Args:
         image (str | Path): Image file.
-        config (str | Path): A config of MMDetection's or MMPretrain's kind.
+        config (str | Path): A config of MMDetection or MMPretrain.
         checkpoint (str, optional): Weights. Defaults to None, random ones.
-
-    Returns:
-        Explanation: What the model finds, and why.
 
     Raises:
         ImportError: If grad-cam is missing.
-        ValueError: If the file is no image, the detector finds nothing, or
-            the backbone has no stages.
+        ValueError: If the config is of another library, the file is no image,
+            the detector finds nothing, or the backbone has no stages.
     """
     try:
         from pytorch_grad_cam import GradCAM, GradCAMElementWise
@@ -77,14 +73,14 @@ def explain(
         raise ImportError(
             "Grad-CAM needs a library: pip install 'mmvovnet[analysis]'"
         ) from error
+    require(Config.fromfile(config), ('mmdet', 'mmpretrain'), 'the picture')
     model: Any = build_model(config, checkpoint)
-    require(model.cfg, ('mmdet', 'mmpretrain'), 'the picture')
     if not hasattr(model.backbone, 'stages'):
         raise ValueError(
             f'{type(model.backbone).__name__} has no `stages` to look into, '
             "which this package's backbones have"
         )
-    pixels, batch = _prepare(image, model.cfg, model)
+    pixels, batch = _prepare(image, model)
     x = batch['inputs']
     with torch.no_grad():
         label, score, box, whole, target = _answer(
@@ -93,11 +89,18 @@ def explain(
 
     stages = model.backbone.stages
     layers = [stages[i] for i in getattr(model.backbone, 'out_indices', [-1])]
-    # A box is a matter of places, of which Grad-CAM averages the gradients.
+    # A box depends on places, and Grad-CAM averages the gradient over them.
     method = GradCAMElementWise if box else GradCAM
     with method(whole, layers) as grad_cam:
         cam = grad_cam(x, [target])[0]
-    outputs = _stage_outputs(model, x.requires_grad_())
+    outputs: list[Tensor] = []
+    handles = [
+        stage.register_forward_hook(lambda *args: outputs.append(args[-1]))
+        for stage in stages
+    ]
+    model.backbone(x.requires_grad_())
+    for handle in handles:
+        handle.remove()
     canvas = np.zeros((*x.shape[2:], 3))
     canvas[: pixels.shape[0], : pixels.shape[1]] = pixels
     return Explanation(
@@ -112,7 +115,7 @@ def explain(
 
 
 class _Detections(torch.nn.Module):
-    """A two-stage detector as Grad-CAM wants it."""
+    """A two-stage detector that returns the scores of one image's boxes."""
 
     def __init__(self, model: Any, samples: list) -> None:
         super().__init__()
@@ -120,7 +123,6 @@ class _Detections(torch.nn.Module):
         self.samples = samples
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Scores of the one image's detections, with their gradient."""
         (sample,) = self.model.predict(x, self.samples, rescale=False)
         return [sample.pred_instances.scores]
 
@@ -131,8 +133,8 @@ def _answer(
     """What a model is surest of, and what Grad-CAM is to explain.
 
     Returns:
-        Label, score, box of a detector, and a module and a function of what
-        it puts out first, both with a gradient.
+        Label, score, box of a detector, and a module and a function of its
+        first output, both with a gradient.
     """
     if hasattr(model, 'head'):
         scores = model.head(model.extract_feat(x))[0].softmax(0)
@@ -150,7 +152,7 @@ def _answer(
     answer = label, float(best.scores), box
     if hasattr(model, 'roi_head'):
         return *answer, _Detections(model, samples), torch.max
-    # A one-stage detector of mmdet cuts the gradient of its detections.
+    # A one-stage detector of mmdet detaches its detections from the gradient.
     classes = model.bbox_head.cls_out_channels
     return (
         *answer,
@@ -160,7 +162,7 @@ def _answer(
 
 
 def _prepare(
-    path: str | Path, cfg: Config, model: Any
+    path: str | Path, model: Any
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Take an image through the test pipeline.
 
@@ -168,10 +170,10 @@ def _prepare(
         The image before normalisation, RGB from 0 to 1, shape (H, W, 3), and
         the model's batch.
     """
-    pipeline = pipeline_of(cfg)
-    reads = [t for t in pipeline if t['type'] == 'LoadImageFromFile']
+    pipeline = pipeline_of(model.cfg)
     grey = getattr(model.backbone, 'in_channels', 3) == 1
     # A data set that brings its images, such as CIFAR-10, has them in RGB.
+    reads = any(step['type'] == 'LoadImageFromFile' for step in pipeline)
     order = 'bgr' if reads else 'rgb'
     image = mmcv.imread(path, 'grayscale' if grey else 'color', order)
     if image is None:
@@ -182,28 +184,16 @@ def _prepare(
     data = dict(
         img=image, img_path=path, img_id=0, ori_shape=shape, img_shape=shape
     )
-    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+    with DefaultScope.overwrite_default_scope(model.cfg.default_scope):
         steps = [t for t in pipeline if not t['type'].startswith('Load')]
         data = Compose(steps)(data)
     pixels = data['inputs'].permute(1, 2, 0).numpy() / 255
     if grey:
         pixels = pixels.repeat(3, axis=2)
-    elif order == 'bgr':
+    elif reads:
         pixels = pixels[..., ::-1]
     batch = dict(inputs=[data['inputs']], data_samples=[data['data_samples']])
     return pixels, model.data_preprocessor(batch, False)
-
-
-def _stage_outputs(model: Any, x: Tensor) -> list[Tensor]:
-    outputs: list[Tensor] = []
-    handles = [
-        stage.register_forward_hook(lambda *args: outputs.append(args[-1]))
-        for stage in model.backbone.stages
-    ]
-    model.backbone(x)
-    for handle in handles:
-        handle.remove()
-    return outputs
 
 
 def _field(output: Tensor, x: Tensor) -> np.ndarray:
@@ -238,18 +228,20 @@ def field_size(field: np.ndarray, share: float = 0.95) -> int:
     return min(2 * int(np.argmax(sums >= share)) + 1, max(field.shape))
 
 
+def draw_box(ax: Axes, box: Sequence[float], **style: Any) -> None:
+    """Draw x1, y1, x2, y2 in pixels; ``style`` is that of a ``Rectangle``."""
+    x1, y1, x2, y2 = box
+    ax.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, **style))
+
+
 def draw(figure: Figure, explanation: Explanation) -> None:
-    """Draw an image, Grad-CAM, and what each stage makes of it."""
+    """Draw an image, Grad-CAM, and per stage activation and field."""
     count = len(explanation.fields)
     axes = figure.subplots(2, count + 1, squeeze=False)
     for ax in axes.flat:
         ax.axis('off')
-    extent = (
-        -0.5,
-        explanation.image.shape[1] - 0.5,
-        explanation.image.shape[0] - 0.5,
-        -0.5,
-    )
+    height, width = explanation.image.shape[:2]
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
     axes[0, 0].imshow(explanation.image)
     axes[0, 0].set_title(f'{explanation.label}, {explanation.score:.2f}')
     axes[1, 0].imshow(explanation.image)

@@ -1,11 +1,13 @@
 """Pictures of a training, from its work dir."""
 
+import json
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import redirect_stdout
-from functools import partial
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib import import_module
 from io import StringIO
+from multiprocessing import Pool
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
@@ -19,44 +21,56 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS, RUNNERS, DefaultScope
 from torch import Tensor
 
-from mmvovnet.engine import dump_predictions, find_config, load_config
+from mmvovnet.engine import find_config, load_config
 from mmvovnet.engine.newest import newest
+from mmvovnet.tasks import require
 
-from .plots import Curve, parse_scalars
-
-# What coco_error_analysis.py forgives, one kind after another.
+Curve = dict[int, float]
+LIBRARIES = ('mmdet', 'mmpretrain')
+# What coco_error_analysis.py forgives, one kind after another. Its Sim and
+# Oth, classes of the same and of other supercategories, are one here.
 _KINDS = dict(
     C75='white',
     C50='lightgrey',
     Loc='tab:blue',
-    Sim='tab:red',
-    Oth='tab:green',
+    Sim=None,
+    Cls='tab:green',
     BG='tab:purple',
     FN='tab:orange',
 )
 
 
-def read_curves(work_dir: str | Path) -> tuple[dict[str, Curve], ...]:
-    """Read what was logged, also by a run that was interrupted and resumed.
-
-    Args:
-        work_dir (str | Path): Folder of the training.
+def read_curves(
+    work_dir: str | Path,
+) -> tuple[dict[str, Curve], dict[str, Curve]]:
+    """Read what a training logged, also if it was interrupted and resumed.
 
     Returns:
         tuple: Losses of training and metrics of validation, each by name and
-        iteration.
+        iteration. A validation has the iteration before it.
 
     Raises:
         FileNotFoundError: If nothing was logged.
     """
-    logs = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
-    training, validation = parse_scalars(
-        line for log in logs for line in log.read_text().splitlines()
-    )
+    training: dict[str, Curve] = defaultdict(dict)
+    validation: dict[str, Curve] = defaultdict(dict)
+    step = 0
+    for log in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
+        for scalars in map(json.loads, log.read_text().splitlines()):
+            trains = 'lr' in scalars or 'loss' in scalars
+            # A validation counts epochs as its steps.
+            step = scalars['step'] if trains else step
+            for name, value in scalars.items():
+                if trains and 'loss' in name:
+                    training[name][step] = value
+                # COCO's metric writes -1 where there are no such objects.
+                timing = name in ('step', 'time', 'data_time')
+                if not trains and not timing and value != -1:
+                    validation[name][step] = value
     if not training:
         raise FileNotFoundError(
-            f"there are no curves in '{work_dir}': name the folder that a "
-            'training wrote, with */vis_data/scalars.json in it'
+            f"'{work_dir}' has no logged losses: name the folder of a "
+            'training, which holds */vis_data/scalars.json'
         )
     return training, validation
 
@@ -64,9 +78,8 @@ def read_curves(work_dir: str | Path) -> tuple[dict[str, Curve], ...]:
 def draw_curves(figure: Figure, work_dir: str | Path) -> None:
     """Draw the losses of training, and the metrics of validation."""
     axes = figure.subplots(1, 2)
-    titles = ('training', 'validation')
     for ax, title, curves in zip(
-        axes, titles, read_curves(work_dir), strict=True
+        axes, ('training', 'validation'), read_curves(work_dir), strict=True
     ):
         for name, curve in curves.items():
             ax.plot(*zip(*curve.items(), strict=True), '.-', label=name)
@@ -81,8 +94,8 @@ def draw_curves(figure: Figure, work_dir: str | Path) -> None:
 def last_checkpoint(work_dir: str | Path) -> str:
     """Find the newest whole checkpoint in a work dir, as ``--resume`` does.
 
-    ``last_checkpoint`` of a folder that was moved or copied names a file of
-    the old place.
+    The folder's file ``last_checkpoint`` is not read: once the folder is
+    moved or copied, it names a file of the old place.
 
     Raises:
         FileNotFoundError: If there is none.
@@ -99,28 +112,36 @@ def last_checkpoint(work_dir: str | Path) -> str:
 def predict(
     work_dir: str | Path, out_dir: str | Path, checkpoint: str | None = None
 ) -> tuple[Config, list[dict[str, Any]]]:
-    """Run the model of a work dir over its test images.
+    """Run the model of a work dir on its test images.
+
+    The config's own evaluators do not run.
 
     Args:
         work_dir (str | Path): Folder of the training.
-        out_dir (str | Path): Folder for ``predictions.pkl`` and, of a
-            detector, ``results.bbox.json``.
+        out_dir (str | Path): Folder for ``predictions.pkl``.
         checkpoint (str, optional): Weights. Defaults to None, the last.
 
     Returns:
         tuple: The config, and a prediction per image.
+
+    Raises:
+        ValueError: If the config is of another library than MMDetection and
+            MMPretrain.
     """
     cfg = load_config(find_config(work_dir), work_dir=str(out_dir))
+    detects = require(cfg, LIBRARIES, 'an analysis') == 'mmdet'
     cfg.load_from = checkpoint or last_checkpoint(work_dir)
     cfg.resume = False
-    detects = cfg.default_scope == 'mmdet'
-    if detects:
-        cfg.test_evaluator.outfile_prefix = str(Path(out_dir, 'results'))
-    runner = RUNNERS.build(cfg)
     file = str(Path(out_dir, 'predictions.pkl'))
-    dump_predictions(runner, file)
-    runner.test()
+    kind = 'DumpDetResults' if detects else 'DumpResults'
+    cfg.test_evaluator = dict(type=kind, out_file_path=file)
+    RUNNERS.build(cfg).test()
     return cfg, load(file)
+
+
+def _test_data(cfg: Config) -> Any:
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        return DATASETS.build(cfg.test_dataloader.dataset)
 
 
 def confusion(
@@ -136,10 +157,9 @@ def confusion(
     Returns:
         tuple: Counts, a row per class of the truth and a column per class of
         the prediction, and their names. Of a detector the last row and column
-        are the background: what was found and is not there, or was missed.
+        are the background: false detections and missed objects.
     """
-    with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        data = DATASETS.build(cfg.test_dataloader.dataset)
+    data = _test_data(cfg)
     classes = list(data.metainfo['classes'])
     if cfg.default_scope == 'mmdet':
         pairs = [
@@ -202,12 +222,10 @@ def draw_confusion(
 ) -> None:
     """Draw counts, coloured by their share of the row.
 
-    What was found and is not there has no truth to be a share of: the row of
-    the background is coloured by its share of all true objects. Lines set
-    its row and column apart.
+    False detections have no true class to be a share of: the row of the
+    background is coloured by its share of all true objects. Lines set its row
+    and column apart.
     """
-    from sklearn.metrics import ConfusionMatrixDisplay
-
     ax = figure.subplots()
     rows = counts.sum(1, keepdims=True)
     if classes[-1] == 'background':
@@ -217,20 +235,19 @@ def draw_confusion(
     shares = np.divide(
         counts, rows, where=rows > 0, out=np.zeros_like(counts, float)
     )
-    display = ConfusionMatrixDisplay(shares, display_labels=classes)
-    display.plot(
-        ax=ax,
-        cmap='Blues',
-        include_values=False,
-        im_kw=dict(vmin=0, vmax=1),
-    )
+    image = ax.imshow(shares, 'Blues', vmin=0, vmax=1)
+    figure.colorbar(image, ax=ax, label='share of the row')
     for (i, j), count in np.ndenumerate(counts):
         if count:
             colour = 'white' if shares[i, j] > 0.5 else 'black'
             ax.text(j, i, str(count), ha='center', va='center', color=colour)
-    display.im_.colorbar.set_label('share of the row')
+    ax.set_xticks(
+        range(len(classes)),
+        classes,
+        rotation=90 if max(map(len, classes)) > 2 else 0,
+    )
+    ax.set_yticks(range(len(classes)), classes)
     ax.set(xlabel='prediction', ylabel='truth')
-    ax.tick_params('x', rotation=90 if max(map(len, classes)) > 2 else 0)
 
 
 def analyze_errors(cfg: Config, out_dir: str | Path) -> Path | None:
@@ -238,9 +255,8 @@ def analyze_errors(cfg: Config, out_dir: str | Path) -> Path | None:
 
     The areas between precision-recall curves are what AP would gain without
     errors of a kind: C75 and C50 are the curves at an IoU of 0.75 and 0.5,
-    Loc ignores inaccurate boxes, Sim and Oth confusion with classes of the
-    same and other supercategories, BG boxes on the background, FN misses. Sim
-    and Oth are left out where there are no such classes.
+    Loc ignores inaccurate boxes, Cls confusion with other classes, BG boxes
+    on the background, FN misses.
 
     Args:
         cfg (Config): The config.
@@ -248,28 +264,62 @@ def analyze_errors(cfg: Config, out_dir: str | Path) -> Path | None:
             each class too, go to its folder ``bbox``.
 
     Returns:
-        Path | None: The picture of all classes, or None if nothing at all was
-        detected.
+        Path | None: The picture of all classes; None without a detection.
     """
+    import mmdet
+
     out_dir = Path(out_dir)
-    if not load(out_dir / 'results.bbox.json'):
+    truth, found = _as_coco(cfg, load(out_dir / 'predictions.pkl'))
+    if not found:
         return None
-    # Without an ann_file the metric writes the truth, which it then has from
-    # the data set.
-    truth = load(cfg.test_evaluator.ann_file or out_dir / 'results.gt.json')
-    for category in truth['categories']:  # which the tool needs
-        category.setdefault('supercategory', category['name'])
-    annotations = out_dir / 'annotations.json'
+    results, annotations = out_dir / 'results.json', out_dir / 'truth.json'
+    dump(found, results)
     dump(truth, annotations)
-    above = [category['supercategory'] for category in truth['categories']]
-    left_out = {'Sim'} if len(set(above)) == len(above) else set()
-    left_out |= {'Oth'} if len(set(above)) == 1 else set()
-    tool = _mmdet_tool('coco_error_analysis')
-    tool.makeplot = partial(_draw_errors, left_out=left_out)
-    results = str(out_dir / 'results.bbox.json')
+    folder = Path(mmdet.__file__).parent / '.mim/tools/analysis_tools'
+    sys.path.append(str(folder))
+    tool: Any = import_module('coco_error_analysis')
+    tool.makeplot = _draw_errors
+    tool.Pool = lambda processes: Pool()  # and not 48, on any machine
     with redirect_stdout(StringIO()):
-        tool.analyze_results(results, str(annotations), ['bbox'], str(out_dir))
+        tool.analyze_results(
+            str(results), str(annotations), ['bbox'], str(out_dir)
+        )
     return out_dir / 'bbox' / 'allclass.png'
+
+
+def _as_coco(
+    cfg: Config, predictions: list[dict[str, Any]]
+) -> tuple[dict[str, list], list[dict]]:
+    """Truth and detections in COCO's form, whatever the data set's own is."""
+    data = _test_data(cfg)
+    categories = [
+        dict(id=i, name=name, supercategory=name)
+        for i, name in enumerate(data.metainfo['classes'])
+    ]
+    annotations: list[dict] = []
+    found: list[dict] = []
+    for index, prediction in enumerate(predictions):
+        for instance in data.get_data_info(index)['instances']:
+            x1, y1, x2, y2 = instance['bbox']
+            annotation = dict(
+                id=len(annotations) + 1,  # pycocotools: 0 is no match
+                image_id=index,
+                category_id=instance['bbox_label'],
+                bbox=[x1, y1, x2 - x1, y2 - y1],
+                area=(x2 - x1) * (y2 - y1),
+                iscrowd=int(instance.get('ignore_flag', 0)),
+            )
+            annotations.append(annotation)
+        one = prediction['pred_instances']
+        for (x1, y1, x2, y2), label, score in zip(
+            *(one[key].tolist() for key in ('bboxes', 'labels', 'scores')),
+            strict=True,
+        ):
+            detection = dict(image_id=index, category_id=label, score=score)
+            found.append(detection | dict(bbox=[x1, y1, x2 - x1, y2 - y1]))
+    images = [dict(id=index) for index in range(len(predictions))]
+    truth = dict(images=images, annotations=annotations, categories=categories)
+    return truth, found
 
 
 def _draw_errors(
@@ -278,9 +328,8 @@ def _draw_errors(
     out_dir: str,
     name: str,
     iou_type: str,
-    left_out: set[str],
 ) -> None:
-    """Draw in the place of the tool, whose legend lies on the curves.
+    """Draw instead of the tool, whose legend lies on the curves.
 
     ``precision`` has the shape (7, recalls[, classes], areas, limits of
     detections); the first area is all, the first limit 100.
@@ -288,28 +337,20 @@ def _draw_errors(
     figure = Figure(figsize=(7, 4.5), layout='constrained')
     ax = figure.subplots()
     below = np.zeros(len(recall))
-    for kind, values in zip(_KINDS, precision[..., 0, 0], strict=True):
-        if kind in left_out:
+    for (kind, colour), values in zip(
+        _KINDS.items(), precision[..., 0, 0], strict=True
+    ):
+        if colour is None:
             continue
         curve = values.reshape(len(recall), -1).mean(1)
         label = f'{kind} {values.mean():.3f}'
-        ax.fill_between(recall, below, curve, label=label, color=_KINDS[kind])
+        ax.fill_between(recall, below, curve, label=label, color=colour)
         ax.plot(recall, curve, color='black', linewidth=0.5)
         below = curve
     ax.set(xlabel='recall', ylabel='precision', xlim=(0, 1), ylim=(0, 1))
     ax.set_title(f'{iou_type}, {name}')
     figure.legend(loc='outside right upper', reverse=True)
     figure.savefig(Path(out_dir, f'{name.replace("/", "_")}.png'), dpi=120)
-
-
-def _mmdet_tool(name: str) -> Any:
-    import mmdet
-
-    folder = Path(mmdet.__file__).parent / '.mim' / 'tools' / 'analysis_tools'
-    spec: Any = spec_from_file_location(name, folder / f'{name}.py')
-    tool = sys.modules[name] = module_from_spec(spec)  # its processes want it
-    spec.loader.exec_module(tool)
-    return tool
 
 
 def report(
@@ -328,9 +369,10 @@ def report(
 
     Raises:
         FileNotFoundError: If the work dir has no curves or no config.
+        ValueError: If the config is of another library.
     """
     out_dir = Path(out_dir)
-    find_config(work_dir)
+    require(load_config(find_config(work_dir)), LIBRARIES, 'an analysis')
     curves = Figure(figsize=(12, 5), layout='constrained')
     draw_curves(curves, work_dir)
     cfg, predictions = predict(work_dir, out_dir, checkpoint)
@@ -340,8 +382,7 @@ def report(
     for figure, path in zip((curves, confused), paths, strict=True):
         figure.savefig(path, dpi=120)
     if cfg.default_scope == 'mmdet':
-        errors = analyze_errors(cfg, out_dir)
-        if errors:
+        if errors := analyze_errors(cfg, out_dir):
             paths.append(out_dir / 'errors.png')
             copyfile(errors, paths[-1])
         else:

@@ -123,6 +123,13 @@ def test_a_backbone_of_others(tmp_path, image):
         see(tmp_path, image, 'demo/fcos_vovnet27-slim_digits', changes)
 
 
+def test_segmentation_is_refused_by_name(tmp_path, image):
+    config = tmp_path / 'config.py'
+    config.write_text("default_scope = 'mmseg'")
+    with pytest.raises(ValueError, match='the picture is for .* of mmseg'):
+        explain(image, config)
+
+
 def test_the_tool_refuses_mistyped_paths(image):
     done = subprocess.run(
         [

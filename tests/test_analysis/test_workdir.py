@@ -10,7 +10,8 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from mmengine.config import Config
-from mmengine.registry import RUNNERS, DefaultScope
+from mmengine.fileio import dump, load
+from mmengine.registry import MODELS, RUNNERS, DefaultScope
 from PIL import Image
 
 from mmvovnet.analysis import workdir
@@ -52,7 +53,7 @@ def test_curves_of_a_resumed_training(tmp_path):
 
 
 def test_a_folder_without_a_training(tmp_path):
-    with pytest.raises(FileNotFoundError, match='no curves'):
+    with pytest.raises(FileNotFoundError, match='no logged losses'):
         workdir.read_curves(tmp_path)
     with pytest.raises(FileNotFoundError, match='that of a training, and'):
         workdir.report(tmp_path, tmp_path / 'out')
@@ -103,51 +104,130 @@ def test_few_false_positives_are_not_the_darkest():
     assert figure.axes[1].get_ylabel() == 'share of the row'
 
 
-@pytest.fixture
-def detected(tmp_path):
-    """What a test of two objects leaves, and a config without ann_file."""
-    pytest.importorskip('mmdet', exc_type=ImportError)
-    box = dict(image_id=0, category_id=0, bbox=[10, 10, 20, 20])
+def data_set(kind):
+    """Two objects of one class in an image of 64x64, in either form."""
+    root = Path('data')
+    for name in ('Annotations', 'JPEGImages'):
+        (root / name).mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(256, size=(64, 64, 3))
+    Image.fromarray(pixels.astype(np.uint8)).save('data/JPEGImages/a.jpg')
+    boxes = [[10, 10, 30, 30], [10, 35, 30, 55]]
+    common = dict(metainfo=dict(classes=('cell',)), test_mode=True)
+    if kind == 'VOC':
+        (root / 'list.txt').write_text('a')
+        objects = ''.join(
+            '<object><name>cell</name><bndbox>'
+            + ''.join(
+                f'<{key}>{value + 1}</{key}>'
+                for key, value in zip(
+                    ('xmin', 'ymin', 'xmax', 'ymax'), box, strict=True
+                )
+            )
+            + '</bndbox></object>'
+            for box in boxes
+        )
+        (root / 'Annotations' / 'a.xml').write_text(
+            '<annotation><size><width>64</width><height>64</height></size>'
+            f'{objects}</annotation>'
+        )
+        return common | dict(
+            type='XMLDataset',
+            ann_file='data/list.txt',
+            data_prefix=dict(sub_data_root='data'),
+        )
     truth = dict(
-        images=[dict(id=0, file_name='a.png', width=64, height=64)],
+        images=[dict(id=7, file_name='a.jpg', width=64, height=64)],
         annotations=[
-            box | dict(id=i + 1, bbox=[10, 10 + 25 * i, 20, 20], area=400,
-                       iscrowd=0)
-            for i in range(2)
+            dict(id=i, image_id=7, category_id=3, area=400, iscrowd=0)
+            | dict(bbox=[x, y, 20, 20])
+            for i, (x, y, *_) in enumerate(boxes, 1)
         ],
-        categories=[dict(id=0, name='cell')],
-    )  # fmt: skip
-    (tmp_path / 'results.gt.json').write_text(json.dumps(truth))
+        categories=[dict(id=3, name='cell')],
+    )
+    (root / 'truth.json').write_text(json.dumps(truth))
+    return common | dict(
+        type='CocoDataset',
+        ann_file='data/truth.json',
+        data_prefix=dict(img='data/JPEGImages'),
+    )
 
-    def write(*boxes):
-        (tmp_path / 'results.bbox.json').write_text(json.dumps(boxes))
-        return Config(dict(test_evaluator=dict(ann_file=None))), tmp_path
 
-    return box, write
+@pytest.fixture
+def analyzed(tmp_path, monkeypatch):
+    """The errors of some detections, as a figure."""
+    pytest.importorskip('mmdet', exc_type=ImportError)
+    monkeypatch.chdir(tmp_path)
+
+    def analyze(kind, *boxes):
+        found = dict(
+            bboxes=torch.tensor(boxes).reshape(-1, 4),
+            labels=torch.zeros(len(boxes), dtype=torch.long),
+            scores=torch.full((len(boxes),), 0.9),
+        )
+        dump([dict(pred_instances=found)], 'predictions.pkl')
+        loader = dict(dataset=data_set(kind))
+        cfg = Config(dict(default_scope='mmdet', test_dataloader=loader))
+        with patch.object(Figure, 'savefig', autospec=True) as save:
+            picture = workdir.analyze_errors(cfg, tmp_path)
+        if not picture:
+            return None
+        figure, path = save.call_args.args
+        assert path == picture
+        check(figure)  # the legend hides nothing
+        names = [text.get_text() for text in figure.legends[0].get_texts()]
+        return names[::-1]
+
+    return analyze
 
 
-def test_errors_without_an_annotation_file(detected):
-    """As docs/own_data.md has it: the truth comes from the data set."""
-    box, write = detected
-    with patch.object(Figure, 'savefig', autospec=True) as save:
-        picture = workdir.analyze_errors(*write(box | dict(score=0.9)))
-    figure, path = save.call_args.args
-    assert path == picture
-    check(figure)  # the legend hides nothing
-    # One class: there is none to be confused with.
-    names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert names[::-1] == [
+@pytest.mark.parametrize('kind', ['COCO', 'VOC'])
+def test_kinds_of_errors(analyzed, kind):
+    assert analyzed(kind, [10.0, 10, 30, 30]) == [
         'C75 0.505',
         'C50 0.505',
         'Loc 0.505',
+        'Cls 0.505',
         'BG 0.505',
         'FN 1.000',
     ]
 
 
-def test_errors_without_a_detection(detected):
-    _, write = detected
-    assert workdir.analyze_errors(*write()) is None
+def test_errors_without_a_detection(analyzed):
+    assert analyzed('COCO') is None
+
+
+def test_evaluators_of_any_kind(tmp_path, monkeypatch):
+    pytest.importorskip('mmdet', exc_type=ImportError)
+    from ..test_data_check.test_steps import config
+
+    monkeypatch.chdir(tmp_path)
+    cfg = Config(config())
+    for key in ('train_dataloader', 'optim_wrapper', 'val_evaluator'):
+        cfg.pop(key)
+    cfg.test_dataloader = cfg.pop('val_dataloader')
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    cfg.test_dataloader.update(batch_size=1, num_workers=0)
+    cfg.test_dataloader.persistent_workers = False
+    cfg.test_dataloader.dataset = data_set('VOC') | dict(pipeline=pipeline)
+    cfg.test_evaluator = [dict(type='VOCMetric'), dict(type='CocoMetric')]
+    cfg.test_cfg = dict(type='TestLoop')
+    cfg.model.bbox_head.num_classes = 1
+    log(tmp_path / 'run' / 'now', [{'loss': 1.0, 'lr': 0.1, 'step': 1}])
+    cfg.dump('run/config.py')
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(cfg.model)
+    state = dict(state_dict=model.state_dict(), meta={})
+    torch.save(state, 'run/epoch_1.pth')
+    paths = workdir.report('run', 'out')
+    names = ['curves.png', 'confusion.png', 'errors.png']
+    assert [path.name for path in paths] == names
+
+
+def test_segmentation_is_refused_by_name(tmp_path):
+    config = "model = dict()\ndefault_scope = 'mmseg'\n"
+    (tmp_path / 'config.py').write_text(config)
+    with pytest.raises(ValueError, match=r'config.py. is one of mmseg'):
+        workdir.report(tmp_path, tmp_path / 'out')
 
 
 def test_an_object_counts_once(tmp_path):
@@ -205,7 +285,7 @@ def test_report_of_a_classifier(tmp_path):
     assert [path.name for path in paths] == ['curves.png', 'confusion.png']
     assert all(np.ptp(np.array(Image.open(path))) for path in paths)
     cfg = load_config(workdir.find_config(tmp_path / 'run'))
-    predictions = workdir.load(tmp_path / 'out' / 'predictions.pkl')
+    predictions = load(tmp_path / 'out' / 'predictions.pkl')
     counts, classes = workdir.confusion(cfg, predictions)
     assert counts.sum() == 12
     assert classes == list('0123456789')

@@ -19,10 +19,12 @@ from mmengine.dataset import pseudo_collate
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mmvovnet.analysis.plots import COLOURS, draw_box
 from mmvovnet.analysis.summary import markdown_table
+from mmvovnet.analysis.visualize import draw_box
 from mmvovnet.analysis.workdir import last_checkpoint
 from mmvovnet.engine import find_config
+
+COLOURS = ('dodgerblue', 'orange', 'lime', 'red', 'violet', 'yellow')
 
 
 def load_detector(
