@@ -28,20 +28,24 @@ def parse_args() -> argparse.Namespace:
         action='store_const',
         const='headers',
         default='decode',
-        help='read the headers of images alone, which is faster',
+        help='read only the headers of images, which is faster',
     )
     depth.add_argument(
         '--no-headers',
         dest='depth',
         action='store_const',
         const='presence',
-        help='only see that images are there, do not open them',
+        help='only check that images exist, do not open them',
     )
     parser.add_argument(
-        '--no-steps', action='store_true', help='do not try the model'
+        '--no-steps',
+        action='store_true',
+        help='do not build the model and take trial steps',
     )
     parser.add_argument(
-        '--processes', type=int, help='that open images; all cores by default'
+        '--processes',
+        type=int,
+        help='how many open images (default: as many as cores)',
     )
     parser.add_argument(
         '--cfg-options',

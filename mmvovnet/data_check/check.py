@@ -13,7 +13,7 @@ from mmvovnet.tasks import leaves
 
 from .boxes import check_boxes, check_masks
 from .images import DEPTHS, check_images
-from .model import check_classes, check_settings, check_shapes
+from .model import check_classes, check_shapes
 from .records import Records, read_coco, read_voc
 from .report import ERROR, NOTE, WARNING, Report, table
 from .steps import try_steps
@@ -29,7 +29,7 @@ def check(
     """Check the data of a config, and the config against the data.
 
     Args:
-        cfg (Config): Of MMDetection's or MMPretrain's kind.
+        cfg (Config): A config of MMDetection or MMPretrain.
         splits (Sequence[str]): Of train, val, test. Defaults to the first
             two.
         depth (str): What is done with images: 'decode' them as the pipeline
@@ -49,7 +49,15 @@ def check(
         raise ValueError(f"depth='{depth}' is none of {', '.join(DEPTHS)}")
     report = Report()
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
-        check_settings(cfg, report)
+        interval = (cfg.get('train_cfg') or {}).get('val_interval', 1)
+        if not (isinstance(interval, int) and interval > 0):
+            report.add(
+                ERROR,
+                'train_cfg.val_interval',
+                f'is {interval!r} and must be a whole number above 0; '
+                '--no-validate (val_cfg = val_dataloader = val_evaluator = '
+                'None) leaves validation out',
+            )
         strides = check_shapes(cfg, report, _side(cfg))
         files: dict[str, set[str]] = {}
         for split in splits:
@@ -68,11 +76,11 @@ def check(
                     records.source,
                     report,
                     depth,
-                    _loader(dataset, split, report),
+                    _loader(dataset, split),
                     processes,
                 )
                 if split == 'train' and len(records.boxes):
-                    _tell_sizes(cfg, records, strides, report)
+                    _compare_sizes(cfg, records, strides, report)
         _check_evaluator(cfg, report)
         if steps and not report.errors:
             try_steps(cfg, report)
@@ -87,22 +95,14 @@ def check(
 
 
 def _loader(
-    dataset: Mapping[str, Any], split: str, report: Report
+    dataset: Mapping[str, Any], split: str
 ) -> Mapping[str, Any] | None:
     """The step of a pipeline that loads an image."""
     for step in dataset.get('pipeline') or ():
-        if 'LoadImage' not in str(step.get('type')):
-            continue
-        if split == 'train' or not step.get('ignore_empty'):
-            return step
-        report.add(
-            WARNING,
-            f'{split}_dataloader.dataset.pipeline',
-            'has ignore_empty=True, and mmengine leaves images out of a '
-            'training alone: here an image that cannot be read ends the run, '
-            'and the error does not name it',
-        )
-        return dict(step, ignore_empty=False)
+        if 'LoadImage' in str(step.get('type')):
+            # mmengine leaves images out of a training alone.
+            train = split == 'train'
+            return step if train else dict(step, ignore_empty=False)
     return None
 
 
@@ -112,26 +112,17 @@ def _read(
     """Read the annotations of a data set, in its own form."""
     kind = cfg.get('type')
     with DATASETS.switch_scope_and_registry(None) as registry:
-        cls = registry.get(kind) if isinstance(kind, str) else kind
+        cls: Any = registry.get(kind) if isinstance(kind, str) else kind
     if not (isinstance(cls, type) and issubclass(cls, BaseDataset)):
         return None
     try:
-        lazy = DATASETS.build(dict(cfg, lazy_init=True, pipeline=[]))
+        lazy: Any = DATASETS.build(dict(cfg, lazy_init=True, pipeline=[]))
     except Exception as error:  # whatever the data set raises
         if isinstance(error, TypeError) and "'lazy_init'" in str(error):
             return None  # a data set that has no such option
         report.add(ERROR, f'{split}_dataloader.dataset', f'{kind}: {error}')
         return None
-    palette = lazy.metainfo.get('palette')
     classes = lazy.metainfo.get('classes') or ()
-    short = isinstance(palette, list) and len(palette) < len(classes)
-    report.add(
-        WARNING,
-        f'{split}_dataloader.dataset.metainfo.palette',
-        'has fewer colours than there are classes, and mmdet draws no others: '
-        "set palette='random'",
-        count=int(short),
-    )
     bases = {base.__name__ for base in cls.__mro__}
     if 'CocoDataset' in bases:
         folder = (lazy.data_prefix or {}).get('img') or ''
@@ -159,30 +150,27 @@ def _read_labels(
     except Exception as error:  # whatever the data set raises
         report.add(ERROR, where, f'{type(dataset).__name__}: {error}')
         return None
-    classes = dataset.metainfo.get('classes') or ()
-    labels = [info['gt_label'] for info in infos if 'gt_label' in info]
-    if not labels:
+    infos = [info for info in infos if 'gt_label' in info]
+    if not infos:
         return None
-    counts = np.bincount([n for n in labels if isinstance(n, int) and n >= 0])
-    if not classes:
-        classes = [str(i) for i in range(len(counts))]
-    outside = [
-        f'{info.get("img_path", i)}: {info["gt_label"]}'
-        for i, info in enumerate(infos)
-        if 'gt_label' in info
-        and not np.isin(info['gt_label'], range(len(classes))).all()
-    ]
+    classes = dataset.metainfo.get('classes') or ()
+    labels = [np.atleast_1d(info['gt_label']) for info in infos]
+    counts = np.bincount([n for label in labels for n in label if n >= 0])
+    classes = classes or [str(i) for i in range(len(counts))]
     report.add(
         ERROR,
         where,
         f'a label is outside 0 to {len(classes) - 1}, the classes',
-        outside,
+        [
+            f'{info.get("img_path", i)}: {info["gt_label"]}'
+            for i, (info, label) in enumerate(zip(infos, labels, strict=True))
+            if not np.isin(label, range(len(classes))).all()
+        ],
     )
     counts = np.pad(counts, (0, max(0, len(classes) - len(counts))))
-    never = [n for n, c in zip(classes, counts, strict=False) if not c]
-    report.add(WARNING, where, 'a class has no image', never)
     rows = list(zip(classes, counts, strict=False))
-    rows = rows if len(rows) <= 40 else [*rows[:40], ('...', '')]
+    never = [name for name, count in rows if not count]
+    report.add(WARNING, where, 'a class has no image', never)
     report.tables.append(
         table(f'{where}: {len(infos)} images', ('class', 'images'), rows)
     )
@@ -190,10 +178,10 @@ def _read_labels(
     return Records(where, files, names=list(classes)), classes
 
 
-def _tell_sizes(
+def _compare_sizes(
     cfg: Config, records: Records, strides: list[float], report: Report
 ) -> None:
-    """Tell the sizes of boxes in pixels of the scaled image."""
+    """Compare the sizes of boxes, in pixels as scaled, with the strides."""
     scale = _scale(cfg, records)
     w, h = (records.boxes[:, 2:] * scale[records.image, None]).T
     side = np.sqrt(np.clip(w * h, 0, None))
@@ -205,19 +193,6 @@ def _tell_sizes(
     report.tables.append(
         table(text, ('1 %', '25 %', '50 %', '75 %', '99 %'), [marks.tolist()])
     )
-    head = (cfg.get('model') or {}).get('bbox_head') or {}
-    ranges = head.get('regress_ranges')
-    if ranges:  # FCOS: by the longest distance from a box's centre to a side
-        reach = np.maximum(w, h) / 2
-        rows = [
-            (
-                f'{low} to {high:g}',
-                int(((reach > low) & (reach <= high)).sum()),
-            )
-            for low, high in ranges
-        ]
-        text = 'boxes for each level of FCOS (regress_ranges)'
-        report.tables.append(table(text, ('half of a side', 'boxes'), rows))
     if not strides:
         return
     below = float((side < strides[0]).mean())
@@ -230,21 +205,27 @@ def _tell_sizes(
     )
 
 
+def _steps(cfg: Config) -> Sequence[Mapping[str, Any]]:
+    """The training's pipeline."""
+    loader = cfg.get('train_dataloader') or {}
+    for dataset in leaves(loader.get('dataset')):
+        return dataset.get('pipeline') or ()
+    return ()
+
+
 def _scale(cfg: Config, records: Records) -> np.ndarray:
     """By how much the training's Resize enlarges each image."""
     ones = np.ones(len(records.files))
-    leaf = next(leaves(cfg.train_dataloader.get('dataset')), {})
-    for step in leaf.get('pipeline') or ():
+    for step in _steps(cfg):
         size = step.get('scale')
-        pair = isinstance(size, Sequence) and len(size) == 2
-        if 'Resize' not in str(step.get('type')) or not pair:
+        if 'Resize' not in str(step.get('type')) or records.sizes is None:
             continue
-        if not all(isinstance(n, int | float) for n in size):
+        if not isinstance(size, Sequence) or np.shape(size) != (2,):
             continue
-        long, short = max(size), min(size)
         with np.errstate(invalid='ignore', divide='ignore'):
             ratios = np.minimum(
-                long / records.sizes.max(1), short / records.sizes.min(1)
+                max(size) / records.sizes.max(1),
+                min(size) / records.sizes.min(1),
             )
         return np.where(np.isfinite(ratios), ratios, ones)
     return ones
@@ -252,8 +233,7 @@ def _scale(cfg: Config, records: Records) -> np.ndarray:
 
 def _side(cfg: Config) -> int:
     """The side of the training's images, where all have one; 256 else."""
-    leaf = next(leaves((cfg.get('train_dataloader') or {}).get('dataset')), {})
-    for step in leaf.get('pipeline') or ():
+    for step in _steps(cfg):
         if step.get('type') == 'Resize' and step.get('keep_ratio') is False:
             return int(min(step['scale']))
     return 256
@@ -265,17 +245,12 @@ def _check_evaluator(cfg: Config, report: Report) -> None:
     if isinstance(evaluators, Mapping):
         evaluators = [evaluators]
     validated = list(leaves((cfg.get('val_dataloader') or {}).get('dataset')))
+    if len(validated) != 1 or not validated[0].get('ann_file'):
+        return
+    own = Path(validated[0].get('data_root') or '', validated[0]['ann_file'])
     for evaluator in evaluators:
         given = isinstance(evaluator, Mapping) and evaluator.get('ann_file')
-        if (
-            not given
-            or len(validated) != 1
-            or not validated[0].get('ann_file')
-        ):
-            continue
-        root = validated[0].get('data_root') or ''
-        own = Path(root, validated[0]['ann_file'])
-        if own.resolve() != Path(given).resolve():
+        if given and own.resolve() != Path(given).resolve():
             report.add(
                 ERROR,
                 'val_evaluator.ann_file',

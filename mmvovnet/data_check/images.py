@@ -3,29 +3,38 @@
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import (
+    Executor,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from mmengine.registry import TRANSFORMS
-from mmengine.utils import ProgressBar
+from mmengine.utils import track_iter_progress
 from PIL import Image
 
 from .report import ERROR, WARNING, Report
 
+# Pillow's own limit, from which a file may be a decompression bomb.
 MAX_PIXELS = 89_478_485
-"""Pillow's own limit for what is no decompression bomb (0.27 GB as RGB)."""
 
 DEPTHS = ('decode', 'headers', 'presence')
-"""How closely images are looked at."""
+"""Images are decoded as the training does, by header alone, or only found."""
 
-_CHUNK = 64
 _SUFFIXES = ('.jpg', '.jpeg', '.JPG', '.JPEG', '.png', '.PNG', '.bmp', '.tif')
+_UNREADABLE = (
+    'an image is missing',
+    'an image is a folder, a pipe or a device',
+    'an image is an empty file',
+    'an image cannot be read',
+)
 
+Size = tuple[float, float]  # width and height by the annotations, or NaN
 Found = tuple[str, str, str] | None  # level, fault, detail of a file
 
 
@@ -38,73 +47,56 @@ def check_images(
     loader: Mapping[str, Any] | None = None,
     processes: int | None = None,
 ) -> None:
-    """Look at image files.
+    """Look at image files, those of the annotations ``where``.
 
     Args:
         files (Sequence[str]): Paths.
         sizes (np.ndarray, optional): Width and height by the annotations,
             shape (N, 2), NaN where these do not say.
-        where (str): Whose images they are.
+        where (str): The annotations.
         report (Report): Gets what is found.
-        depth (str): One of :data:`DEPTHS`: decode them, read their headers,
-            both with a progress bar, or only see that they are there.
+        depth (str): One of :data:`DEPTHS`. The first two show a progress bar.
         loader (Mapping, optional): The pipeline's ``LoadImageFromFile``. What
             its ``ignore_empty`` leaves out is no error.
         processes (int, optional): Defaults to the number of cores.
     """
     claims = [[np.nan] * 2] * len(files) if sizes is None else sizes.tolist()
-    items = list(dict(zip(files, map(tuple, claims), strict=True)).items())
-    chunks = [items[i : i + _CHUNK] for i in range(0, len(items), _CHUNK)]
+    claimed = dict(zip(files, map(tuple, claims), strict=True))
     loader = dict(loader or dict(type='LoadImageFromFile'))
     lenient = loader.pop('ignore_empty', False)
-    if depth == 'presence':
-        with ThreadPoolExecutor(16) as pool:  # a network's latency, not work
-            said = list(chain(*pool.map(_look, chunks)))
+    flag = str(loader.get('color_type', 'color'))
+    turns = 'ignore_orientation' not in flag and flag != 'unchanged'
+    load = TRANSFORMS.build(loader) if depth == 'decode' else None
+    if depth == 'presence':  # a network's latency, not work
+        pool: Executor = ThreadPoolExecutor(16)
+        look: Any = _faulty_file
     else:
-        flag = str(loader.get('color_type', 'color'))
-        turns = 'ignore_orientation' not in flag and flag != 'unchanged'
-        load = TRANSFORMS.build(loader) if depth == 'decode' else None
-        read = partial(_open, load=load, turns=turns)
-        said, bar = [], ProgressBar(len(items))
-        with ProcessPoolExecutor(
+        pool = ProcessPoolExecutor(
             processes or os.cpu_count(), None, cv2.setNumThreads, (0,)
-        ) as pool:
-            for part in pool.map(read, chunks):
-                said += part
-                bar.update(len(part))
-        print()
+        )
+        look = partial(_faulty, load=load, turns=turns)
+    with pool:
+        said = pool.map(look, claimed, claimed.values(), chunksize=64)
+        if depth != 'presence':
+            said = track_iter_progress((said, len(claimed)))
+        faulty = [(f, s) for f, s in zip(claimed, said, strict=True) if s]
     kinds: dict[tuple[str, str], list[str]] = {}
-    for (file, _), found in zip(items, said, strict=True):
-        if found:
-            level, what, detail = found
-            kinds.setdefault((level, what), []).append(file + detail)
-            report.blame(file)
+    for file, (level, what, detail) in faulty:
+        kinds.setdefault((level, what), []).append(file + detail)
     for (level, what), examples in kinds.items():
-        if lenient and what in _UNREADABLE and len(examples) < len(items):
+        if lenient and what in _UNREADABLE and len(examples) < len(claimed):
             level, what = WARNING, f'{what} and left out (ignore_empty)'
         report.add(level, where, what, examples)
 
 
-def _look(chunk: list) -> list[Found]:
-    return [_faulty_file(file) for file, _ in chunk]
+def _faulty(file: str, claimed: Size, **how: Any) -> Found:
+    return _faulty_file(file, claimed) or _faulty_image(file, claimed, **how)
 
 
-def _open(chunk: list, **how: Any) -> list[Found]:
-    return [_faulty_file(f) or _faulty_image(f, s, **how) for f, s in chunk]
-
-
-_UNREADABLE = (
-    'an image is missing',
-    'an image is a folder, a pipe or a device',
-    'an image is an empty file',
-    'an image cannot be read',
-)
-
-
-def _faulty_file(file: str) -> Found:
+def _faulty_file(file: str, _: Size) -> Found:
     if '://' in file:
         return None
-    missing, special, empty, _ = _UNREADABLE
+    missing, special, empty, _unread = _UNREADABLE
     try:
         found = os.stat(file)
     except FileNotFoundError:
@@ -120,18 +112,11 @@ def _faulty_file(file: str) -> Found:
 
 
 def _faulty_image(
-    file: str,
-    claimed: tuple[float, float],
-    load: Any = None,
-    turns: bool = True,
+    file: str, claimed: Size, load: Any = None, turns: bool = True
 ) -> Found:
-    """Look at a file by its header, or as a transform loads it.
+    """Look at a file by its header, and as the transform ``load`` loads it.
 
-    Args:
-        file (str): The path.
-        claimed (tuple[float, float]): Width and height, or NaN.
-        load (BaseTransform, optional): None to read the header alone.
-        turns (bool): Whether the training turns images by their EXIF data.
+    ``turns`` says whether the training turns images by their EXIF data.
     """
     if '://' in file:
         return None
@@ -172,7 +157,7 @@ def _faulty_image(
 
 
 def _darkened(file: str, pixels: np.ndarray) -> str:
-    """The values of a file of which a loader kept the upper bits, dark."""
+    """The range of a file's values, if the loader kept the upper bits only."""
     if pixels.dtype != np.uint8 or pixels.max() >= 32:
         return ''
     whole = cv2.imread(file, cv2.IMREAD_UNCHANGED)

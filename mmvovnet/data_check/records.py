@@ -2,7 +2,8 @@
 
 import json
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -12,30 +13,35 @@ import numpy as np
 
 from .report import ERROR, WARNING, Report
 
-_HOW = 'correct the file'
+BARE = (
+    'a box has no segmentation, and the pipeline loads masks '
+    '(LoadAnnotations, with_mask=True): add its polygons, remove it, or train '
+    'without masks'
+)
+TORN = (
+    'a segmentation is no list of polygons, each a list of six numbers or '
+    "more in pairs x, y, and no run lengths of the image's size: correct it"
+)
 
 
 @dataclass
 class Records:
     """The images and boxes of a split.
 
-    Args:
+    Attributes:
         source (str): The annotation file, or the folder.
         files (list[str]): Paths of the images.
         names (list[str]): Of the classes in the data.
-        sizes (np.ndarray, optional): Width and height that the annotations
-            claim, float of shape (N, 2); NaN where they do not.
-        image (np.ndarray): Index into ``files`` of each box, shape (M,).
-        label (np.ndarray): Index into ``names`` of each box, shape (M,).
-        boxes (np.ndarray): x, y, width, height, float of shape (M, 4).
-        ignored (np.ndarray): Crowds and difficult ones, bool of shape (M,).
+        sizes (ndarray, optional): Width and height by the annotations, float
+            of shape (N, 2); NaN where they do not say.
+        image (ndarray): Index into ``files`` of each box, shape (M,).
+        label (ndarray): Index into ``names`` of each box, shape (M,).
+        boxes (ndarray): x, y, width, height, float of shape (M, 4).
+        ignored (ndarray): Crowds and difficult ones, bool of shape (M,).
         ids (list): What the data calls each box.
-        outlined (np.ndarray, optional): Boxes with a segmentation, bool of
-            shape (M,). None if the data's form has none.
-        torn (np.ndarray, optional): Boxes whose segmentation has no form
-            that mmdet reads, bool of shape (M,).
-        areas (np.ndarray, optional): That the data claims, float of shape
-            (M,).
+        areas (ndarray, optional): By the annotations, float of shape (M,).
+        masks (list[str], optional): What is wrong with each box's
+            segmentation, :data:`BARE` or :data:`TORN`; '' if nothing is.
     """
 
     source: str
@@ -47,9 +53,8 @@ class Records:
     boxes: np.ndarray = field(default_factory=partial(np.zeros, (0, 4)))
     ignored: np.ndarray = field(default_factory=partial(np.zeros, 0, bool))
     ids: list = field(default_factory=list)
-    outlined: np.ndarray | None = None
-    torn: np.ndarray | None = None
     areas: np.ndarray | None = None
+    masks: list[str] | None = None
 
     def only(self, mask: np.ndarray) -> 'Records':
         """All images, and the boxes that a mask of shape (M,) is true for."""
@@ -64,97 +69,67 @@ class Records:
 def read_coco(
     path: str, folder: str, report: Report, scored: bool = False
 ) -> Records | None:
-    """Read COCO's form.
+    """Read a COCO file whose images are in ``folder``; None if that fails.
 
-    Args:
-        path (str): The JSON file.
-        folder (str): Where its images are.
-        report (Report): Gets what is wrong with the file.
-        scored (bool): Whether COCO's metric reads it too.
-
-    Returns:
-        Records | None: What can be used of it; None if nothing can.
+    What is wrong goes to the report, as in all functions here; ``scored``
+    says that COCO's metric reads the file too.
     """
+
+    def error(what: str, examples: Sequence[object]) -> None:
+        report.add(ERROR, path, what, examples)
+
     data = _read_json(path, report)
     if data is None:
         return None
-    images = _with_keys(
-        data['images'],
-        ('id', 'file_name', 'width', 'height'),
-        'image',
-        path,
-        report,
+    keys = dict(
+        images=('id', 'file_name', 'width', 'height'),
+        annotations=('id', 'image_id', 'category_id', 'bbox', 'area'),
+        categories=('id', 'name'),
     )
-    annotations = _with_keys(
-        data['annotations'],
-        ('id', 'image_id', 'category_id', 'bbox', 'area'),
-        'annotation',
-        path,
-        report,
-    )
-    categories = _with_keys(
-        data['categories'], ('id', 'name'), 'category', path, report
-    )
-    for kind, items in (
-        ('image', images),
-        ('annotation', annotations),
-        ('category', categories),
-    ):
-        ids = [item['id'] for item in items]
-        report.add(
-            ERROR,
-            path,
-            f'several {kind} entries have one id, and mmdet '
-            f'takes one of them alone: {_HOW}',
-            sorted(_twice(ids)),
-            count=len(ids) - len(set(ids)),
+    for kind, needed in keys.items():
+        data[kind] = _with_keys(data[kind], needed, kind, path, report)
+        error(
+            f'several entries of {kind} have one id, and mmdet takes one of '
+            'them alone: correct the file',
+            _twice(item['id'] for item in data[kind]),
         )
-    twice = sorted(_twice([str(item['name']) for item in categories]))
-    report.add(
-        ERROR,
-        path,
+    images, annotations, categories = (data[kind] for kind in keys)
+    error(
         'several categories have one name, and mmdet takes both for one '
         'class: give them one id, or two names',
-        twice,
+        _twice(str(item['name']) for item in categories),
     )
-    four = [a for a in annotations if _is_box(a['bbox'])]
-    report.add(
-        ERROR,
-        path,
-        f'a bbox is not four numbers (x, y, width, height): {_HOW}',
+    error(
+        'a bbox is not four numbers (x, y, width, height): correct the file',
         [
             f'annotation {a["id"]}: {a["bbox"]}'
             for a in annotations
             if not _is_box(a['bbox'])
         ],
-        count=len(annotations) - len(four),
     )
+    used = [a for a in annotations if _is_box(a['bbox'])]
     if scored:
-        ids = [a['id'] for a in four if a['id'] == 0]
-        what = "has the id 0, and COCO's metric counts what matches it as a "
-        what += 'miss: count ids from 1'
-        report.add(ERROR, path, f'an annotation {what}', ids)
-        ids = [a['id'] for a in four if a.get('iscrowd') is None]
-        what = "lacks iscrowd, which COCO's metric needs: write 0"
-        report.add(ERROR, path, f'an annotation {what}', ids)
+        error(
+            "an annotation has the id 0, and COCO's metric counts what "
+            'matches it as a miss: count ids from 1',
+            [0 for a in used if a['id'] == 0],
+        )
+        error(
+            "an annotation lacks iscrowd, which COCO's metric needs: write 0",
+            [a['id'] for a in used if a.get('iscrowd') is None],
+        )
     place = {item['id']: index for index, item in enumerate(images)}
     known = {item['id']: index for index, item in enumerate(categories)}
-    used = []
     for key, index in (('image_id', place), ('category_id', known)):
-        lost = [a['id'] for a in four if a[key] not in index]
-        report.add(
-            ERROR,
-            path,
-            f'an annotation names an unknown {key}: {_HOW}',
-            lost,
+        error(
+            f'an annotation names an unknown {key}: correct the file',
+            [a['id'] for a in used if a[key] not in index],
         )
-    used = [
-        a for a in four if a['image_id'] in place and a['category_id'] in known
-    ]
+        used = [a for a in used if a[key] in index]
     return Records(
         source=path,
         files=[str(Path(folder, item['file_name'])) for item in images],
-        sizes=_floats([[i['width'], i['height']] for i in images], 2),
+        sizes=_floats([[i.get('width'), i.get('height')] for i in images], 2),
         image=np.array([place[a['image_id']] for a in used], int),
         label=np.array([known[a['category_id']] for a in used], int),
         names=[item['name'] for item in categories],
@@ -163,91 +138,63 @@ def read_coco(
             [bool(a.get('iscrowd') or a.get('ignore')) for a in used], bool
         ),
         ids=[a['id'] for a in used],
-        outlined=np.array([bool(a.get('segmentation')) for a in used], bool),
-        torn=np.array(
-            [
-                _is_torn(a.get('segmentation'), images[place[a['image_id']]])
-                for a in used
-            ],
-            bool,
-        ),
         areas=_floats([a.get('area', np.nan) for a in used], 1)[:, 0],
+        masks=[
+            _mask_flaw(a.get('segmentation'), images[place[a['image_id']]])
+            for a in used
+        ],
     )
 
 
 def read_voc(dataset: Any, report: Report) -> Records | None:
-    """Read Pascal VOC's form.
-
-    Args:
-        dataset: An mmdet ``XMLDataset``, which need not be loaded.
-        report (Report): Gets what is wrong with the files.
-
-    Returns:
-        Records | None: What can be used of them; None if nothing can.
-    """
+    """Read the files of mmdet's ``XMLDataset``, which need not be loaded."""
+    listed = str(dataset.ann_file)
     try:
-        names = Path(dataset.ann_file).read_text().splitlines()
+        names = Path(listed).read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        report.add(ERROR, str(dataset.ann_file), f'cannot be read: {error}')
+        report.add(ERROR, listed, f'cannot be read: {error}')
         return None
     root = Path(dataset.sub_data_root)
-    blank = [f'line {n}' for n, name in enumerate(names, 1) if not name]
-    report.add(
-        ERROR,
-        str(dataset.ann_file),
-        'a line is blank, and mmdet takes it for a file: remove it',
-        blank,
-    )
-    files, sizes, rows, classes, unsized = [], [], [], {}, []
-    for name in filter(None, names):
+    records = Records(listed, [], [], masks=None)
+    sizes: list[list[float]] = []
+    rows: list[tuple[int, int, list[float], bool]] = []
+    unsized: list[str] = []
+    for name in names:  # a blank one is read too, as by mmdet
         path = root / dataset.ann_subdir / f'{name}.xml'
-        image = root / dataset.img_subdir / f'{name}.jpg'
         try:
             tree = ET.parse(path).getroot()
-            size = [
-                int(tree.findtext(f'size/{k}', '-1'))
-                for k in ('width', 'height')
+            size: list[float] = [
+                int(tree.findtext(f'size/{key}', '-1'))
+                for key in ('width', 'height')
             ]
-            if min(size) < 1:  # 0 as labelImg writes it, or missing
-                unsized += [str(path)] * (min(size) == 0)
-                size = [np.nan] * 2
-            boxes = [_voc_object(item) for item in tree.iterfind('object')]
+            objects = [_voc_object(item) for item in tree.iterfind('object')]
         except (OSError, ET.ParseError, ValueError, TypeError) as error:
             report.add(ERROR, str(path), f'cannot be read: {error}')
-            report.blame(str(path))
             continue
-        for number, (label, box, ignored) in enumerate(boxes, 1):
-            index = classes.setdefault(label, len(classes))
-            where = f'{path} object {number}'
-            rows.append((len(files), index, box, ignored, where))
-        files.append(str(image))
-        sizes.append(size)
+        unsized += [str(path)] * (min(size) == 0)
+        for number, (label, box, ignored) in enumerate(objects, 1):
+            if label not in records.names:
+                records.names.append(label)
+            index = records.names.index(label)
+            rows.append((len(sizes), index, box, ignored))
+            records.ids.append(f'{path} object {number}')
+        sizes.append(size if min(size) > 0 else [np.nan] * 2)
+        records.files.append(str(root / dataset.img_subdir / f'{name}.jpg'))
     least = (dataset.filter_cfg or {}).get('min_size')
-    report.add(
-        ERROR if least and not dataset.test_mode else WARNING,
-        str(dataset.ann_file),
-        'an image has the size 0, as labelImg may write it: '
-        + (
-            f'filter_cfg.min_size={least} drops it; write the size, or leave '
-            'the option out'
-            if least
-            else 'mmdet trains on it, unless filter_cfg.min_size is set'
-        ),
-        unsized,
+    what = 'an image has the size 0, as labelImg may write it, and '
+    what += 'filter_cfg.min_size would drop it: write the size'
+    level = ERROR if least and not dataset.test_mode else WARNING
+    report.add(level, listed, what, unsized)
+    image, labels, boxes, difficult = (
+        zip(*rows, strict=True) if rows else [()] * 4
     )
-    image, label, boxes, ignored, ids = (
-        zip(*rows, strict=True) if rows else (((),) * 5)
-    )
-    return Records(
-        str(dataset.ann_file),
-        files,
-        list(classes),
-        _floats(sizes, 2),
-        np.array(image, int),
-        np.array(label, int),
-        _floats(boxes, 4),
-        np.array(ignored, bool),
-        list(ids),
+    return replace(
+        records,
+        sizes=_floats(sizes, 2),
+        image=np.array(image, int),
+        label=np.array(labels, int),
+        boxes=_floats(boxes, 4),
+        ignored=np.array(difficult, bool),
     )
 
 
@@ -255,65 +202,51 @@ def _voc_object(item: ET.Element) -> tuple[str, list[float], bool]:
     name = item.findtext('name')
     if name is None:
         raise ValueError('an object has no name')
-    corners = [
-        float(item.findtext(f'bndbox/{k}'))
-        for k in ('xmin', 'ymin', 'xmax', 'ymax')
-    ]
-    x1, y1, x2, y2 = corners
+    x1, y1, x2, y2 = (
+        float(item.findtext(f'bndbox/{key}', ''))
+        for key in ('xmin', 'ymin', 'xmax', 'ymax')
+    )
     difficult = int(item.findtext('difficult', '0'))  # as mmdet reads it
     return name, [x1, y1, x2 - x1, y2 - y1], bool(difficult)
 
 
-def _read_json(path: str, report: Report) -> dict | None:
-    if not Path(path).is_file():
+def _read_json(path: str, report: Report) -> dict[str, Any] | None:
+    try:
+        data = json.loads(Path(path).read_text())
+    except FileNotFoundError:
         report.add(
             ERROR, path, 'there is no such file: see data_root and ann_file'
         )
         return None
-    content = Path(path).read_bytes()
-    begin = content[:15].lstrip()
-    try:
-        if not begin:
-            raise ValueError('it is empty')
-        if begin.startswith(b'<'):
-            raise ValueError('it is a web page or XML')
-        if begin.startswith(b'\xef\xbb\xbf'):
-            raise ValueError(
-                'it begins with a byte order mark: save it as UTF-8 without'
-            )
-        data = json.loads(content)
-        if not isinstance(data, dict):
-            raise ValueError(f'it holds a {type(data).__name__}, no object')
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         report.add(ERROR, path, f'is no COCO JSON: {error}')
         return None
     keys = ('images', 'annotations', 'categories')
-    lacks = [key for key in keys if not isinstance(data.get(key), list)]
+    lists = data if isinstance(data, dict) else {}
+    lacks = [key for key in keys if not isinstance(lists.get(key), list)]
     if lacks:
         report.add(ERROR, path, f'lacks the lists {", ".join(lacks)} of COCO')
         return None
-    return data
+    return lists
 
 
 def _with_keys(
     items: list, keys: Sequence[str], kind: str, path: str, report: Report
 ) -> list[dict]:
-    good, lacking = [], {}
+    good: list[dict] = []
+    lacking: dict[str, list[str]] = {}
     for number, item in enumerate(items):
-        lacks = [
-            key
-            for key in keys
-            if not isinstance(item, dict) or item.get(key) is None
-        ]
-        # An area is needed by mmdet; without one the box is still looked at.
+        given = item if isinstance(item, dict) else {}
+        lacks = [key for key in keys if given.get(key) is None]
         if lacks:
-            lacking.setdefault(', '.join(lacks), []).append(
-                f'{kind} number {number}'
-            )
+            where = f'{kind}[{number}]'
+            lacking.setdefault(', '.join(lacks), []).append(where)
+        # mmdet needs these, and the check of boxes does not.
         if not set(lacks) - {'area', 'width', 'height'}:
             good.append(item)
-    for lacks, places in lacking.items():
-        report.add(ERROR, path, f'an entry lacks {lacks}: {_HOW}', places)
+    for keys_lacking, places in lacking.items():
+        what = f'an entry lacks {keys_lacking}: correct the file'
+        report.add(ERROR, path, what, places)
     return good
 
 
@@ -325,22 +258,24 @@ def _is_box(box: Any) -> bool:
     )
 
 
-def _is_torn(segmentation: Any, image: dict) -> bool:
+def _mask_flaw(segmentation: Any, image: dict) -> str:
     """Whether mmdet drops a polygon of it, or cannot read it."""
+    if not segmentation:
+        return BARE
     if isinstance(segmentation, dict):  # run lengths
         sides = [image.get('height'), image.get('width')]
-        return not segmentation.get('counts') or (
-            list(segmentation.get('size', ())) != sides
-        )
-    return isinstance(segmentation, list) and not all(
+        right = list(segmentation.get('size', ())) == sides
+        return '' if right and segmentation.get('counts') else TORN
+    polygons = isinstance(segmentation, list) and all(
         isinstance(polygon, list)
         and len(polygon) >= 6
         and len(polygon) % 2 == 0
         for polygon in segmentation
     )
+    return '' if polygons else TORN
 
 
-def _floats(rows: list, width: int) -> np.ndarray:
+def _floats(rows: Sequence, width: int) -> np.ndarray:
     try:
         array = np.array(rows, dtype=float)
     except (TypeError, ValueError):  # a size that is no number
@@ -348,8 +283,5 @@ def _floats(rows: list, width: int) -> np.ndarray:
     return array.reshape(-1, width)
 
 
-def _twice(ids: list) -> set:
-    seen, twice = set(), set()
-    for number in ids:
-        (twice if number in seen else seen).add(number)
-    return twice
+def _twice(ids: Iterable[Hashable]) -> list:
+    return [number for number, times in Counter(ids).items() if times > 1]

@@ -1,18 +1,21 @@
-"""What a check of data found, as a table."""
+"""What a check of data found, as text."""
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 ERROR, WARNING, NOTE = 'error', 'warning', 'note'
 _ORDER = (ERROR, WARNING, NOTE)
+_ROWS = 40
 
 
-class Finding(NamedTuple):
+@dataclass(frozen=True)
+class Finding:
     """One kind of fault.
 
-    Args:
+    Attributes:
         level (str): 'error' where a training would be wrong or end, 'warning'
-            where it may be, 'note' for what is merely told.
+            where it may be, 'note' for what is only reported.
         where (str): A file, or a key of the config.
         what (str): The fault, what was expected, how to correct it.
         count (int): How often it was found. Defaults to 1.
@@ -32,7 +35,6 @@ class Report:
     def __init__(self) -> None:
         self.findings: list[Finding] = []
         self.tables: list[str] = []
-        self.files: dict[str, int] = {}
 
     def add(
         self,
@@ -42,25 +44,15 @@ class Report:
         examples: Sequence[object] | None = None,
         count: int | None = None,
     ) -> None:
-        """Add a finding; nothing if there are ``count`` = 0 of it.
+        """Add a finding, as of :class:`Finding`; nothing if there are 0.
 
-        Args:
-            level (str): As of :class:`Finding`.
-            where (str): The same.
-            what (str): The same.
-            examples (Sequence, optional): All of them; four are kept.
-            count (int, optional): Defaults to the number of examples, or to
-                1 without any.
+        ``count`` is the number of ``examples`` by default, or 1 without any.
         """
         if count is None:
             count = 1 if examples is None else len(examples)
         if count:
             kept = tuple(str(example) for example in (examples or ())[:4])
             self.findings.append(Finding(level, where, what, count, kept))
-
-    def blame(self, file: str, times: int = 1) -> None:
-        """Count faults of a file."""
-        self.files[file] = self.files.get(file, 0) + times
 
     @property
     def errors(self) -> list[Finding]:
@@ -70,29 +62,20 @@ class Report:
     def __str__(self) -> str:
         lines = list(self.tables)
         for found in sorted(
-            self.findings, key=lambda found: _ORDER.index(found.level)
+            self.findings, key=lambda f: _ORDER.index(f.level)
         ):
             times = f' ({found.count} times)' if found.count > 1 else ''
             lines.append(f'{found.level:8}{found.where}: {found.what}{times}')
             if found.examples:
                 more = ', ...' if found.count > len(found.examples) else ''
                 lines.append(f'{"":8}  {", ".join(found.examples)}{more}')
-        worst = sorted(self.files.items(), key=lambda item: -item[1])[:10]
-        if worst:
-            lines.append('worst files:')
-            lines += [f'{times:8}  {file}' for file, times in worst]
-        counts = [sum(f.level == o for f in self.findings) for o in _ORDER[:2]]
-        lines.append('{} errors, {} warnings'.format(*counts))
+        counts = Counter(found.level for found in self.findings)
+        lines.append(f'{counts[ERROR]} errors, {counts[WARNING]} warnings')
         return '\n'.join(lines)
 
 
-def table(title: str, header: Sequence[str], rows: Sequence) -> str:
-    """A table of text.
-
-    Args:
-        title (str): The line above.
-        header (Sequence[str]): Names of the columns.
-        rows (Sequence): Cells.
+def table(title: str, header: Sequence[str], rows: Sequence[Sequence]) -> str:
+    """Write the first rows of a table as text, under its title.
 
     Example:
         >>> print(table('boxes', ('class', 'count'), [('cat', 3)]))
@@ -100,7 +83,9 @@ def table(title: str, header: Sequence[str], rows: Sequence) -> str:
           class  count
           cat        3
     """
-    cells = [[str(cell) for cell in row] for row in [header, *rows]]
+    cells = [[str(cell) for cell in row] for row in [header, *rows[:_ROWS]]]
+    if len(rows) > _ROWS:
+        cells.append(['...'] + [''] * (len(header) - 1))
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         '  '.join(
@@ -109,3 +94,14 @@ def table(title: str, header: Sequence[str], rows: Sequence) -> str:
         for row in cells
     ]
     return '\n'.join([title, *(f'  {line}' for line in lines)])
+
+
+def dotted(*path: str | int) -> str:
+    """Write the path of an entry as in Python.
+
+    Example:
+        >>> dotted('train_dataloader', 'dataset', 'pipeline', 2)
+        'train_dataloader.dataset.pipeline[2]'
+    """
+    parts = [f'[{p}]' if isinstance(p, int) else f'.{p}' for p in path]
+    return ''.join(parts).lstrip('.')

@@ -16,20 +16,19 @@ from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from torch import nn
 
-from .report import ERROR, Report
+from mmvovnet.tasks import dicts
+
+from .report import ERROR, Report, dotted
 
 
 def try_steps(cfg: Config, report: Report) -> None:
     """Build the model, train it on two images and validate it on two.
 
-    No weights are loaded and nothing is saved.
-
-    Args:
-        cfg (Config): The config.
-        report (Report): Gets what is raised, with the key of the config whose
-            part raised it.
+    No weights are loaded and nothing is saved. The report gets what is
+    raised, with the key of the config whose part raised it.
     """
-    model, stage = None, 'model'
+    model: Any = None
+    stage = 'model'
     try:
         with redirect_stdout(io.StringIO()):  # of COCO's metric
             described = dict(cfg.model)
@@ -97,26 +96,21 @@ def _culprits(
             yield _key(names[id(owner)], cfg.model)
 
 
-def _places(part: Any, node: Any, path: str = '') -> Iterator[str]:
+def _places(part: Any, cfg: dict) -> Iterator[str]:
     """Keys under which a config has a part, to which its owner may add."""
-    if isinstance(node, Mapping):
+    for path, node in dicts(cfg):
         if 'type' in node and all(part.get(k) == v for k, v in node.items()):
-            yield path.lstrip('.')
-        for key, value in node.items():
-            yield from _places(part, value, f'{path}.{key}')
-    elif isinstance(node, list | tuple):
-        for index, value in enumerate(node):
-            yield from _places(part, value, f'{path}[{index}]')
+            yield dotted(*path)
 
 
 def _key(name: str, node: Any) -> str:
     """The key of a module, as far as the config goes."""
-    key = 'model'
+    path: list[str | int] = ['model']
     for part in name.split('.'):
-        if isinstance(node, Mapping) and part in node:
-            node, key = node[part], f'{key}.{part}'
-        elif isinstance(node, list) and part.isdigit():
-            node, key = node[int(part)], f'{key}[{part}]'
-        else:
+        step = int(part) if part.isdigit() else part
+        try:
+            node = node[step]
+        except (KeyError, IndexError, TypeError):
             break
-    return key
+        path.append(step)
+    return dotted(*path)
