@@ -13,7 +13,8 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
-# What the tests and the demos were run on: constraints.txt, on Python 3.11.
+# The versions of constraints.txt, which tests and demos ran with on Python
+# 3.11.
 KNOWN_GOOD = {
     'torch': '2.14.1',
     'torchvision': '0.29.1',
@@ -25,7 +26,7 @@ KNOWN_GOOD = {
     'mmsegmentation': '1.2.2',
     'mmdet3d': '1.4.0',
 }
-# What they import and pip does not bring with them, and what does.
+# What a package imports but does not declare, and the command to install it.
 NEEDED = {
     'mmsegmentation': (('ftfy', 'regex'), 'pip install ftfy regex'),
     'mmdet3d': (
@@ -42,7 +43,7 @@ NEEDED = {
         'nuscenes-devkit lyft-dataset-sdk',
     ),
 }
-# What each use takes beside the backbone, and the extra that brings it.
+# By extra: the packages that it installs.
 USES = {
     'detection': ('mmdet', 'mmcv', 'torchvision'),
     'classification': ('mmpretrain', 'torchvision'),
@@ -63,12 +64,12 @@ OTHERS = (
     'onedl-mmcv',
     'onedl-mmdetection',
 )
-# Importing these shows what a version number does not.
+# These may be installed and still fail to import.
 PROBES = ('torch', 'torchvision', 'cv2', 'mmcv._ext', 'pkg_resources')
 
 
 def installed() -> dict[str, str]:
-    """Versions of the packages that matter, of those that are installed."""
+    """Find the versions of the installed ones of the packages above."""
     found = {'python': platform.python_version()}
     needed = [name for names, _ in NEEDED.values() for name in names]
     for name in (*KNOWN_GOOD, *OTHERS, *needed):
@@ -80,7 +81,7 @@ def installed() -> dict[str, str]:
 
 
 def failures() -> dict[str, str]:
-    """The imports among :data:`PROBES` that fail, each with its error."""
+    """Import :data:`PROBES`; return the errors of those that fail."""
     failed = {}
     for name in PROBES:
         try:
@@ -91,7 +92,7 @@ def failures() -> dict[str, str]:
 
 
 def cuda() -> dict[str, str | None]:
-    """CUDA versions of torch and of mmcv's ops, and what torch sees."""
+    """Find the CUDA versions of torch and mmcv's ops, GPU and driver."""
     import torch
 
     found = {
@@ -110,8 +111,7 @@ def missing() -> Iterator[tuple[str, str]]:
     """Find what is not installed.
 
     Yields:
-        tuple[str, str]: For what it would be needed, which is the name of an
-        extra, and the packages.
+        tuple[str, str]: The name of an extra, and its missing packages.
     """
     for use, packages in USES.items():
         absent = []
@@ -125,7 +125,7 @@ def missing() -> Iterator[tuple[str, str]]:
 
 
 def number(text: str) -> tuple[int, ...]:
-    """The version ``'2.14.1+cpu'`` as ``(2, 14, 1)``."""
+    """Read the version ``'2.14.1+cpu'`` as ``(2, 14, 1)``."""
     return tuple(int(n) for n in re.findall(r'\d+', text.split('+')[0])[:3])
 
 
@@ -163,7 +163,7 @@ def problems(
     vision = have.get('torchvision')
     if torch and vision and (torch[0] != 2 or vision[1] != torch[1] + 15):
         yield (
-            f'torchvision {found["torchvision"]} is not the one of torch '
+            f'torchvision {found["torchvision"]} does not belong to torch '
             f'{found["torch"]}',
             f'pip install torch=={found["torch"]} torchvision',
         )
@@ -190,7 +190,7 @@ def problems(
             yield f'{name} imports {", ".join(missing)}: not installed', remedy
     if 'pkg_resources' in failed:
         yield (
-            'there is no pkg_resources, which mim and mmengine import for '
+            'pkg_resources is missing, which mim and mmengine import for '
             '`mmdet::` bases',
             "pip install 'setuptools>=77.0.3,<81'",
         )
@@ -207,8 +207,8 @@ def problems(
         )
     if cuda.get('driver') and cuda.get('gpu') == 'False':
         yield (
-            f'there is a GPU driver, and torch (CUDA {cuda["torch"]}) sees no '
-            'GPU',
+            f'a GPU driver is installed, but torch (CUDA {cuda["torch"]}) '
+            'finds no GPU',
             'install the torch of your CUDA version from pytorch.org, or '
             'update the driver',
         )
@@ -217,7 +217,7 @@ def problems(
 def main() -> int:
     """Print the report."""
     argparse.ArgumentParser(
-        description='Say what is installed, and what of it will not work'
+        description='List what is installed, and what of it will not work'
     ).parse_args()
     found, failed = installed(), failures()
     print('installed, and the known-good set:')

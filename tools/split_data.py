@@ -4,7 +4,128 @@ DATA is a folder in Pascal VOC's form, or a JSON file of COCO's.
 """
 
 import argparse
+import json
+import random
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TypeVar
+
+PARTS = ('train', 'val', 'test')
+Item = TypeVar('Item')
+
+
+def divide(
+    items: Sequence[Item], val: float, test: float, seed: int = 0
+) -> dict[str, list[Item]]:
+    """Draw three parts at random.
+
+    Args:
+        items (Sequence): What to divide. The same items in the same order
+            give the same parts.
+        val (float): Share of the validation.
+        test (float): Share of the test, may be 0.
+        seed (int): Defaults to 0.
+
+    Returns:
+        dict: The items of 'train', 'val' and 'test', in their order.
+
+    Raises:
+        ValueError: If a share is no share, or a part that should hold
+            something is empty.
+
+    Example:
+        >>> parts = divide(range(10), val=0.2, test=0.1)
+        >>> [len(part) for part in parts.values()]
+        [7, 2, 1]
+    """
+    if not (0 < val < 1 and 0 <= test < 1 and val + test < 1):
+        raise ValueError(
+            f'val={val} and test={test} must be shares from 0 to 1 that leave '
+            'some images for the training'
+        )
+    order = list(range(len(items)))
+    random.Random(seed).shuffle(order)
+    first, second = (round(len(items) * share) for share in (val, test))
+    drawn = {
+        'train': order[first + second :],
+        'val': order[:first],
+        'test': order[first : first + second],
+    }
+    if not drawn['val'] or not drawn['train'] or (test and not drawn['test']):
+        raise ValueError(
+            f'{len(items)} images are too few for val={val} and test={test}'
+        )
+    return {part: [items[i] for i in sorted(drawn[part])] for part in PARTS}
+
+
+def split_voc(
+    root: str | Path,
+    val: float,
+    test: float,
+    seed: int = 0,
+    ann_subdir: str = 'Annotations',
+    img_subdir: str = 'JPEGImages',
+) -> list[Path]:
+    """Write ``ImageSets/Main/{train,val,test}.txt`` of a VOC folder.
+
+    ``val``, ``test`` and ``seed`` are those of :func:`divide`, and the folders
+    in ``root`` those of mmdet's ``XMLDataset``.
+
+    Raises:
+        FileNotFoundError: If there are no annotations, or one has no image.
+    """
+    root = Path(root)
+    names = sorted(path.stem for path in Path(root, ann_subdir).glob('*.xml'))
+    images = {path.stem for path in Path(root, img_subdir).glob('*.jpg')}
+    if not names:
+        raise FileNotFoundError(f"there is no '{root}/{ann_subdir}/*.xml'")
+    if lost := [name for name in names if name not in images]:
+        raise FileNotFoundError(
+            f"'{root}/{img_subdir}' has no image of {', '.join(lost[:5])} "
+            'whose name ends in .jpg: XMLDataset reads no others, convert them'
+        )
+    written = []
+    for part, chosen in divide(names, val, test, seed).items():
+        if chosen:
+            path = root / 'ImageSets' / 'Main' / f'{part}.txt'
+            text = ''.join(f'{name}\n' for name in chosen)
+            written.append(_write(path, text))
+    return written
+
+
+def split_coco(
+    path: str | Path, val: float, test: float, seed: int = 0
+) -> list[Path]:
+    """Split COCO's JSON into ``train.json``, ``val.json`` and ``test.json``.
+
+    ``val``, ``test`` and ``seed`` are those of :func:`divide`.
+
+    Raises:
+        ValueError: If one of them would be ``path`` itself.
+    """
+    path = Path(path)
+    if path.stem in PARTS:
+        raise ValueError(f"'{path}' would be overwritten: rename it")
+    everything: dict[str, Any] = json.loads(path.read_text())
+    written = []
+    for part, images in divide(everything['images'], val, test, seed).items():
+        ids = {image['id'] for image in images}
+        annotations = [
+            a for a in everything['annotations'] if a['image_id'] in ids
+        ]
+        if images:
+            target = path.with_name(f'{part}.json')
+            kept = dict(images=images, annotations=annotations)
+            written.append(_write(target, json.dumps(everything | kept)))
+    return written
+
+
+def _write(path: Path, text: str) -> Path:
+    # Not before: this takes a second to import.
+    from mmvovnet.fileio import write
+
+    write(path, text.encode())
+    return path
 
 
 def main() -> None:
@@ -23,9 +144,6 @@ def main() -> None:
     args = parser.parse_args()
     if not Path(args.data).exists():
         parser.error(f"there is no '{args.data}'")
-    # Not before: this takes seconds to import.
-    from mmvovnet.datasets.split import split_coco, split_voc
-
     shares = args.val, args.test, args.seed
     try:
         if Path(args.data).is_dir():

@@ -1,8 +1,8 @@
 """Detection data sets that refuse boxes without an area.
 
 No anchor can be moved onto such a box, and one NaN in a loss ends a training.
-MMDetection drops some of them in silence and trains on others. Here the run
-ends before its first step, and the error says which annotation it was.
+MMDetection drops some of them in silence and trains on others. With these
+types the run ends before its first step, and the error names the annotation.
 
 COCO's own annotations hold a few boxes without an area: for them
 ``CocoDataset`` is the right type.
@@ -11,14 +11,13 @@ COCO's own annotations hold a few boxes without an area: for them
 import math
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
-from pathlib import Path
 
 from mmdet.datasets import CocoDataset, XMLDataset
 
 from mmvovnet.registry import DATASETS
 
 
-def _check(sides: Sequence[float], box: list, where: str) -> None:
+def _check(sides: Sequence, box: Sequence, where: str) -> None:
     if not (all(map(math.isfinite, box)) and min(sides) > 0):
         raise ValueError(
             f'{where} has the box {box}, which is not finite or has no area: '
@@ -28,15 +27,7 @@ def _check(sides: Sequence[float], box: list, where: str) -> None:
 
 @DATASETS.register_module()
 class CheckedCocoDataset(CocoDataset):
-    """mmdet's ``CocoDataset``, all of whose boxes have an area.
-
-    Args:
-        **kwargs: As for ``CocoDataset``.
-
-    Raises:
-        ValueError: If a box is not finite or has no area. The message names
-            the file and the annotation's id.
-    """
+    """mmdet's ``CocoDataset``; a box without an area is a ``ValueError``."""
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
         """Check and parse the annotations of one image."""
@@ -49,25 +40,16 @@ class CheckedCocoDataset(CocoDataset):
 
 @DATASETS.register_module()
 class CheckedXMLDataset(XMLDataset):
-    """mmdet's ``XMLDataset``, all of whose boxes have an area.
-
-    Args:
-        **kwargs: As for ``XMLDataset``.
-
-    Raises:
-        ValueError: If a box is not finite or has no area. The message names
-            the file and the number of the object in it, from 1.
-    """
+    """mmdet's ``XMLDataset``; a box without an area is a ``ValueError``."""
 
     def parse_data_info(self, img_info: dict) -> dict:
         """Check and parse the annotations of one image."""
-        path = Path(img_info['xml_path'])
+        path = img_info['xml_path']
         objects = ET.parse(path).getroot().iterfind('object/bndbox')
         for number, bounds in enumerate(objects, 1):
-            x1, y1, x2, y2 = box = [
-                float(bounds.findtext(name, ''))
-                for name in ('xmin', 'ymin', 'xmax', 'ymax')
-            ]
+            names = ('xmin', 'ymin', 'xmax', 'ymax')
+            box = [float(bounds.findtext(name, '')) for name in names]
+            x1, y1, x2, y2 = box
             where = f"'{path}': object {number} (x1, y1, x2, y2)"
             _check((x2 - x1, y2 - y1), box, where)
         return super().parse_data_info(img_info)

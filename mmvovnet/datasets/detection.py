@@ -26,6 +26,5 @@ class DigitsDetection(CocoDataset):
     def __init__(
         self, data_root: str, sides: tuple[int, int] = (22, 52), **kwargs
     ) -> None:
-        low, high = sides
-        prepare(data_root, sides=(low, high))
+        prepare(data_root, sides=sides)
         super().__init__(data_root=data_root, **kwargs)

@@ -11,8 +11,7 @@ from .digits import CLASSES, prepare
 class DigitsSegmentation(BaseSegDataset):
     """Handwritten digits on photographs, each pixel with its class.
 
-    Made on first use. The class of a photograph's pixels is 0, that of a
-    digit's 1 more than the digit.
+    Made on first use. Class 0 is the photograph, each other one a digit.
 
     Args:
         data_root: Folder to find the data in, or to make it in.
@@ -24,27 +23,11 @@ class DigitsSegmentation(BaseSegDataset):
         ImportError: If the data must be made and scikit-learn is missing.
     """
 
-    METAINFO = {
-        'classes': ('photograph', *CLASSES),
-        'palette': [
-            [0, 0, 0],
-            [230, 25, 75],
-            [60, 180, 75],
-            [255, 225, 25],
-            [0, 130, 200],
-            [245, 130, 48],
-            [145, 30, 180],
-            [70, 240, 240],
-            [240, 50, 230],
-            [210, 245, 60],
-            [250, 190, 212],
-        ],
-    }
+    METAINFO = {'classes': ('photograph', *CLASSES)}
 
     def __init__(
         self, data_root: str, sides: tuple[int, int] = (22, 52), **kwargs
     ) -> None:
-        low, high = sides
-        prepare(data_root, sides=(low, high))
+        prepare(data_root, sides=sides)
         suffixes = dict(img_suffix='.png', seg_map_suffix='.png')
         super().__init__(data_root=data_root, **suffixes | kwargs)

@@ -131,24 +131,10 @@ def test_whole_data_is_left_alone(root):
     assert root.stat().st_ino == before
 
 
-@pytest.mark.parametrize(
-    'damage',
-    [
-        lambda root: (root / 'train.json').write_text('{'),
-        lambda root: (root / 'val' / '0001.png').unlink(),
-        lambda root: (root / digits.MANIFEST).write_text('{"sha'),
-        lambda root: shutil.rmtree(root / 'train'),
-    ],
-    ids=['changed', 'missing', 'truncated-manifest', 'missing-folder'],
-)
-def test_damaged_data_is_made_again(made, root, damage):
-    damage(root)
-    prepare(root)
-    assert contents(root) == contents(made)
-
-
 def test_another_recipe_is_made_again(root):
+    (root / 'val.json').unlink()
     digits.prepare(root, num_train=2, num_val=1)
+    assert (root / 'val.json').exists()
     assert len(json.loads((root / 'train.json').read_text())['images']) == 2
 
 

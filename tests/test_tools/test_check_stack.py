@@ -56,7 +56,7 @@ NO_GL = {'cv2': 'libGL.so.1: cannot open shared object file'}
         (GOOD, NO_OPS, 'mmdet needs the ops', 'install_mmcv.py'),
         (GOOD | {'mmcv-lite': '2.1.0'}, {}, 'both', 'uninstall -y mmcv mm'),
         (GOOD | {'mmcv': '2.2.0'}, {}, 'refuses mmcv 2.2.0', 'install_mmcv'),
-        (GOOD, NO_PKG, 'no pkg_resources', 'setuptools>=77.0.3,<81'),
+        (GOOD, NO_PKG, 'pkg_resources is missing', 'setuptools>=77.0.3,<81'),
         (GOOD, NO_GL, 'libGL.so.1', 'opencv-python-headless'),
         (without('regex'), {}, 'mmsegmentation imports regex', 'ftfy regex'),
         (without('numba'), {}, 'mmdet3d imports numba', 'detection3d'),
@@ -70,7 +70,7 @@ NO_GL = {'cv2': 'libGL.so.1: cannot open shared object file'}
         (
             GOOD | {'torchvision': '0.19.0'},
             {},
-            'torchvision 0.19.0 is not the one of torch 2.14.1',
+            'torchvision 0.19.0 does not belong to torch 2.14.1',
             'torch==2.14.1 torchvision',
         ),
     ],
@@ -90,7 +90,7 @@ def test_one_problem_has_one_remedy(found, failed, problem, remedy):
         ),
         (
             dict(torch=None, gpu='False', driver='/bin/x'),
-            'sees no GPU',
+            'finds no GPU',
         ),
     ],
 )

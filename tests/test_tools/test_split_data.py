@@ -3,8 +3,7 @@ import runpy
 from pathlib import Path
 
 import pytest
-
-from mmvovnet.datasets.split import divide, split_coco, split_voc
+from split_data import divide, split_coco, split_voc
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'split_data.py'
 
