@@ -53,6 +53,11 @@ class PublicFile(NamedTuple):
         return self.urls[0]
 
     @property
+    def arch(self) -> Any:
+        """The ``arch`` of the :class:`mmvovnet.VoVNet` in it."""
+        return self.options['arch']
+
+    @property
     def lives(self) -> bool:
         """Whether its host served it when that was last looked at."""
         return self.host.startswith('lives')
@@ -91,9 +96,7 @@ class PublicFile(NamedTuple):
                 return fetch(url, self.sha256, self.size, self.sha1)
             except CheckpointError as error:
                 errors.append(str(error))
-        same = [
-            row.name for row in _that_live(self.options['arch']) if row != self
-        ]
+        same = [row.name for row in _that_live(self.arch) if row != self]
         raise CheckpointError(
             f"the weights '{self.name}' can't be had. {'. '.join(errors)}; "
             f'or save it in any folder and set {FOLDER} to that. It is '
@@ -153,7 +156,7 @@ def default_weights(arch: str) -> PublicFile | None:
 
 def _that_live(arch: Any) -> list[PublicFile]:
     rows = public_files().values()
-    return [row for row in rows if row.lives and row.options['arch'] == arch]
+    return [row for row in rows if row.lives and row.arch == arch]
 
 
 def public_file(name: str) -> PublicFile:
