@@ -42,7 +42,7 @@ _KNOWN = (
     *('avg_down_stride', 'se_ratio', 'deep_stem', 'zero_init_residual'),
     *_SHARED,
 )
-_SIZE = 128
+_SIZE = 224  # Swin takes no 128
 
 
 class Level(NamedTuple):
@@ -204,21 +204,7 @@ def translate(
         remarks.pop('contract_dilation', None)
     new: dict[str, Any] = dict(type='mmvovnet.VoVNet', arch=arch)
     new |= start.options
-    strides = _four(said.get('strides'), 2)
-    if strides and 'out_indices' in said:
-        indices = said['out_indices']
-        stages = [indices] if type(indices) is int else list(indices)
-        stages = [i % said.get('num_stages', 4) for i in stages]
-        dilations = _four(said.get('dilations'), 1)
-    else:
-        stages = [int(math.log2(level.stride)) - 2 for level in levels]
-        strides = dilations = None
-    if len(stages) != len(levels) or not {*stages} <= {*range(4)}:
-        raise SwapError(
-            f'{type_name(backbone)} puts out maps of strides '
-            f'{[level.stride for level in levels]}, and VoVNet of 4, 8, 16 '
-            'and 32'
-        )
+    stages, strides, dilations = _stages(backbone, said, levels)
     new['out_indices'] = tuple(stages)
     if strides and strides != (1, 2, 2, 2):
         # The paper's stem, of stride 2, has a pool in front of the first
@@ -237,6 +223,35 @@ def translate(
     else:
         new['init_cfg'] = start.init_cfg
     return new, remarks
+
+
+def _stages(
+    backbone: dict, said: dict, levels: list[Level]
+) -> tuple[list[int], tuple | None, tuple | None]:
+    """Stages that have such maps, and their strides and dilations."""
+    name, found = type_name(backbone), [level.stride for level in levels]
+    strides = dilations = None
+    stages = [int(math.log2(stride)) - 2 for stride in found]
+    if 'Res' in name and 'out_indices' in said and 'strides' in said:
+        strides = _four(said['strides'], 2)
+        dilations = _four(said.get('dilations'), 1)
+        stages = said['out_indices']
+        stages = [stages] if type(stages) is int else list(stages)
+        stages = [i % said.get('num_stages', 4) for i in stages]
+    elif found in ([4, 8, 16, 16], [4, 8, 8, 8]):  # as dilated networks have
+        stages = [0, 1, 2, 3]
+        strides = (1, 2, found[2] // 8, found[3] // found[2])
+        dilations = (1, 1, 16 // found[2], 32 // found[3])
+    if (
+        len(stages) != len(levels)
+        or len({*stages}) < len(stages)
+        or not {*stages} <= {*range(4)}
+    ):
+        raise SwapError(
+            f'{name} puts out maps of strides {found}, and VoVNet of 4, 8, '
+            '16 and 32'
+        )
+    return stages, strides, dilations
 
 
 def _four(values: Any, rest: int) -> tuple | None:
@@ -272,6 +287,9 @@ def _norm(
             'those of the weights'
         )
         return dict(norm_eval=True)
+    if 'BN' not in kind and kind != 'GN':
+        remarks['norm_cfg'] = f'{kind} before; VoVNet has BN'
+        return {}
     if kind == 'GN':
         row = ARCHS[arch]
         widths = (

@@ -1,5 +1,6 @@
 """What is changed in a config, and how a config's parts are reached."""
 
+import traceback
 from typing import Any, NamedTuple
 
 from mmvovnet.tasks import Path
@@ -52,6 +53,8 @@ def type_name(node: Any) -> str:
 
 
 def one_line(error: Exception) -> str:
-    """An error in a line."""
+    """An error in a line, or the line of code that raised it."""
     text = ' '.join(str(error).split())
+    if not text:
+        text = traceback.extract_tb(error.__traceback__)[-1].line or ''
     return f'{type(error).__name__}: {text[:200]}'

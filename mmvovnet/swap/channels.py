@@ -82,10 +82,11 @@ def obvious(
             if path == place or not str(key).endswith(_WORDS):
                 continue
             if isinstance(value, list | tuple):
-                first = _run_of(value, old)
+                step = -1 if list(value) == old[::-1] else 1  # YOLOv3
+                first = _run_of(value[::step], old)
                 if first is None:
                     continue
-                levels = new[first : first + len(value)]
+                levels = new[first : first + len(value)][::step]
                 yield Change((*path, key), value, type(value)(levels))
                 if 'spatial_channels' in node:
                     # BiSeNet joins the last of these to the first level, and
@@ -98,7 +99,7 @@ def obvious(
                 index = node.get('in_index')
                 if value == old[-1] and value > 512:
                     index = -1
-                if type(index) is int and old[index] == value:
+                if index in range(-1, len(old)) and old[index] == value:
                     yield Change((*path, key), value, new[index])
 
 

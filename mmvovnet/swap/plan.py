@@ -12,7 +12,7 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from mmvovnet.models.archs import ARCHS
-from mmvovnet.tasks import Path, dicts
+from mmvovnet.tasks import Path, dicts, library
 from mmvovnet.weights.dialects import Pixels
 
 from . import toy
@@ -189,7 +189,7 @@ def _weights(cfg: Config, place: Path) -> Iterator[Path]:
             yield (*part, 'pretrained')
         init = node.get('init_cfg')
         entries = init if isinstance(init, list) else [init]
-        if any(type_name(entry).endswith('Pretrained') for entry in entries):
+        if any('Pretrained' in type_name(entry) for entry in entries):
             yield (*part, 'init_cfg')
 
 
@@ -219,8 +219,7 @@ def _set_pixels(swap: Swap, pixels: Pixels | None) -> None:
         if len(node['mean']) != 3:
             swap.left.append(f'{dotted(path)}: it has no 3 channels')
             continue
-        is_pretrain = swap.cfg.get('default_scope') == 'mmpretrain'
-        short = is_pretrain or 'to_rgb' in node
+        short = 'to_rgb' in node or library(swap.cfg) == 'mmpretrain'
         wanted: dict[str, Any] = dict(
             mean=[*pixels.mean], std=[*pixels.std], rgb_to_bgr=False
         )
@@ -254,7 +253,13 @@ def _rename_layers(swap: Swap) -> None:
         stage = match[1] and max(int(match[1]) - 1, 0)
         return 'stem' if stage is None else f'stages.{stage}'
 
-    for path, node in [*dicts(swap.cfg.get('optim_wrapper') or {})]:
+    wrapper = swap.cfg.get('optim_wrapper') or {}
+    if 'LearningRateDecay' in str(wrapper.get('constructor')):
+        why = 'it does not know the layers of VoVNet'
+        default = 'DefaultOptimWrapperConstructor'
+        swap.change(('optim_wrapper', 'constructor'), default, why)
+        swap.change(('optim_wrapper', 'paramwise_cfg'), None, why)
+    for path, node in [*dicts(wrapper)]:
         keys = node.get('custom_keys')
         if isinstance(keys, dict):
             renamed = {
@@ -302,7 +307,7 @@ def _run(swap: Swap, with_step: bool = False) -> None:
         ValueError: If a step is taken, the loss is not finite, or a weight of
             the backbone that trains gets no gradient.
     """
-    small = swap.cfg.get('default_scope') in ('mmseg', 'mmpretrain')
+    small = library(swap.cfg) in ('mmseg', 'mmpretrain')
     errors = []
     for size in _SIZES if small else _DETECTION_SIZES:
         try:

@@ -18,7 +18,7 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor
 
-from mmvovnet.tasks import dicts
+from mmvovnet.tasks import dicts, library
 
 from .changes import type_name
 
@@ -79,7 +79,7 @@ def build(cfg: Config, size: int = 64) -> BaseModel:
 
 def batch(cfg: Config, size: int = 64) -> dict[str, Any]:
     """Two random images with labels of the kind that a config trains."""
-    scope = cfg.get('default_scope')
+    scope = library(cfg)
     counts = [
         node[key]
         for _, node in dicts(cfg.model)

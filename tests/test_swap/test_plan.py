@@ -31,12 +31,22 @@ FAST = {
         'backbone.spatial_channels': (64, 64, 64, 128),
     },
     'mmpretrain::resnet/resnet18_8xb16_cifar10.py': {'head.in_channels': 512},
+    # Of another family: its strides are of patches, and its norm is LN.
+    'mmseg::segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py': {
+        'backbone.out_indices': (0, 1, 2, 3),
+        'decode_head.in_channels': [128, 256, 384, 512],
+    },
 }
 SLOW = [
     'mmpretrain::mocov3/mocov3_resnet50_8xb512-amp-coslr-100e_in1k.py',
     'mmdet3d::fcos3d/fcos3d_r101-caffe-dcn_fpn_head-gn_8xb2-1x_nus-mono3d.py',
     'mmdet::boxinst/boxinst_r50_fpn_ms-90k_coco.py',
     'mmdet::cascade_rcnn/cascade-mask-rcnn_r50_fpn_1x_coco.py',
+    'mmdet::convnext/mask-rcnn_convnext-t-p4-w7_fpn_amp-ms-crop-3x_coco.py',
+    'mmdet::yolo/yolov3_d53_8xb8-320-273e_coco.py',
+    'mmseg::mobilenet_v2/'
+    'mobilenet-v2-d8_deeplabv3plus_4xb2-80k_cityscapes-512x1024.py',
+    'mmdet::pvt/retinanet_pvt-t_fpn_1x_coco.py',
     'mmdet::centernet/centernet_r18_8xb16-crop512-140e_coco.py',
     'mmdet::ddod/ddod_r50_fpn_1x_coco.py',
     'mmdet::ddq/ddq-detr-4scale_r50_8xb2-12e_coco.py',

@@ -124,14 +124,17 @@ def tables(rows: dict[str, dict]) -> str:
     for library in LIBRARIES:
         mine = {k: v for k, v in families.items() if k[0] == library}
         counts = Counter(r['result'] for v in mine.values() for r in v)
+        stepped = counts['stepped']
+        refused = counts['refused'] + counts['crashed']
         whole.append(
             dict(
                 library=library,
                 families=len(mine),
                 configs=sum(counts.values()),
-                stepped=counts['stepped'],
                 original=counts['swapped'] + counts['original'],
-                refused=counts['refused'] + counts['crashed'],
+                refused=refused,
+                stepped=stepped,
+                share=f'{stepped / max(stepped + refused, 1):.1%}',
             )
         )
         for (_, family), found in sorted(mine.items()):
