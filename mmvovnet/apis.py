@@ -13,15 +13,15 @@ from mmvovnet.weights.fit import load_weights
 
 
 def build_model(
-    config: str | os.PathLike,
+    config: str | os.PathLike | Config,
     checkpoint: str | None = None,
     may_miss: Sequence[str] = (),
 ) -> nn.Module:
     """Build a model, by its library's own function.
 
     Args:
-        config (str | PathLike): A config of MMDetection, MMPretrain or
-            MMSegmentation.
+        config (str | PathLike | Config): A config of MMDetection, MMPretrain
+            or MMSegmentation.
         checkpoint (str, optional): Weights. Defaults to None, random ones.
         may_miss (Sequence[str]): Beginnings of the names of weights that the
             checkpoint need not hold.
@@ -37,7 +37,7 @@ def build_model(
         ValueError: Neither names as many classes as a detector has, or the
             config is of another library.
     """
-    cfg = Config.fromfile(config)
+    cfg = config if isinstance(config, Config) else Config.fromfile(config)
     known = ('mmdet', 'mmpretrain', 'mmseg')
     cfg.default_scope = require(cfg, known, 'a model from a config')
     model: Any
@@ -53,20 +53,21 @@ def build_model(
     else:
         from mmdet.apis import init_detector
 
-        # It says that classes are COCO's; they are set below.
+        # It warns that classes are COCO's; they are set below.
         with warnings.catch_warnings(record=True):
-            model = init_detector(cfg, None, device='cpu')
+            model = init_detector(cfg, None, palette='random', device='cpu')
     meta = load_weights(model, checkpoint, may_miss) if checkpoint else {}
     # As MMDetection 3 and 2 name them.
     meta = meta.get('dataset_meta') or {'classes': meta.get('CLASSES')}
     meta = {key.lower(): value for key, value in meta.items()}
     classes = list(meta.get('classes') or class_names(cfg))
     count = _count_classes(model)
-    if count is not None and len(classes) != count:
+    if count not in (None, len(classes)):
         raise ValueError(
-            f"'{checkpoint or config}' and its config name {len(classes)} "
-            f'classes, and the model has {count}: name them in the config, by '
-            'metainfo=dict(classes=(...)) of test_dataloader.dataset'
+            f"'{checkpoint or cfg.filename}' and its config name "
+            f'{len(classes)} classes, and the model has {count}: name them in '
+            'the config, by metainfo=dict(classes=(...)) of '
+            'test_dataloader.dataset'
         )
     model.dataset_meta = {**meta, 'classes': classes}
     return model
@@ -76,10 +77,8 @@ def _count_classes(model: Any) -> int | None:
     """The number of a detector's classes, if all have boxes."""
     if hasattr(model, 'semantic_head'):
         return None
-    head = getattr(model, 'roi_head', None)
-    head = getattr(head, 'bbox_head', None) or getattr(
-        model, 'bbox_head', None
-    )
+    head = getattr(getattr(model, 'roi_head', model), 'bbox_head', None)
+    head = head or getattr(model, 'bbox_head', None)
     if isinstance(head, nn.ModuleList):  # a cascade
         head = head[-1]
     return getattr(head, 'num_classes', None)

@@ -11,7 +11,7 @@ import mmvovnet
 
 # A room imports rooms of the rows above its own.
 ROWS = (
-    {'fileio', 'leftovers', 'processor', 'registry', 'tasks'},
+    {'fileio', 'processor', 'registry', 'tasks'},
     {'models'},
     {'datasets', 'weights'},
     {'apis', 'checkpoint', 'engine'},

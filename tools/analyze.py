@@ -30,11 +30,18 @@ def main() -> None:
     args = parse_args()
     # Not before: this takes seconds to import.
     from mmvovnet.analysis.workdir import report
+    from mmvovnet.engine import find_config
     from mmvovnet.engine.known_warnings import ignore_known_warnings
+    from mmvovnet.fileio import keep_apart
 
     ignore_known_warnings()
 
     out_dir = args.out_dir or Path(args.work_dir, 'analysis')
+    config = find_config(args.work_dir)
+    try:  # the runner writes its own config there
+        keep_apart([Path(out_dir, config.name)], [config])
+    except ValueError as error:
+        raise SystemExit(f'error: {error}') from None
     for path in report(args.work_dir, out_dir, args.checkpoint):
         print(path)
 

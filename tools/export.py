@@ -85,31 +85,33 @@ def main() -> None:
     import mmvovnet.engine  # noqa: F401
     from mmvovnet.apis import build_model
     from mmvovnet.deploy import describe_model, export
+    from mmvovnet.deploy.exporting import files_of
+    from mmvovnet.deploy.quantize import calibration_images
     from mmvovnet.engine.known_warnings import ignore_known_warnings
+    from mmvovnet.fileio import keep_apart
+    from mmvovnet.weights import CheckpointError
 
     ignore_known_warnings()
 
-    model = build_model(args.config, args.checkpoint, args.may_miss)
-    metadata = describe_model(model)
-    images = None
-    if args.int8:
-        from mmvovnet.deploy.quantize import calibration_images
-
-        config = args.calibration or args.config
-        try:
+    try:
+        given = args.config, args.checkpoint, args.calibration
+        keep_apart(files_of(args.out), given)
+        model = build_model(args.config, args.checkpoint, args.may_miss)
+        metadata = describe_model(model)
+        images = None
+        if args.int8:
+            config = args.calibration or args.config
             images = calibration_images(model, config, args.calibration_images)
-        except (FileNotFoundError, ValueError) as error:
-            raise SystemExit(f"error: images of '{config}': {error}") from None
-    if args.backbone:
-        model = model.backbone
-    metadata = export(
-        model,
-        args.out,
-        args.format,
-        args.outputs,
-        metadata,
-        calibration=images,
-    )
+        metadata = export(
+            model.backbone if args.backbone else model,
+            args.out,
+            args.format,
+            args.outputs,
+            metadata,
+            calibration=images,
+        )
+    except (CheckpointError, ImportError, OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from None
     print(f'{args.out}: images -> {", ".join(metadata["outputs"])}')
 
 

@@ -104,8 +104,7 @@ def split_coco(
         ValueError: If one of them would be ``path`` itself.
     """
     path = Path(path)
-    if path.stem in PARTS:
-        raise ValueError(f"'{path}' would be overwritten: rename it")
+    keep_apart([path.with_name(f'{part}.json') for part in PARTS], [path])
     everything: dict[str, Any] = json.loads(path.read_text())
     written = []
     for part, images in divide(everything['images'], val, test, seed).items():
@@ -122,7 +121,7 @@ def split_coco(
 
 def _write(path: Path, text: str) -> Path:
     # Not before: this takes a second to import.
-    from mmvovnet.fileio import write
+    from mmvovnet.fileio import keep_apart, write
 
     write(path, text.encode())
     return path

@@ -50,11 +50,16 @@ def main() -> None:
     from mmengine.config import Config
 
     from mmvovnet.engine.known_warnings import ignore_known_warnings
+    from mmvovnet.fileio import keep_apart
     from mmvovnet.swap import SwapError, plan_swap
     from mmvovnet.swap.report import counts, report
     from mmvovnet.swap.write import base_of, config_text, write_config
 
     ignore_known_warnings()
+    try:
+        keep_apart([target], [source])
+    except ValueError as error:
+        raise SystemExit(f'error: {error}') from None
     try:
         if '::' not in source and not Path(source).is_file():
             raise SwapError(f"there is no file '{source}'")

@@ -159,9 +159,14 @@ def main() -> None:
 
     from mmvovnet.engine import dump_predictions, load_config
     from mmvovnet.engine.known_warnings import ignore_known_warnings
+    from mmvovnet.fileio import keep_apart
     from mmvovnet.weights.pretrained import take_network
 
     ignore_known_warnings()
+    try:
+        keep_apart(filter(None, [args.out]), [args.config, args.checkpoint])
+    except ValueError as error:
+        raise SystemExit(f'error: {error}') from None
     cfg = load_config(
         args.config, args.cfg_options, args.work_dir, args.launcher
     )

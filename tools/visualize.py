@@ -31,7 +31,12 @@ def main() -> None:
     from matplotlib.figure import Figure
 
     from mmvovnet.engine.known_warnings import ignore_known_warnings
+    from mmvovnet.fileio import keep_apart
 
+    try:
+        keep_apart([args.out], [args.image, args.config, args.checkpoint])
+    except ValueError as error:
+        raise SystemExit(f'error: {error}') from None
     ignore_known_warnings()
 
     import mmvovnet.engine  # noqa: F401

@@ -7,8 +7,7 @@ if TYPE_CHECKING:
     from .cpu.accelerate import accelerate
     from .describe import describe_model
     from .exporting import export
-    from .folding import fuse
-    from .hook import FuseHook
+    from .folding import FuseHook, fuse
     from .inference.runtime import Exported, load_exported
 
 __all__ = [
@@ -22,7 +21,7 @@ __all__ = [
 ]
 _HOMES = {
     'Exported': '.inference.runtime',
-    'FuseHook': '.hook',
+    'FuseHook': '.folding',
     'accelerate': '.cpu.accelerate',
     'describe_model': '.describe',
     'export': '.exporting',

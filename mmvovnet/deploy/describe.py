@@ -6,9 +6,10 @@ it, an exported one holds it as metadata, by which
 refused by name.
 """
 
-import math
+from inspect import signature
 from typing import Any
 
+from mmcv.transforms import LoadImageFromFile, Pad, Resize
 from mmengine.config import Config
 from torch import nn
 
@@ -16,30 +17,17 @@ from mmvovnet.tasks import pipeline_of
 
 from .metadata import COLOR_TYPES
 
-# Steps in their order and their options: the default, and whether a file
-# says the value where it is another.
-_STEPS: dict[str, dict[str, tuple[Any, bool]]] = {
-    'LoadImageFromFile': dict(
-        color_type=('color', True),
-        imdecode_backend=('cv2', False),
-        to_float32=(False, False),
-    ),
-    'Resize': dict(
-        scale=(None, True),
-        keep_ratio=(False, True),
-        scale_factor=(None, False),
-        interpolation=('bilinear', False),
-        backend=('cv2', False),
-    ),
-    'Pad': dict(
-        size=(None, True),
-        size_divisor=(None, True),
-        pad_val=(0, True),
-        pad_to_square=(False, False),
-        padding_mode=('constant', False),
-    ),
+# Steps in their order, with the defaults of their options, ...
+_STEPS: dict[str, dict[str, Any]] = {
+    kind.__name__: {
+        k: v.default for k, v in signature(kind).parameters.items()
+    }
+    for kind in (LoadImageFromFile, Resize, Pad)
 }
-# Of no effect on the image and the boxes.
+# ... those that a file says, ...
+_SAID = {'color_type', 'scale', 'keep_ratio'}
+_SAID |= {'size', 'size_divisor', 'pad_val'}
+# ... and what has no effect on the image and the boxes.
 _SILENT = {'type', '_scope_', 'backend_args', 'ignore_empty'}
 _SILENT |= {'file_client_args', 'clip_object_border'}
 _PASSED = {'LoadAnnotations', 'LoadPanopticAnnotations', 'PackDetInputs'}
@@ -47,9 +35,6 @@ _PASSED = {'LoadAnnotations', 'LoadPanopticAnnotations', 'PackDetInputs'}
 
 def describe_images(cfg: Config) -> dict[str, Any]:
     """Say what a detector's test pipeline does to an image.
-
-    Args:
-        cfg (Config): The detector's config.
 
     Returns:
         dict: ``color_type`` as mmcv's ``imread`` knows it; ``scale``, the
@@ -59,14 +44,9 @@ def describe_images(cfg: Config) -> dict[str, Any]:
         their sides become multiples; ``pad_value`` of each channel.
 
     Raises:
-        ValueError: If the pipeline has another step or option, which is
-            named.
+        ValueError: If the pipeline has another step or option.
     """
-    said: dict[str, Any] = {
-        f'{name}.{key}': default
-        for name, options in _STEPS.items()
-        for key, (default, _) in options.items()
-    }
+    said = {k: v for step in _STEPS.values() for k, v in step.items()}
     order = list(_STEPS)
     for step in pipeline_of(cfg):
         name = step['type'].rpartition('.')[2]
@@ -80,34 +60,31 @@ def describe_images(cfg: Config) -> dict[str, Any]:
             )
         order = order[order.index(name) + 1 :]
         for key, value in step.items():
-            if key in _SILENT:
-                continue
-            default, carried = _STEPS[name].get(key, (None, False))
-            if not carried and value != default:
+            default = _STEPS[name].get(key)
+            if key not in _SAID | _SILENT and value != default:
                 raise ValueError(
                     f"'{cfg.filename}' has {name} with {key}={value!r} in "
                     'its test pipeline, which a file cannot carry; it takes '
                     f'{key}={default!r}'
                 )
-            said[f'{name}.{key}'] = value
-    scale = said['Resize.scale']
+            said[key] = value
+    scale = said['scale']
     if not (isinstance(scale, list | tuple) and len(scale) == 2):
         raise ValueError(
             f"'{cfg.filename}' needs a step Resize with a scale of (width, "
             f'height) in its test pipeline, and has {scale!r}'
         )
-    size, value = said['Pad.size'], said['Pad.pad_val']
-    channels = cfg.model.get('backbone', {}).get('in_channels', 3)
+    value = said['pad_val']
     if isinstance(value, dict):
         value = value.get('img', 0)
     if isinstance(value, int | float):
-        value = [value] * channels
-    divisor = said['Pad.size_divisor']  # it comes before the size in mmcv
+        value = [value] * cfg.model.get('backbone', {}).get('in_channels', 3)
+    size, divisor = said['size'], said['size_divisor']
     return dict(
-        color_type=said['LoadImageFromFile.color_type'],
+        color_type=said['color_type'],
         scale=list(scale),
-        keep_ratio=said['Resize.keep_ratio'],
-        pad_size=list(size) if size and not divisor else None,
+        keep_ratio=said['keep_ratio'],
+        pad_size=list(size) if size and not divisor else None,  # as mmcv has
         pad_divisor=divisor or 1,
         pad_value=list(value),
     )
@@ -170,43 +147,28 @@ def describe_model(model: nn.Module) -> dict[str, Any]:
         divisor=pixels.get('pad_size_divisor') or 1,
     )
     if hasattr(model, 'bbox_head') or hasattr(model, 'roi_head'):
-        images = describe_images(cfg)
-        kind = images.pop('color_type')
-        if pixels.get('pad_value') or COLOR_TYPES.get(order, 'color') != kind:
+        result |= describe_images(cfg)
+        kind = result.pop('color_type')
+        wanted = COLOR_TYPES.get(order, 'color')
+        if pixels.get('pad_value') or wanted != kind:
             raise ValueError(
                 f"'{cfg.filename}' reads images with color_type={kind!r} for "
                 f'a network of {channels} channels, and pads with '
-                f'{pixels.get("pad_value", 0)}: a file can carry '
-                f'{COLOR_TYPES.get(order, "color")!r}, and 0'
+                f'{pixels.get("pad_value", 0)}: a file can carry {wanted!r}, '
+                'and 0'
             )
-        result.update(images)
     return result
 
 
-def one_size(info: dict[str, Any]) -> tuple[int, int] | None:
-    """The (height, width) of all of a model's inputs, if they have one."""
-    size = info.get('pad_size')
-    if not size and not info.get('keep_ratio', True):
-        size = info['scale']
-    if not size:
-        return None
-    step = math.lcm(info['pad_divisor'], info['divisor'])
-    return tuple(math.ceil(side / step) * step for side in reversed(size))
-
-
 def describe_boxes(test_cfg: Any) -> dict[str, Any]:
-    """Say what happens to boxes after a head's scores.
-
-    Args:
-        test_cfg (dict): The head's.
+    """Say what happens to boxes after a head's scores, by its ``test_cfg``.
 
     Returns:
         dict: ``iou_threshold`` of suppression, whether it is
         ``class_agnostic``, and ``max_per_img``.
 
     Raises:
-        ValueError: If suppression is another than plain NMS, or small boxes
-            are dropped.
+        ValueError: If suppression is not plain NMS, or small boxes go.
     """
     nms = dict(test_cfg['nms'])
     result = dict(

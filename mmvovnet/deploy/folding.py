@@ -2,14 +2,15 @@
 
 import copy
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from mmcv.cnn import ConvModule
 from mmcv.cnn.bricks import DropPath
+from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import revert_sync_batchnorm
-from torch import Tensor, nn
+from mmengine.model import is_model_wrapper, revert_sync_batchnorm
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -26,8 +27,7 @@ def fuse(model: Model) -> Model:
     Dropout and drop path go, activations behind convs work in place, and the
     weights are in the channels-last layout, which CPU and GPU convs prefer,
     unless the model holds compiled ops of mmcv, such as deformable convs and
-    RoI align, which give wrong results in it. Inputs may be of either layout
-    where the weights are channels-last. It works on a backbone, on a
+    RoI align, which give wrong results in it. It works on a backbone, on a
     whole detector of MMDetection and on a classifier of MMPretrain.
 
     Group, layer and instance norms depend on the input, so they stay; a log
@@ -84,7 +84,33 @@ def fuse(model: Model) -> Model:
         )
     if needs_usual_layout(model):
         return model
-    return model.to(memory_format=torch.channels_last)
+    channels_last: Any = torch.channels_last
+    return model.to(memory_format=channels_last)
+
+
+class FuseHook(Hook):
+    """Fold the model's batch norms before a test, with its weights loaded.
+
+    ``tools/test.py --fuse`` and ``--accelerate`` register it. Gradients are
+    not synchronised in a test, so a distributed wrapper is taken off.
+
+    Args:
+        transform (Callable): :func:`fuse` or :func:`accelerate`.
+    """
+
+    priority = 'VERY_LOW'
+
+    def __init__(
+        self, transform: Callable[[nn.Module], nn.Module] = fuse
+    ) -> None:
+        self.transform = transform
+
+    def before_test(self, runner: Any) -> None:
+        """Replace the runner's model by the folded one."""
+        model: Any = runner.model
+        if is_model_wrapper(model):
+            model = model.module
+        runner.model = self.transform(model.eval())
 
 
 def _fold(parent: nn.Module, name: str, path: str) -> None:
@@ -95,7 +121,7 @@ def _fold(parent: nn.Module, name: str, path: str) -> None:
             'depends on the batch; train with track_running_stats=True'
         )
     before = _conv_before(parent, name)
-    conv = getattr(parent, before) if before else None
+    conv: Any = getattr(parent, before, None)
     # Deformable convs are no _ConvNd; those of version 1 can't have a bias.
     if not (hasattr(conv, 'kernel_size') and 'bias' in conv._parameters):
         raise ValueError(
@@ -104,7 +130,7 @@ def _fold(parent: nn.Module, name: str, path: str) -> None:
         )
     transpose = getattr(conv, 'transposed', False)
     fused = fuse_conv_bn_eval(conv, norm, transpose).requires_grad_(False)
-    if not _agree(lambda x: norm(conv(x)), fused):
+    if not _agree(nn.Sequential(conv, norm), fused):
         raise ValueError(
             f"can't fold '{path}': a {type(conv).__name__} followed by a "
             f'{type(norm).__name__} is not just one conv with a bias'
@@ -115,20 +141,19 @@ def _fold(parent: nn.Module, name: str, path: str) -> None:
         parent.with_norm = False
 
 
-def _conv_before(parent: nn.Module, name: str) -> str | None:
-    """Name the module whose output a batch norm takes, if there is one."""
+def _conv_before(parent: nn.Module, name: str) -> str:
+    """Name the module whose output a batch norm takes; '' if there is none."""
     if isinstance(parent, ConvModule):
         order = parent.order
         follows = order.index('norm') == order.index('conv') + 1
-        return 'conv' if follows else None
+        return 'conv' if follows else ''
     # OpenMMLab's other modules register conv and norm one after the other.
-    names = list(parent._modules)
-    index = names.index(name)
-    return names[index - 1] if index else None
+    names = ['', *parent._modules]
+    return names[names.index(name) - 1]
 
 
 @torch.no_grad()
-def _agree(pair: Callable[[Tensor], Tensor], fused: nn.Module) -> bool:
+def _agree(pair: nn.Module, fused: Any) -> bool:
     """Whether the fold is exact, which custom convs and norms may break."""
     sizes = [
         dilation * (kernel - 1) + 3

@@ -8,62 +8,51 @@ from typing import Any
 COLOR_TYPES = {'grey': 'grayscale', 'BGRA': 'unchanged'}
 
 
-def _is_list_of(value: Any, kind: type | tuple[type, ...]) -> bool:
-    return isinstance(value, list) and all(isinstance(v, kind) for v in value)
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) < 1e6
-
-
-def _are_numbers(value: Any) -> bool:
-    return _is_list_of(value, (int, float)) and all(map(_is_number, value))
-
-
-def _is_count(value: Any) -> bool:
+def _count(value: Any) -> bool:
     return type(value) is int and 0 < value < 10**6
 
 
-def _is_size(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == 2
-        and all(map(_is_count, value))
-    )
+def _number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e6
 
 
-def _is_bool(value: Any) -> bool:
-    return isinstance(value, bool)
+def _list(value: Any, holds: Callable[[Any], bool]) -> bool:
+    return isinstance(value, list) and all(map(holds, value))
 
 
-_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    'kind': (lambda v: v in ('raw', 'boxes', 'detections'), 'an output'),
-    'outputs': (lambda v: bool(v) and _is_list_of(v, str), 'names'),
-    'classes': (lambda v: _is_list_of(v, str), 'names'),
-    'mean': (_are_numbers, 'numbers'),
-    'std': (
-        lambda v: _are_numbers(v) and all(x > 0 for x in v),
-        'positive numbers',
-    ),
-    'order': (
-        lambda v: v in ('RGB', 'BGR', 'BGRA', 'grey'),
-        'RGB, BGR, BGRA or grey',
-    ),
-    'divisor': (_is_count, 'a positive integer'),
-    'scale': (_is_size, 'a width and a height'),
-    'keep_ratio': (_is_bool, 'true or false'),
-    'pad_size': (
-        lambda v: v is None or _is_size(v),
-        'a width and a height, or null',
-    ),
-    'pad_divisor': (_is_count, 'a positive integer'),
-    'pad_value': (_are_numbers, 'numbers'),
-    'iou_threshold': (
-        lambda v: _is_number(v) and 0 <= v <= 1,
-        'from 0 to 1',
-    ),
-    'class_agnostic': (_is_bool, 'true or false'),
-    'max_per_img': (_is_count, 'a positive integer'),
+def _size(value: Any) -> bool:
+    return _list(value, _count) and len(value) == 2
+
+
+_WORDS: dict[str, Callable[[Any], bool]] = {
+    'raw, boxes or detections': ('raw', 'boxes', 'detections').__contains__,
+    'RGB, BGR, BGRA or grey': ('RGB', 'BGR', 'BGRA', 'grey').__contains__,
+    'true or false': lambda v: isinstance(v, bool),
+    'a positive integer': _count,
+    'from 0 to 1': lambda v: _number(v) and 0 <= v <= 1,
+    'names': lambda v: _list(v, lambda x: isinstance(x, str)),
+    'one name or more': lambda v: bool(v) and _WORDS['names'](v),
+    'numbers': lambda v: _list(v, _number),
+    'positive numbers': lambda v: _list(v, lambda x: _number(x) and x > 0),
+    'a width and a height': _size,
+    'a width and a height, or null': lambda v: v is None or _size(v),
+}
+_RULES = {
+    'kind': 'raw, boxes or detections',
+    'outputs': 'one name or more',
+    'classes': 'names',
+    'mean': 'numbers',
+    'std': 'positive numbers',
+    'order': 'RGB, BGR, BGRA or grey',
+    'divisor': 'a positive integer',
+    'scale': 'a width and a height',
+    'keep_ratio': 'true or false',
+    'pad_size': 'a width and a height, or null',
+    'pad_divisor': 'a positive integer',
+    'pad_value': 'numbers',
+    'iou_threshold': 'from 0 to 1',
+    'class_agnostic': 'true or false',
+    'max_per_img': 'a positive integer',
 }
 
 
@@ -86,9 +75,6 @@ def decode(texts: Mapping[str, str]) -> dict[str, Any]:
 def check(metadata: Any) -> None:
     """Refuse metadata by which a model can't run.
 
-    Args:
-        metadata (dict): What a file says.
-
     Raises:
         ValueError: If a value is wrong, or one that is needed is missing.
     """
@@ -97,13 +83,12 @@ def check(metadata: Any) -> None:
     needed = ['outputs', 'kind']
     if metadata.get('kind') in ('boxes', 'detections') and 'scale' in metadata:
         needed = [*_RULES]
-    missing = [key for key in needed if key not in metadata]
-    if missing:
+    if missing := [key for key in needed if key not in metadata]:
         raise ValueError(
             f'it has no metadata {missing}; make it with tools/export.py'
         )
-    for key, (holds, words) in _RULES.items():
-        if key in metadata and not holds(metadata[key]):
+    for key, words in _RULES.items():
+        if key in metadata and not _WORDS[words](metadata[key]):
             raise ValueError(
                 f'its metadata say {key}={metadata[key]!r:.60}, which must '
                 f'be {words}'

@@ -1,4 +1,4 @@
-"""What an exported model puts out: functions of a tensor."""
+"""What an exported model puts out: functions of tensors alone."""
 
 from typing import Any
 
@@ -10,11 +10,13 @@ from .describe import describe_boxes
 
 
 class RawOutputs(nn.Module):
-    """A model of OpenMMLab as a function of a tensor to a tuple of tensors.
+    """A backbone, detector or classifier as a function of tensors.
 
-    Args:
-        model (nn.Module): A backbone, or a whole detector or classifier.
+    Raises:
+        ValueError: If it refines proposals or queries in further stages.
     """
+
+    model: Any
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -34,9 +36,8 @@ class RawOutputs(nn.Module):
         A backbone's feature maps, a classifier's logits, or each level's
         outputs of a detection head.
         """
-        if self.whole:
-            return _flatten(self.model(images, mode='tensor'))
-        return _flatten(self.model(images))
+        mode = dict(mode='tensor') if self.whole else {}
+        return _flatten(self.model(images, **mode))
 
     def names(self, outputs: tuple[Tensor, ...]) -> list[str]:
         """Name the outputs."""
@@ -57,30 +58,32 @@ class RawOutputs(nn.Module):
 class Boxes(nn.Module):
     """A one-stage detector up to, not including, non-maximum suppression.
 
-    Args:
-        model (nn.Module): A detector of MMDetection whose head decodes boxes
-            from priors as ``BaseDenseHead`` does, such as FCOS, RetinaNet,
-            ATSS, RTMDet and SSD.
+    Its head decodes boxes from priors as MMDetection's ``BaseDenseHead``
+    does: FCOS, RetinaNet, ATSS, RTMDet, SSD. The first ``num_maps`` of the
+    neck's maps follow the boxes and scores.
 
     Raises:
         ValueError: If the detector's head is of another kind.
     """
 
-    def __init__(self, model: Any) -> None:
+    model: Any
+
+    def __init__(self, model: Any, num_maps: int = 0) -> None:
         super().__init__()
         self.model = model
+        self.num_maps = num_maps
         if not hasattr(model, 'bbox_head') or hasattr(model, 'semantic_head'):
             raise ValueError(
                 f"a {type(model).__name__} has other outputs than one stage's "
                 "boxes; export it with outputs='raw'"
             )
-        self.postprocessing = describe_boxes(self._head().test_cfg)
+        self._check(model.bbox_head)
+        self.postprocessing = describe_boxes(model.bbox_head.test_cfg)
 
-    def _head(self) -> Any:
-        """The head, if its boxes are decoded as here."""
+    def _check(self, head: Any) -> None:
+        """Refuse a head whose boxes are decoded in another way than here."""
         from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 
-        head = self.model.bbox_head
         methods = (
             'predict_by_feat',
             '_predict_by_feat_single',
@@ -92,7 +95,7 @@ class Boxes(nn.Module):
         ) or getattr(head.loss_cls, 'custom_cls_channels', False):
             raise ValueError(
                 f'boxes of a {type(head).__name__} cannot be exported: it '
-                'decodes them otherwise than mmdet.BaseDenseHead; use '
+                'does not decode them as mmdet.BaseDenseHead does; use '
                 "outputs='raw'"
             )
         if not getattr(head.bbox_coder, 'clip_border', True):
@@ -100,39 +103,34 @@ class Boxes(nn.Module):
                 'boxes that leave the image cannot be exported: remove '
                 'clip_border=False of bbox_coder'
             )
-        return head
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Map images, shape (N, C, H, W), to boxes and scores.
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Map images, shape (N, C, H, W), to boxes, scores and maps.
 
-        Returns:
-            tuple[Tensor, Tensor]: Boxes (x1, y1, x2, y2) in pixels within the
-            image, shape (N, B, 4), and scores, shape (N, classes, B), with 0
-            for what the head's ``test_cfg`` drops before suppression.
+        Boxes (x1, y1, x2, y2) are in pixels within the image, (N, B, 4);
+        scores (N, classes, B), with 0 for what the head's ``test_cfg`` drops
+        before suppression; maps (N, C, H_i, W_i).
         """
-        return self.decode(images, self.model(images, mode='tensor'))
-
-    def decode(
-        self, images: Tensor, levels: tuple[list[Tensor], ...]
-    ) -> tuple[Tensor, Tensor]:
-        """As :meth:`forward`, from the head's outputs."""
         head = self.model.bbox_head
-        batch = images.size(0)
+        maps = self.model.extract_feat(images)
+        levels = head(maps)
         scores = [_merge(m, head.cls_out_channels) for m in levels[0]]
         if head.use_sigmoid_cls:
             scores = [x.sigmoid() for x in scores]
         else:  # the background is last
             scores = [x.softmax(-1)[..., :-1] for x in scores]
         best = head.test_cfg.get('nms_pre', -1)
-        scores = torch.cat(
+        likely = torch.cat(
             [_best(x.flatten(1), best).view_as(x) for x in scores], 1
         )
-        scores = scores * (scores > head.test_cfg.get('score_thr', 0))
+        likely = likely * (likely > head.test_cfg.get('score_thr', 0))
         if len(levels) == 3:
-            scores = scores * _merge_all(levels[2], 1).sigmoid()
+            factors = torch.cat([_merge(m, 1) for m in levels[2]], 1)
+            likely = likely * factors.sigmoid()
         if hasattr(self.model, 'roi_head'):  # as CenterMask has it
-            scores = scores.sqrt()
-        deltas = _merge_all(levels[1], head.bbox_coder.encode_size)
+            likely = likely.sqrt()
+        width = head.bbox_coder.encode_size
+        deltas = torch.cat([_merge(m, width) for m in levels[1]], 1)
         priors = torch.cat(
             head.prior_generator.grid_priors(
                 [m.shape[-2:] for m in levels[0]],
@@ -141,46 +139,29 @@ class Boxes(nn.Module):
             )
         )
         boxes = head.bbox_coder.decode(
-            priors.repeat(batch, 1), deltas.flatten(0, 1)
+            priors.repeat(images.size(0), 1), deltas.flatten(0, 1)
         )
-        height, width = images.shape[-2:]
-        x, y = boxes[:, 0::2], boxes[:, 1::2]
-        boxes = torch.stack(
-            [x.clamp(min=0, max=width), y.clamp(min=0, max=height)], dim=-1
-        )
-        boxes = boxes.view(batch, -1, 4)
+        x = boxes[:, 0::2].clamp(min=0, max=images.shape[-1])
+        y = boxes[:, 1::2].clamp(min=0, max=images.shape[-2])
+        boxes = torch.stack([x, y], -1).view(images.size(0), -1, 4)
         if head.test_cfg.get('min_bbox_size', -1) == 0:
             sides = boxes[..., 2:] - boxes[..., :2]
-            scores = scores * (sides > 0).all(dim=-1, keepdim=True)
-        return boxes, scores.transpose(1, 2)
+            likely = likely * (sides > 0).all(dim=-1, keepdim=True)
+        return boxes, likely.transpose(1, 2), *maps[: self.num_maps]
 
     def names(self, outputs: tuple[Tensor, ...]) -> list[str]:
         """Name the outputs."""
-        return ['all_boxes', 'all_scores']
-
-
-class BoxesAndMaps(Boxes):
-    """CenterMask up to suppression, and the maps that its masks need."""
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """As :class:`Boxes`; then maps of shape (N, C, H_i, W_i)."""
-        x = self.model.extract_feat(images)
-        maps = x[: self.model.roi_head.mask_roi_extractor.num_inputs]
-        return *self.decode(images, self.model.bbox_head(x)), *maps
-
-    def names(self, outputs: tuple[Tensor, ...]) -> list[str]:
-        """Name the outputs."""
-        maps = [f'map{i}' for i in range(len(outputs) - 2)]
-        return [*super().names(outputs), *maps]
+        maps = [f'map{i}' for i in range(self.num_maps)]
+        return ['all_boxes', 'all_scores', *maps]
 
 
 class RefinedBoxes(Boxes):
     """RefineDet up to suppression, see :class:`Boxes`."""
 
-    def _head(self) -> Any:
-        return self.model.bbox_head
+    def _check(self, head: Any) -> None:
+        """RefineDet has one head."""
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """As :class:`Boxes`; boxes may leave the image."""
         *odm, scores, deltas = self.model(images, mode='tensor')
         priors, objectness = self.model.arm_head.refine(scores, deltas)
@@ -201,10 +182,6 @@ def _best(scores: Tensor, count: int) -> Tensor:
 def _merge(x: Tensor, channels: int) -> Tensor:
     """Bring a map of (N, A * channels, H, W) to (N, B, channels)."""
     return x.permute(0, 2, 3, 1).reshape(x.size(0), -1, channels)
-
-
-def _merge_all(maps: list[Tensor], channels: int) -> Tensor:
-    return torch.cat([_merge(x, channels) for x in maps], dim=1)
 
 
 def _flatten(outputs: Any) -> tuple[Tensor, ...]:

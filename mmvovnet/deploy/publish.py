@@ -1,8 +1,8 @@
 """Detectors as one file: weights, and what is needed to use them.
 
-The file is a checkpoint, for those who have the config, and says beside the
-weights what :func:`build_published` builds the detector from. That is data: a
-file that asks for anything but layers of the registries is refused.
+The file is a checkpoint, for those who have the config, and also says what
+:func:`build_published` builds the detector from. That is data: a file that
+asks for anything but layers of the registries is refused.
 """
 
 import hashlib
@@ -15,11 +15,11 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.fileio import put
 from mmengine.registry import MODELS, TASK_UTILS, Registry
 from torch import nn
 
 from mmvovnet.apis import build_model
+from mmvovnet.fileio import write
 from mmvovnet.registry import LazyRegistry
 from mmvovnet.tasks import require
 from mmvovnet.weights import CheckpointError, UnsafeCheckpointError, load
@@ -41,9 +41,7 @@ def publish(
 ) -> Path:
     """Write a trained detector or classifier as one file.
 
-    Optimizer state and logs are left out. The file is named by the first
-    eight digits of its SHA-256, which ``torch.hub`` and
-    :func:`mmvovnet.weights.fetch` check.
+    Optimizer state and logs are left out.
 
     Args:
         config (str | PathLike): The config that it was trained with.
@@ -52,7 +50,8 @@ def publish(
             ``models/fcos_vovnet39``.
 
     Returns:
-        Path: The file, such as ``models/fcos_vovnet39-0123abcd.pth``.
+        Path: The file, such as ``models/fcos_vovnet39-0123abcd.pth``, with
+        digits of its SHA-256, which ``torch.hub`` checks.
 
     Raises:
         CheckpointError: If the weights are not those of the config's model.
@@ -63,37 +62,30 @@ def publish(
     scope = require(cfg, ('mmdet', 'mmpretrain'), 'publishing')
     images = describe_images(cfg) if scope == 'mmdet' else None
     model: Any = build_model(config, str(checkpoint))
-    meta: dict[str, Any] = dict(
-        dataset_meta=dict(classes=model.dataset_meta['classes'])
-    )
+    classes = model.dataset_meta['classes']
+    meta: dict[str, Any] = dict(dataset_meta=dict(classes=classes))
     if images:
-        described = _without(cfg.model.to_dict(), _UNUSED)
-        meta[_KEY] = dict(model=described, images=images)
+        network = _without(cfg.model.to_dict(), _UNUSED)
+        meta[_KEY] = dict(model=network, images=images)
     content = io.BytesIO()
     torch.save(dict(meta=meta, state_dict=model.state_dict()), content)
     digest = hashlib.sha256(content.getvalue()).hexdigest()[:8]
     target = Path(target)
     path = target.with_name(f'{target.name.removesuffix(".pth")}-{digest}.pth')
-    put(content.getvalue(), str(path))
+    write(path, content.getvalue())
     return path
 
 
 def build_published(path: str | os.PathLike) -> nn.Module:
-    """Build the detector that a published file holds.
-
-    Args:
-        path (str | PathLike): What :func:`publish` wrote.
+    """Build the detector of a file that :func:`publish` wrote.
 
     Returns:
-        nn.Module: The detector, in eval mode on the CPU, as
-        :func:`mmvovnet.apis.build_model` returns it.
+        nn.Module: As :func:`mmvovnet.apis.build_model` returns it.
 
     Raises:
         UnsafeCheckpointError: If the file asks for what is no layer.
-        CheckpointError: If it says no detector, or has other weights.
+        CheckpointError: If it names no detector, or has other weights.
     """
-    from mmdet.apis import init_detector
-
     checkpoint = load(Path(path), 'cpu')
     meta = checkpoint.get('meta', {})
     if _KEY not in meta:
@@ -103,17 +95,19 @@ def build_published(path: str | os.PathLike) -> nn.Module:
         )
     info = meta[_KEY]
     _check(info, path)
-    cfg = Config(
-        dict(
-            default_scope='mmdet',
-            model=dict(info['model'], train_cfg=None),
-            test_dataloader=dict(
-                dataset=dict(pipeline=build_pipeline(info['images']))
-            ),
+    dataset = dict(
+        metainfo=dict(classes=list(meta['dataset_meta']['classes'])),
+        pipeline=build_pipeline(info['images']),
+    )
+    model = build_model(
+        Config(
+            dict(
+                default_scope='mmdet',
+                model=dict(info['model'], train_cfg=None),
+                test_dataloader=dict(dataset=dataset),
+            )
         )
     )
-    model = init_detector(cfg, None, palette='random', device='cpu')
-    model.dataset_meta = meta['dataset_meta']
     try:
         model.load_state_dict(checkpoint['state_dict'])
     except RuntimeError as error:
@@ -138,11 +132,8 @@ def _check(node: Any, path: str | os.PathLike) -> None:
     Registries import whatever a dotted ``type`` names, and mmcv evaluates the
     name of an NMS, so that a description could otherwise run code.
     """
-    known = _OPERATIONS | {
-        name
-        for registry in (MODELS, TASK_UTILS)
-        for name in _registered(registry)
-    }
+    known = _OPERATIONS | set(_registered(MODELS))
+    known |= set(_registered(TASK_UTILS))
     stack = [node]
     while stack:
         value = stack.pop()
@@ -156,16 +147,14 @@ def _check(node: Any, path: str | os.PathLike) -> None:
             stack += [*value, *value.values()]
         elif isinstance(value, list | tuple):
             stack += value
-        elif isinstance(value, str):
-            if not _WORD.fullmatch(value):
-                raise UnsafeCheckpointError(
-                    f"'{path}' describes its detector by {value!r}, which is "
-                    'no name; nothing was built'
-                )
-        elif not isinstance(value, int | float | None):
+        elif not (
+            _WORD.fullmatch(value)
+            if isinstance(value, str)
+            else isinstance(value, int | float | None)
+        ):
             raise UnsafeCheckpointError(
-                f"'{path}' describes its detector by a "
-                f'{type(value).__name__}; nothing was built'
+                f"'{path}' describes its detector by {value!r:.60}, which is "
+                'neither a name nor a number; nothing was built'
             )
 
 
@@ -175,7 +164,6 @@ def _registered(registry: Registry) -> Iterator[str]:
     if isinstance(registry, LazyRegistry):
         list(registry.import_lazily())
     for name in list(registry.module_dict):
-        yield name
-        yield f'{registry.scope}.{name}'
+        yield from (name, f'{registry.scope}.{name}')
     for child in list(registry.children.values()):  # an import adds some
         yield from _registered(child)

@@ -1,6 +1,5 @@
 """Exported files in int8, by the quantizers of onnxruntime and NNCF."""
 
-import importlib.util
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,25 +11,25 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS, init_default_scope
-from torch import Tensor, nn
+from torch import Tensor
+from torch.utils.data import ConcatDataset
 
-from mmvovnet.tasks import library, pipeline_of
+from mmvovnet.tasks import leaves, library, pipeline_of
 
 from .inference.runtime import load_exported
 
-_PACKAGES = {'onnx': 'onnxruntime', 'openvino': 'nncf'}
 # What onnxruntime computes in int8: convs, and what lies between them.
 _OPERATORS = ('Conv', 'Relu', 'MaxPool', 'Concat')
 
 
 def calibration_images(
-    model: nn.Module, config: str | Path, number: int
+    model: Any, config: str | Path, number: int
 ) -> list[Tensor]:
     """Read images by which the ranges of a model's values are found.
 
     Args:
         model (nn.Module): What :func:`mmvovnet.apis.build_model` returns.
-        config (str | Path): The config of whose training set they are, in
+        config (str | Path): The images are those of its training set, in
             equal steps, prepared as for a test.
         number (int): How many; all of a smaller set.
 
@@ -38,8 +37,7 @@ def calibration_images(
         list[Tensor]: Normalised images, each of shape (1, C, H, W).
 
     Raises:
-        ValueError: If the number is not positive, or the config trains on
-            nothing.
+        ValueError: If ``number`` is not positive, or there are none.
     """
     if number < 1:
         raise ValueError(f'expected one calibration image or more: {number}')
@@ -50,48 +48,16 @@ def calibration_images(
             'images and whose pipeline are needed'
         )
     init_default_scope(library(cfg) or 'mmengine')
-    dataset = DATASETS.build(
-        _prepared(cfg.train_dataloader.dataset, pipeline_of(cfg))
+    images: Any = ConcatDataset(
+        DATASETS.build({**dataset, 'pipeline': pipeline_of(cfg)})
+        for dataset in leaves(cfg.train_dataloader.dataset)
     )
-    step = max(len(dataset) / number, 1)
-    indices = [int(i * step) for i in range(min(number, len(dataset)))]
+    step = max(len(images) / number, 1)
+    indices = [int(i * step) for i in range(min(number, len(images)))]
     return [
-        model.data_preprocessor(pseudo_collate([dataset[i]]))['inputs']
+        model.data_preprocessor(pseudo_collate([images[i]]))['inputs']
         for i in indices
     ]
-
-
-def _plain(dataset: Any) -> Any:
-    """Take off what repeats or mixes the images of a data set."""
-    return _plain(dataset.dataset) if 'dataset' in dataset else dataset
-
-
-def _prepared(dataset: Any, pipeline: list) -> dict:
-    dataset = _plain(dataset)
-    if 'datasets' in dataset:
-        parts = [_prepared(part, pipeline) for part in dataset.datasets]
-        return {**dataset, 'datasets': parts}
-    return {**dataset, 'pipeline': pipeline}
-
-
-def check_quantizer(format: str, images: Sequence[Tensor]) -> None:
-    """Refuse what can't be quantized, before any work is done.
-
-    Raises:
-        ValueError: If there are no images, or the format knows no int8.
-        ImportError: If the package that quantizes this format is missing.
-    """
-    if format not in _PACKAGES:
-        raise ValueError(
-            f'int8 is for the formats {[*_PACKAGES]}, not {format!r}'
-        )
-    if not len(images):
-        raise ValueError('int8 needs one calibration image or more')
-    if importlib.util.find_spec(_PACKAGES[format]) is None:
-        raise ImportError(
-            f'int8 in format {format!r} needs {_PACKAGES[format]}: '
-            "pip install 'mmvovnet[export]'"
-        )
 
 
 def quantize(file: Path, images: Sequence[Tensor]) -> None:
@@ -100,20 +66,14 @@ def quantize(file: Path, images: Sequence[Tensor]) -> None:
     Weights have a scale for each channel, values one for each tensor, by the
     least and the largest of them on the images. In float stay the convs that
     read the image, the last ones, which give scores and boxes, and all that
-    comes after these. A log line names these convs, and the errors on the
-    first image.
-
-    Args:
-        file (Path): A file by :func:`mmvovnet.deploy.export`, in ONNX or
-            OpenVINO's format. It is replaced.
-        images (Sequence[Tensor]): Normalised, each of shape (N, C, H, W).
+    comes after these. A log line gives the errors on the first image.
 
     Raises:
         RuntimeError: If an output differs by more than half of its norm.
     """
     before = load_exported(file)(images[0])
     write = _quantize_onnx if file.suffix == '.onnx' else _quantize_openvino
-    kept = write(file, images)
+    write(file, images)
     after = load_exported(file)(images[0])
     errors = {
         name: float((after[name] - x).norm() / x.norm().clamp(min=1e-12))
@@ -121,8 +81,8 @@ def quantize(file: Path, images: Sequence[Tensor]) -> None:
     }
     said = ', '.join(f'{name} {error:.1%}' for name, error in errors.items())
     print_log(
-        f'int8: by {len(images)} images; convs in float: {", ".join(kept)}; '
-        f'errors as shares of the outputs: {said}',
+        f'int8: by {len(images)} images; errors as shares of the outputs: '
+        f'{said}',
         logger='current',
     )
     if not max(errors.values()) < 0.5:
@@ -132,8 +92,7 @@ def quantize(file: Path, images: Sequence[Tensor]) -> None:
         )
 
 
-def _quantize_onnx(file: Path, images: Sequence[Tensor]) -> list[str]:
-    """Write the file anew, and name the convs that stay in float."""
+def _quantize_onnx(file: Path, images: Sequence[Tensor]) -> None:
     import onnx
     from onnxruntime.quantization import (
         CalibrationDataReader,
@@ -150,20 +109,17 @@ def _quantize_onnx(file: Path, images: Sequence[Tensor]) -> list[str]:
             return None if x is None else {'images': x.numpy()}
 
     quant_pre_process(file, file, skip_symbolic_shape=True)
-    graph = onnx.load(file).graph
-    readers: dict[str, list[str]] = {}
-    for node in graph.node:
+    nodes = onnx.load(file).graph.node
+    readers: dict[str, list[str]] = {}  # of a value
+    for node in nodes:
         for name in node.input:
             readers.setdefault(name, []).append(node.name)
-    convs = [node.name for node in graph.node if node.op_type == 'Conv']
     excluded = _in_float(
         {
-            node.name: [
-                r for name in node.output for r in readers.get(name, [])
-            ]
-            for node in graph.node
+            node.name: [r for x in node.output for r in readers.get(x, [])]
+            for node in nodes
         },
-        convs,
+        [node.name for node in nodes if node.op_type == 'Conv'],
         readers['images'],
     )
     quantize_static(
@@ -176,36 +132,29 @@ def _quantize_onnx(file: Path, images: Sequence[Tensor]) -> list[str]:
         weight_type=QuantType.QInt8,
         nodes_to_exclude=excluded,
     )
-    return [
-        node.input[1].removesuffix('.weight')
-        for node in graph.node
-        if node.op_type == 'Conv' and node.name in excluded
-    ]
 
 
-def _quantize_openvino(file: Path, images: Sequence[Tensor]) -> list[str]:
-    """Write the file anew, and name the convs that stay in float."""
+def _quantize_openvino(file: Path, images: Sequence[Tensor]) -> None:
     import nncf
     import openvino
 
     nncf.set_log_level(logging.ERROR)
     model = openvino.Core().read_model(file)
-    nodes = model.get_ordered_ops()
     readers = {
         node.get_friendly_name(): [
             reader.get_node().get_friendly_name()
             for output in node.outputs()
             for reader in output.get_target_inputs()
         ]
-        for node in nodes
+        for node in model.get_ordered_ops()
     }
     convs = [
         node.get_friendly_name()
-        for node in nodes
+        for node in model.get_ordered_ops()
         if node.get_type_name() in ('Convolution', 'GroupConvolution')
     ]
-    inputs = [node.get_friendly_name() for node in model.get_parameters()]
-    excluded = _in_float(readers, convs, readers[inputs[0]])
+    images_node = model.get_parameters()[0].get_friendly_name()
+    excluded = _in_float(readers, convs, readers[images_node])
     quantized = nncf.quantize(
         model,
         nncf.Dataset([x.numpy() for x in images]),
@@ -218,7 +167,6 @@ def _quantize_openvino(file: Path, images: Sequence[Tensor]) -> list[str]:
         openvino.save_model(quantized, written, compress_to_fp16=False)
         for suffix in ('.bin', '.xml'):
             os.replace(written.with_suffix(suffix), file.with_suffix(suffix))
-    return [name for name in convs if name in excluded]
 
 
 def _in_float(
@@ -226,16 +174,9 @@ def _in_float(
     convs: Iterable[str],
     first: Iterable[str],
 ) -> list[str]:
-    """Name the nodes that stay in float.
+    """Name the first convs, and the nodes after which no conv comes.
 
-    Args:
-        readers (Mapping): The nodes, each after those whose output it reads,
-            with those that read its own.
-        convs (Iterable[str]): Those that are convs.
-        first (Iterable[str]): Those that read the image.
-
-    Returns:
-        list[str]: First convs, and nodes after which no conv comes.
+    ``readers`` are the nodes, in their order, with those that read them.
 
     Example:
         >>> graph = dict(a=['b'], b=['relu'], relu=['c'], c=['exp'], exp=[])
@@ -244,7 +185,7 @@ def _in_float(
     """
     convs = set(convs)
     inner: set[str] = set()  # nodes after which a conv comes
-    for name in reversed(readers):
+    for name in reversed(list(readers)):
         if not (convs | inner).isdisjoint(readers[name]):
             inner.add(name)
     inner -= convs.intersection(first)

@@ -12,7 +12,6 @@ by naming one of these classes. mmengine then
 from . import schemes  # noqa: F401
 from .amp import Bfloat16Hook, CPUAmpOptimWrapper
 from .config import find_config, load_config
-from .fileio import LocalBackend
 from .finite import FiniteLossHook
 from .hooks import (
     ChannelsLastHook,
@@ -25,6 +24,7 @@ from .interrupt import InterruptHook
 from .layer_decay import LayerDecayOptimWrapperConstructor
 from .loops import EpochBasedTrainLoop
 from .runner import CPUDistributedDataParallel, Runner, dump_predictions
+from .storage import LocalBackend
 from .strategies import FlexibleRunner, FSDPStrategy
 
 __all__ = [

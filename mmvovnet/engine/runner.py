@@ -16,7 +16,7 @@ from mmengine.runner import BaseLoop, IterBasedTrainLoop
 from torch import nn
 from torch.optim import Optimizer
 
-from mmvovnet.leftovers import remove_leftovers
+from mmvovnet.fileio import remove_leftovers
 from mmvovnet.registry import MODEL_WRAPPERS, RUNNERS
 from mmvovnet.weights.errors import CheckpointError
 from mmvovnet.weights.fit import Fit

@@ -11,7 +11,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from mmvovnet.fileio import write
+from mmvovnet.fileio import keep_apart, write
 from mmvovnet.models import VoVNet
 
 from .adapter import backbone, detect, not_finite, summary, target, unwrap
@@ -116,7 +116,9 @@ def convert_file(
         CheckpointError: As of :func:`mmvovnet.weights.load` and
             :func:`convert`; or a weight is NaN or infinite, or the backbone
             lacks a weight or has one of another shape.
+        ValueError: The target is the source.
     """
+    keep_apart([target], [source])
     checkpoint = load(source, 'cpu')
     _require_whole(checkpoint)
     _save(convert(checkpoint, to), target)
@@ -179,7 +181,10 @@ def write_hub_folder(source: str | Path, folder: str | Path) -> list[Path]:
 
     Raises:
         CheckpointError: timm has no such network.
+        ValueError: One of the files is the source.
     """
+    files = [Path(folder, 'config.json'), Path(folder, 'model.safetensors')]
+    keep_apart(files, [source])
     checkpoint = load(source, 'cpu')
     state = convert(checkpoint, 'timm')
     found = backbone(checkpoint)
@@ -222,7 +227,6 @@ def write_hub_folder(source: str | Path, folder: str | Path) -> list[Path]:
             classifier='head.fc',
         ),
     )
-    files = [Path(folder, 'config.json'), Path(folder, 'model.safetensors')]
     _save(state, files[1])
     write(files[0], json.dumps(config, indent=2).encode())
     return files

@@ -101,16 +101,14 @@ def test_boxes(tmp_path, photographs):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    'name',
-    [
-        'fcos_vovnet27-slim_digits.py',
-        'retinanet_vovnet27-slim_digits.py',
-    ],
+    ('name', 'class_agnostic'),
+    [('fcos', False), ('fcos', True), ('retinanet', False)],
 )
-def test_detections(name, tmp_path, photographs):
+def test_detections(name, class_agnostic, tmp_path, photographs):
     onnx = pytest.importorskip('onnx')
     pytest.importorskip('onnxruntime')
-    model = small_detector(tmp_path, name)
+    model = small_detector(tmp_path, f'{name}_vovnet27-slim_digits.py')
+    model.bbox_head.test_cfg.nms.class_agnostic = class_agnostic
     path = tmp_path / 'model.onnx'
     info = describe_model(model)
     written = export(model, path, metadata=info, size=SIZE)
@@ -225,6 +223,17 @@ def test_bad_arguments(path, options, message, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=message):
         export(VoVNet(arch=ARCH).eval(), path, **options)
     assert os.listdir(tmp_path) == []
+
+
+def test_weights_overwrite_no_file_of_others(tmp_path):
+    """OpenVINO's weights may replace those of an earlier export alone."""
+    pytest.importorskip('openvino')
+    other = tmp_path / 'model.bin'
+    other.write_bytes(b'data')
+    with pytest.raises(ValueError, match=r"model.bin' would overwrite"):
+        export(VoVNet(arch=ARCH).eval(), tmp_path / 'model.xml', 'openvino')
+    assert other.read_bytes() == b'data'
+    assert os.listdir(tmp_path) == ['model.bin']
 
 
 def test_missing_package(tmp_path, monkeypatch):

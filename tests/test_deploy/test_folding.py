@@ -1,4 +1,5 @@
 import copy
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
@@ -9,7 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmvovnet import VoVNet
-from mmvovnet.deploy import fuse
+from mmvovnet.deploy import FuseHook, accelerate, fuse
 
 from .small import ARCH, settle, small_config
 
@@ -204,3 +205,15 @@ def test_kept_norms_are_named():
     with patch('mmvovnet.deploy.folding.print_log') as log:
         fuse(nn.Sequential(unit).eval())
     assert log.call_args.args[0].endswith('stay: 0.gn')
+
+
+@pytest.mark.parametrize('wrapped', [False, True])
+@pytest.mark.parametrize('transform', [fuse, accelerate])
+def test_fuse_hook(transform, wrapped):
+    model = VoVNet(arch=ARCH)
+    runner = SimpleNamespace(
+        model=nn.DataParallel(model) if wrapped else model
+    )
+    FuseHook(transform).before_test(runner)
+    assert isinstance(runner.model, VoVNet)
+    assert not count(runner.model, nn.BatchNorm2d)

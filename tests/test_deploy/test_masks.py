@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from mmvovnet.deploy import export, load_exported
+from mmvovnet.deploy.detections import MaskBranch
 from mmvovnet.deploy.inference.detect import Detector, paste
-from mmvovnet.deploy.masks import MaskBranch
 from tests.test_models.test_centermask import small, test_panoptic
 
 

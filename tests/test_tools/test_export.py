@@ -99,3 +99,31 @@ def test_bad_arguments(args, message, tmp_path):
     done = run('export', *args, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr
+
+
+def run_here(monkeypatch, *args):
+    tool = str(ROOT / 'tools' / 'export.py')
+    monkeypatch.setattr(sys, 'argv', [tool, *map(str, args)])
+    runpy.run_path(tool, run_name='__main__')
+
+
+def test_other_classes_are_refused(tmp_path, monkeypatch):
+    """Of a checkpoint's names, or of its head."""
+    pytest.importorskip('mmdet')
+    import torch
+
+    from mmvovnet.apis import build_model
+
+    model = build_model(CONFIG)
+    path = tmp_path / 'weights.pth'
+    state = model.state_dict()
+    meta = dict(dataset_meta=dict(classes=('a', 'b', 'c')))
+    torch.save(dict(state_dict=state, meta=meta), path)
+    with pytest.raises(SystemExit, match=r'name 3 classes, .* model has 10'):
+        run_here(monkeypatch, CONFIG, path, '--out', tmp_path / 'a.onnx')
+    weight = 'bbox_head.conv_cls.weight'
+    state[weight] = state[weight][:3]
+    torch.save(dict(state_dict=state), path)
+    with pytest.raises(SystemExit, match=r'(?s)conv_cls\.weight.*\b3, '):
+        run_here(monkeypatch, CONFIG, path, '--out', tmp_path / 'a.onnx')
+    assert [*tmp_path.iterdir()] == [path]

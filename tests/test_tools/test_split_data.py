@@ -68,7 +68,7 @@ def test_coco(tmp_path):
         assert len(ids) == count and len(part['annotations']) == 3 * count
         assert {a['image_id'] for a in part['annotations']} == ids
         assert part['categories'] == truth['categories']
-    with pytest.raises(ValueError, match='would be overwritten'):
+    with pytest.raises(ValueError, match='would overwrite'):
         split_coco(train, 0.2, 0)
 
 

@@ -1,72 +1,119 @@
-"""Compiled code, in a folder that only its user may write."""
+"""The CPU kernels, compiled once into a folder of its user alone."""
 
-import hashlib
 import logging
 import os
 import shutil
-import stat
 import subprocess
-import time
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import torch
 from mmengine.logging import print_log
+from torch import Tensor
 
 from mmvovnet.fileio import write
 
-_DIGEST = hashlib.sha256
-_BUILD = 'build-'
-_LONG = 3600  # seconds; the folder may be one of several hosts
+# The instruction sets that the kernels are worth compiling for.
+LEVELS = {'avx2': 'v3', 'avx512': 'v4'}
+_SIZE = sha256().digest_size
 
 
-def compile_once(command: list[str], source: Path, key: str) -> Path:
-    """Compile a shared library, unless the cache has it whole.
-
-    It is found by a digest of the source, the command, the compiler's version
-    and ``key``, and ends in a digest of itself: a torn or changed one is
-    compiled again.
-
-    Args:
-        command (list[str]): A compiler and its options, but ``-o``.
-        source (Path): What is compiled.
-        key (str): What else the library depends on.
+@cache
+def load_kernels() -> bool:
+    """Load the kernels; compile them first if the cache does not have them.
 
     Returns:
-        Path: The library, in ``~/.cache/mmvovnet``, where none but the user
-        may write.
+        bool: Whether they can be used. If not, a warning says why.
+    """
+    try:
+        torch.ops.load_library(compile_kernels())
+    except (OSError, subprocess.CalledProcessError) as error:
+        print_log(
+            'accelerate: the kernels can not be used, so the model is just '
+            f'folded: {getattr(error, "stderr", None) or error}',
+            logger='current',
+            level=logging.WARNING,
+        )
+        return False
+    torch.library.register_fake(
+        'mmvovnet::winograd', lambda x, _, bias, activate: _empty(x, bias)
+    )
+    torch.library.register_fake(
+        'mmvovnet::aggregate',
+        lambda xs, _, bias, activate: _empty(xs[0], bias),
+    )
+    return True
+
+
+def _empty(x: Tensor, bias: Tensor) -> Tensor:
+    shape = (x.shape[0], bias.shape[0], *x.shape[2:])
+    return x.new_empty(shape).to(memory_format=torch.channels_last)
+
+
+def compile_kernels() -> Path:
+    """Compile the kernels, unless the cache has them whole.
+
+    ``torch.utils.cpp_extension.load`` needs ninja, and a torn library in its
+    cache is neither noticed nor built again, but ends the process.
+
+    Returns:
+        Path: The library in ``~/.cache/mmvovnet``. Its name holds a digest of
+        the source, the command and PyTorch's version, and it ends in a digest
+        of its code: a changed one is compiled again.
 
     Raises:
-        OSError: If there is no compiler, or the folder is another's.
+        OSError: If there is no compiler, the CPU lacks the instructions, or
+            others may write to the folder.
         subprocess.CalledProcessError: If it does not compile.
     """
-    compiler = shutil.which(command[0])
-    if compiler is None:
+    capability = torch.backends.cpu.get_cpu_capability().lower()
+    if capability not in LEVELS:
+        raise OSError(
+            'they need a CPU with AVX2 or AVX-512, and PyTorch finds '
+            f"'{capability}'"
+        )
+    home = Path(torch.__file__).parent
+    source = Path(__file__).with_name('kernels.cpp')
+    command = [
+        *os.environ.get('CXX', 'g++').split(),
+        *('-std=c++20', '-O3', '-fopenmp', '-shared', '-fPIC'),
+        f'-march=x86-64-{LEVELS[capability]}',
+        f'-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}',
+        f'-I{home / "include"}',
+        f'-L{home / "lib"}',
+        f'-Wl,-rpath,{home / "lib"}',
+        str(source),
+        *('-ltorch', '-ltorch_cpu', '-lc10'),
+    ]
+    if shutil.which(command[0]) is None:
         raise FileNotFoundError(
             f'there is no compiler {command[0]!r}: apt-get install g++, or '
             'name another in CXX'
         )
-    version = subprocess.run(
-        [compiler, '--version'], capture_output=True, text=True
-    ).stdout
-    parts = [key, version, compiler, source.read_text(), *command]
-    digest = _DIGEST('\0'.join(parts).encode()).hexdigest()[:32]
     base = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
-    folder = private_folder(Path(base, 'mmvovnet'))
-    library = folder / f'{source.stem}-{digest}.so'
-    if _is_whole(library):
-        return library
-    if os.path.lexists(library):
+    folder = Path(base, 'mmvovnet')
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise PermissionError(
+            f"other users may write to '{folder}', which holds compiled code: "
+            'remove it, or set XDG_CACHE_HOME to a folder of your own'
+        )
+    parts = [torch.__version__, source.read_text(), *command]
+    name = sha256('\0'.join(parts).encode()).hexdigest()[:32]
+    library = folder / f'kernels-{name}.so'
+    if library.exists():
+        data = library.read_bytes()
+        if sha256(data[:-_SIZE]).digest() == data[-_SIZE:]:
+            return library
         print_log(
-            f"'{library}' is damaged, or not its user's alone: it is compiled "
-            'again',
+            f"'{library}' is damaged: it is compiled again",
             logger='current',
             level=logging.WARNING,
         )
-        library.unlink()
-    for left in folder.glob(f'{_BUILD}*'):  # by a killed process
-        if time.time() - left.stat().st_mtime > _LONG:
-            shutil.rmtree(left, ignore_errors=True)
-    with TemporaryDirectory(dir=folder, prefix=_BUILD) as build:
+    with TemporaryDirectory(dir=folder) as build:
         made = Path(build, library.name)
         subprocess.run(
             [*command, '-o', str(made)],
@@ -74,44 +121,6 @@ def compile_once(command: list[str], source: Path, key: str) -> Path:
             capture_output=True,
             text=True,
         )
-        made.chmod(0o700)
         data = made.read_bytes()
-    write(library, data + _DIGEST(data).digest())  # ELF allows for a tail
-    library.chmod(0o700)
+    write(library, data + sha256(data).digest())  # ELF allows for a tail
     return library
-
-
-def private_folder(path: Path) -> Path:
-    """Make a folder in which none but the user may write.
-
-    Raises:
-        PermissionError: If it is another user's.
-    """
-    for parent in (*reversed(path.parents), path):
-        parent.mkdir(mode=0o700, exist_ok=True)
-    status = path.stat()
-    if status.st_uid != os.geteuid():
-        raise PermissionError(
-            f"'{path}' belongs to another user: set XDG_CACHE_HOME to a "
-            'folder of your own'
-        )
-    if status.st_mode & 0o077:
-        path.chmod(0o700)
-    return path
-
-
-def _is_whole(library: Path) -> bool:
-    """Whether a file is its user's own, and ends in its digest."""
-    try:
-        status = library.lstat()
-    except FileNotFoundError:
-        return False
-    if (
-        not stat.S_ISREG(status.st_mode)
-        or status.st_uid != os.geteuid()
-        or status.st_mode & 0o022
-    ):
-        return False
-    data = library.read_bytes()
-    size = _DIGEST().digest_size
-    return _DIGEST(data[:-size]).digest() == data[-size:]

@@ -1,6 +1,7 @@
 """Convs whose weights are packed for the kernels of this package."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +9,8 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from mmvovnet.models.osa import Concatenation, OSAModule
+
+from .library import load_kernels
 
 # G of arXiv 1509.09308, section 4.3, for F(4x4, 3x3).
 FILTER_TRANSFORM = (
@@ -27,19 +30,17 @@ class PackedConv2d(nn.Conv2d):
     one was loaded, the weight was changed in place or the module was moved,
     copied or unpickled. Only a change through ``weight.data``, of which
     PyTorch keeps no count, goes unseen.
-
-    Args:
-        conv (nn.Conv2d): The conv in whose place it comes, and whose
-            parameters it has.
-        activate (bool): Whether a ReLU follows. Defaults to False.
     """
+
+    packed: Tensor | None
+    offset: Tensor | None
 
     def __init__(self, conv: nn.Conv2d, activate: bool = False) -> None:
         super().__init__(
             conv.in_channels,
             conv.out_channels,
-            conv.kernel_size,
-            padding=conv.padding,
+            conv.kernel_size,  # type: ignore[arg-type]
+            padding=conv.padding,  # type: ignore[arg-type]
             bias=conv.bias is not None,
             device='meta',
         )
@@ -56,46 +57,37 @@ class PackedConv2d(nn.Conv2d):
     def pack(self) -> None:
         """Lay the weight out as ``(P * K / panel, C, panel)``.
 
-        Without the kernels, or in another precision or place than theirs,
+        Without the kernels, or in another precision or on another device,
         there is nothing to pack, and PyTorch's conv runs.
         """
-        version = self._version()
-        self.packed, self.offset = self._packed()
-        self.version = version  # last: other threads pack too, or see it all
-
-    def _packed(self) -> tuple[Tensor, Tensor] | tuple[None, None]:
-        weight = self.weight
-        if weight.device.type != 'cpu' or weight.dtype != torch.float32:
-            return None, None
-        if not hasattr(torch.ops.mmvovnet, 'panel'):
-            from .accelerate import load_kernels  # it imports this module
-
-            if not load_kernels():
-                return None, None
+        version = self._versions()
+        weight, bias = self.weight, self.bias
+        suits = weight.device.type == 'cpu' and weight.dtype == torch.float32
+        if not suits or not load_kernels():
+            self.packed = self.offset = None
+            return
         panel = torch.ops.mmvovnet.panel()
         weight = F.pad(self.transform(), (0, -self.out_channels % panel))
         weight = weight.unflatten(-1, (-1, panel)).movedim(-2, -3)
-        offset = (
-            weight.new_zeros(self.out_channels)
-            if self.bias is None
-            else self.bias.detach().clone()
-        )
+        zeros = weight.new_zeros(self.out_channels)
+        self.offset = zeros if bias is None else bias.detach().clone()
         # Three dimensions: a model's `to(memory_format=channels_last)`
         # rearranges what has four.
-        return weight.flatten(0, 1).contiguous(), offset
+        self.packed = weight.flatten(0, 1).contiguous()
+        self.version = version  # last: other threads pack too, or see it all
 
-    def _version(self) -> tuple[int, ...]:
+    def _versions(self) -> tuple[int, ...]:
         return tuple(
             p._version
             for p in (self.weight, self.bias)
             if p is not None and not p.is_inference()
         )
 
-    def _load_from_state_dict(self, *args) -> None:
+    def _load_from_state_dict(self, *args: Any) -> None:
         super()._load_from_state_dict(*args)
         self.pack()
 
-    def _apply(self, *args, **kwargs) -> nn.Module:
+    def _apply(self, *args: Any, **kwargs: Any) -> nn.Module:
         super()._apply(*args, **kwargs)
         self.pack()
         return self
@@ -108,11 +100,14 @@ class PackedConv2d(nn.Conv2d):
         self.pack()
 
     def serves(self, xs: Sequence[Tensor]) -> bool:
-        """Whether a kernel can do these inputs."""
-        if torch.jit.is_tracing() or _is_exporting():
+        """Whether a kernel can take these inputs."""
+        compiler = torch.compiler
+        # PyTorch before 2.7 does not tell an export from a compilation.
+        exports = getattr(compiler, 'is_exporting', compiler.is_compiling)
+        if torch.jit.is_tracing() or exports():
             return False
-        if not torch.compiler.is_compiling():
-            if self.version != self._version():
+        if not compiler.is_compiling():
+            if self.packed is not None and self.version != self._versions():
                 self.pack()
             if any(_is_wrapped(x) for x in xs):
                 return False
@@ -161,7 +156,7 @@ class AggregateConv2d(PackedConv2d):
         """Give the weight as ``(1, C, K)``."""
         return self.weight.flatten(1).t().unsqueeze(0)
 
-    def forward(self, xs: Sequence[Tensor]) -> Tensor:
+    def forward(self, xs: Sequence[Tensor]) -> Tensor:  # type: ignore
         """Map maps of ``(N, C_i, H, W)`` to ``(N, K, H, W)``."""
         if not self.serves(xs):
             return self.plain(torch.cat(tuple(xs), dim=1))
@@ -186,18 +181,8 @@ class PackedOSAModule(OSAModule):
         return PackedAggregation
 
 
-def _is_exporting() -> bool:
-    # PyTorch before 2.7 tells no export from a compilation.
-    known = hasattr(torch.compiler, 'is_exporting')
-    compiler = torch.compiler
-    return compiler.is_exporting() if known else compiler.is_compiling()
-
-
 def _is_wrapped(x: Tensor) -> bool:
-    """Whether a tensor carries more than values: a tangent, say.
-
-    That is lost in a kernel, which reads memory.
-    """
+    """Whether a tensor has a tangent, say, which a kernel would lose."""
     return (
         torch._C._functorch.is_functorch_wrapped_tensor(x)
         or forward_ad.unpack_dual(x).tangent is not None

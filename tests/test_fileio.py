@@ -2,7 +2,7 @@ import os
 import subprocess
 import sys
 
-from mmvovnet.leftovers import part_folder, remove_leftovers
+from mmvovnet.fileio import part_folder, remove_leftovers
 
 
 def test_only_of_processes_that_are_gone(tmp_path):

@@ -1,0 +1,145 @@
+"""Suppression and CenterMask's masks, as functions of tensors alone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import nms, roi_align
+
+
+class Detections(nn.Module):
+    """What suppression, and CenterMask's masks, make of :class:`Boxes`.
+
+    Args:
+        info (dict): See :func:`.describe.describe_boxes`.
+        model (nn.Module, optional): CenterMask. Defaults to None, no masks.
+    """
+
+    def __init__(self, info: dict[str, Any], model: Any = None) -> None:
+        super().__init__()
+        self.info = info
+        self.names = ['boxes', 'scores', 'labels', 'image_ids']
+        self.branch = None
+        if model is not None:
+            self.branch = MaskBranch(model.roi_head).eval()
+            self.names += ['masks', 'mask_scores']
+
+    def forward(self, *before: Tensor) -> tuple[Tensor, ...]:
+        """Map boxes, scores and maps to what ``names`` says of K detections.
+
+        Boxes (K, 4), scores (K,), labels (K,) and the places of their images
+        in the batch (K,); with a branch masks and scores as it gives them.
+        """
+        all_boxes, all_scores, *maps = before
+        candidates = all_scores
+        if self.info['class_agnostic']:
+            # A box keeps its best class alone, as it overlaps itself.
+            candidates = all_scores.amax(1, keepdim=True)
+        kept = torch.ops.mmvovnet.suppress(
+            all_boxes,
+            candidates,
+            self.info['max_per_img'],
+            self.info['iou_threshold'],
+        )
+        image_ids, labels, index = kept.unbind(1)
+        boxes = all_boxes[image_ids, index]
+        scores = candidates[image_ids, labels, index]
+        if self.info['class_agnostic']:
+            labels = all_scores.argmax(1)[image_ids, index]
+        found = boxes, scores, labels, image_ids
+        if self.branch is None:
+            return found
+        return *found, *self.branch(maps, *found)
+
+
+class MaskBranch(nn.Module):
+    """Masks and their scores for boxes, as a function of tensors alone.
+
+    mmcv's ``RoIAlign`` becomes torchvision's ``roi_align``, and that ONNX's
+    ``RoiAlign``. Each box is cut from all levels and one of them is taken, so
+    that nothing depends on where the boxes lie. The image of the level rule
+    is the whole input, padding too.
+    """
+
+    def __init__(self, roi_head: Any) -> None:
+        from mmvovnet.models.centermask import AdaptiveRoIExtractor
+
+        super().__init__()
+        self.extractor = roi_head.mask_roi_extractor
+        self.mask_head = roi_head.mask_head
+        self.mask_iou_head = roi_head.mask_iou_head
+        if not isinstance(self.extractor, AdaptiveRoIExtractor):
+            raise ValueError(
+                f'masks of a {type(self.extractor).__name__} cannot be '
+                'exported, those of an AdaptiveRoIExtractor can; use outputs='
+                "'boxes'"
+            )
+
+    def forward(
+        self,
+        maps: Sequence[Tensor],
+        boxes: Tensor,
+        scores: Tensor,
+        labels: Tensor,
+        image_ids: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Map levels (N, C, H_i, W_i) and K boxes to their masks.
+
+        These are probabilities of shape (K, 28, 28), and scores (K,).
+        """
+        rois = torch.cat([image_ids[:, None].to(boxes.dtype), boxes], 1)
+        stride = self.extractor.featmap_strides[0]
+        height, width = maps[0].shape[-2:]
+        area = boxes.new_ones(1) * (height * width * stride**2)
+        levels = self.extractor.map_roi_levels(rois, area)
+        feats: Any = sum(
+            roi_align(
+                x,
+                rois,
+                layer.output_size,
+                layer.spatial_scale,
+                layer.sampling_ratio,
+                layer.aligned,
+            )
+            * (levels == i).to(boxes.dtype)[:, None, None, None]
+            for i, (layer, x) in enumerate(
+                zip(self.extractor.roi_layers, maps, strict=True)
+            )
+        )
+        logits = self.mask_head(feats)
+        index = labels[:, None, None, None].expand(-1, 1, *logits.shape[2:])
+        mask = logits.gather(1, index)[:, 0]
+        if self.mask_iou_head is not None:
+            ious = self.mask_iou_head(feats, mask)
+            scores = scores * ious.gather(1, labels[:, None])[:, 0]
+        return mask.sigmoid(), scores
+
+
+@torch.library.custom_op('mmvovnet::suppress', mutates_args=())
+def suppress(
+    boxes: Tensor, scores: Tensor, limit: int, iou_threshold: float
+) -> Tensor:
+    """Compute ONNX's ``NonMaxSuppression``.
+
+    Of boxes (N, B, 4) with positive scores (N, classes, B) at most ``limit``
+    stay of a class in an image: a row (image, class, box) of each.
+    """
+    rows = [torch.empty(0, 3, dtype=torch.long)]
+    for image in range(scores.size(0)):
+        for label in range(scores.size(1)):
+            index = scores[image, label].nonzero()[:, 0]
+            likely = scores[image, label, index]
+            kept = nms(boxes[image, index], likely, iou_threshold)[:limit]
+            row = F.pad(index[kept][:, None], (1, 0), value=label)
+            rows.append(F.pad(row, (1, 0), value=image))
+    return torch.cat(rows)
+
+
+@suppress.register_fake
+def _(
+    boxes: Tensor, scores: Tensor, limit: int, iou_threshold: float
+) -> Tensor:
+    count = torch.library.get_ctx().new_dynamic_size()
+    return boxes.new_empty((count, 3), dtype=torch.long)
