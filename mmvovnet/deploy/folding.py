@@ -8,10 +8,9 @@ import torch
 from mmcv.cnn import ConvModule
 from mmcv.cnn.bricks import DropPath
 from mmengine.hooks import Hook
-from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -30,10 +29,9 @@ def fuse(model: Model) -> Model:
     RoI align, which give wrong results in it. It works on a backbone, on a
     whole detector of MMDetection and on a classifier of MMPretrain.
 
-    Group, layer and instance norms depend on the input, so they stay; a log
-    line names them. A batch norm that can't be folded is an error, for a
-    model that is half folded is not what anyone measures or ships. Each fold
-    is checked on random input before the result is returned.
+    Group, layer and instance norms depend on the input, so they stay. A batch
+    norm that can't be folded is an error, for no one measures or ships a
+    model that is half folded. Each fold is checked on random input.
 
     Args:
         model (nn.Module): A model in eval mode. It is not changed.
@@ -62,7 +60,6 @@ def fuse(model: Model) -> Model:
     # Synchronised ones are plain batch norms in eval mode.
     model = revert_sync_batchnorm(copy.deepcopy(model))
     model.requires_grad_(False)
-    kept = []
     for prefix, parent in list(model.named_modules()):
         for name, child in list(parent.named_children()):
             path = f'{prefix}.{name}' if prefix else name
@@ -70,18 +67,10 @@ def fuse(model: Model) -> Model:
                 _fold(parent, name, path)
             elif isinstance(child, _DropoutNd | DropPath):
                 setattr(parent, name, nn.Identity().eval())
-            elif isinstance(child, nn.GroupNorm | nn.LayerNorm | _NormBase):
-                kept.append(path)
         if isinstance(parent, ConvModule) and parent.with_activation:
             in_place = hasattr(parent.activate, 'inplace')
             if in_place and parent.order[0] != 'act':
                 parent.activate.inplace = True
-    if kept:
-        print_log(
-            f'fuse: {len(kept)} norms depend on the input and stay: '
-            f'{", ".join(kept)}',
-            logger='current',
-        )
     if needs_usual_layout(model):
         return model
     channels_last: Any = torch.channels_last

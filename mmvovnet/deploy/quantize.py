@@ -1,10 +1,8 @@
 """Exported files in int8, by the quantizers of onnxruntime and NNCF."""
 
 import logging
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from mmengine.config import Config
@@ -139,7 +137,9 @@ def _quantize_openvino(file: Path, images: Sequence[Tensor]) -> None:
     import openvino
 
     nncf.set_log_level(logging.ERROR)
-    model = openvino.Core().read_model(file)
+    core = openvino.Core()
+    core.set_property({'ENABLE_MMAP': False})  # the file is written to below
+    model = core.read_model(file)
     readers = {
         node.get_friendly_name(): [
             reader.get_node().get_friendly_name()
@@ -161,12 +161,7 @@ def _quantize_openvino(file: Path, images: Sequence[Tensor]) -> None:
         subset_size=len(images),
         ignored_scope=nncf.IgnoredScope(names=excluded, validate=False),
     )
-    # The file is open as long as the model is: it is replaced, not changed.
-    with TemporaryDirectory(dir=file.parent) as folder:
-        written = Path(folder, file.name)
-        openvino.save_model(quantized, written, compress_to_fp16=False)
-        for suffix in ('.bin', '.xml'):
-            os.replace(written.with_suffix(suffix), file.with_suffix(suffix))
+    openvino.save_model(quantized, file, compress_to_fp16=False)
 
 
 def _in_float(

@@ -1,6 +1,5 @@
 import copy
 from types import SimpleNamespace
-from unittest.mock import patch
 
 import pytest
 import torch
@@ -198,13 +197,6 @@ def test_norm_before_its_conv_is_refused():
     )
     with pytest.raises(ValueError, match="can't fold 'bn': there is no conv"):
         fuse(model.eval())
-
-
-def test_kept_norms_are_named():
-    unit = ConvModule(4, 4, 1, norm_cfg=dict(type='GN', num_groups=2))
-    with patch('mmvovnet.deploy.folding.print_log') as log:
-        fuse(nn.Sequential(unit).eval())
-    assert log.call_args.args[0].endswith('stay: 0.gn')
 
 
 @pytest.mark.parametrize('wrapped', [False, True])
