@@ -9,12 +9,7 @@ convs are quantized; ``tools/test.py CONFIG FILE`` says what that costs.
 import argparse
 from pathlib import Path
 
-SUFFIXES = {
-    'onnx': '.onnx',
-    'torchscript': '.torchscript',
-    'torch-export': '.pt2',
-    'openvino': '.xml',
-}
+from mmvovnet.deploy.inference.runtime import SUFFIXES
 
 
 def parse_args() -> argparse.Namespace:

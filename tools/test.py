@@ -10,7 +10,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-SUFFIXES = ('.onnx', '.xml', '.pt2', '.torchscript')
+from mmvovnet.deploy.inference.runtime import SUFFIXES
+
 TTA_MODELS = {
     'mmdet': dict(
         type='DetTTAModel',
@@ -82,7 +83,7 @@ def parse_args() -> argparse.Namespace:
             parser.error(f"there is no file '{path}'")
     if args.out and Path(args.out).suffix not in ('.pkl', '.pickle'):
         parser.error(f"--out is a .pkl file, not '{args.out}'")
-    args.exported = Path(args.checkpoint).suffix in SUFFIXES
+    args.exported = Path(args.checkpoint).suffix in SUFFIXES.values()
     if args.exported and (args.fuse or args.accelerate or args.tta):
         parser.error(
             'an exported file runs as it is: leave --fuse, --accelerate and '
