@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mmvovnet.fileio import keep_apart, write
+
 PARTS = ('train', 'val', 'test')
 Item = TypeVar('Item')
 
@@ -89,7 +91,8 @@ def split_voc(
         if chosen:
             path = root / 'ImageSets' / 'Main' / f'{part}.txt'
             text = ''.join(f'{name}\n' for name in chosen)
-            written.append(_write(path, text))
+            write(path, text.encode())
+            written.append(path)
     return written
 
 
@@ -115,16 +118,9 @@ def split_coco(
         if images:
             target = path.with_name(f'{part}.json')
             kept = dict(images=images, annotations=annotations)
-            written.append(_write(target, json.dumps(everything | kept)))
+            write(target, json.dumps(everything | kept).encode())
+            written.append(target)
     return written
-
-
-def _write(path: Path, text: str) -> Path:
-    # Not before: this takes a second to import.
-    from mmvovnet.fileio import keep_apart, write
-
-    write(path, text.encode())
-    return path
 
 
 def main() -> None:
