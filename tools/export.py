@@ -77,6 +77,8 @@ def main() -> None:
     """Export what the config describes."""
     args = parse_args()
     # Not before: these take seconds to import.
+    from mmengine.config import Config
+
     import mmvovnet.engine  # noqa: F401
     from mmvovnet.apis import build_model
     from mmvovnet.deploy import describe_model, export
@@ -84,6 +86,7 @@ def main() -> None:
     from mmvovnet.deploy.quantize import calibration_images
     from mmvovnet.engine.known_warnings import ignore_known_warnings
     from mmvovnet.fileio import keep_apart
+    from mmvovnet.tasks import require
     from mmvovnet.weights import CheckpointError
 
     ignore_known_warnings()
@@ -91,6 +94,10 @@ def main() -> None:
     try:
         given = args.config, args.checkpoint, args.calibration
         keep_apart(files_of(args.out), given)
+        if not args.backbone:
+            libraries = ('mmdet', 'mmpretrain')
+            what = 'an export without --backbone'
+            require(Config.fromfile(args.config), libraries, what)
         model = build_model(args.config, args.checkpoint, args.may_miss)
         metadata = describe_model(model)
         images = None

@@ -92,7 +92,7 @@ def train(config, work_dir, *options):
 
 
 def test_few_false_positives_are_not_the_darkest():
-    """Three boxes on the background, beside a class found 50 times of 100."""
+    """Three boxes on the background, and a class found 50 times of 100."""
     figure = Figure()
     counts = np.array([[50, 50], [3, 0]])
     workdir.draw_confusion(figure, counts, ['cell', 'background'])

@@ -36,6 +36,14 @@ def test_export_a_backbone(tmp_path, monkeypatch, capsys):
     assert metadata['order'] == 'RGB'
 
 
+def test_segmentation_is_refused_by_name(monkeypatch):
+    tool = str(ROOT / 'tools' / 'export.py')
+    config = CONFIG.with_name('semantic-fpn_vovnet27-slim_digits.py')
+    monkeypatch.setattr(sys, 'argv', [tool, str(config)])
+    with pytest.raises(SystemExit, match='without --backbone is for .* mmseg'):
+        runpy.run_path(tool, run_name='__main__')
+
+
 @pytest.mark.slow
 def test_export_and_detect(tmp_path):
     """The same weights, as a checkpoint and as a file, draw the same."""

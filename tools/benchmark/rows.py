@@ -128,7 +128,7 @@ def build_row(row: str) -> nn.Module:
     if source not in SOURCES:
         raise ValueError(
             f'unknown source {source!r} in row {row!r}; '
-            f'choose one of {[s for s in SOURCES if s]}, or none for ours'
+            f'choose one of {[s for s in SOURCES if s]}, or none for VoVNet'
         )
     options = {m: True for m in modes if m in OPTIONS}
     known = MODES + INFERENCE_MODES
@@ -137,7 +137,7 @@ def build_row(row: str) -> nn.Module:
     if unknown or (options and source):
         raise ValueError(
             f'row {row!r} has modes that {source or "VoVNet"} does not have; '
-            f'modes are {known}, the first {len(OPTIONS)} for ours only'
+            f'modes are {known}, the first {len(OPTIONS)} for VoVNet only'
         )
     build = ConfigModel if is_config else SOURCES[source]
     model: Any = build(name, **options)

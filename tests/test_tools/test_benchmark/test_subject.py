@@ -33,7 +33,7 @@ def test_precision():
     assert out.dtype == torch.bfloat16
 
 
-def test_emulated_bf16_is_told(monkeypatch):
+def test_emulated_bf16_is_reported(monkeypatch):
     monkeypatch.setattr(
         Path, 'read_text', lambda path: 'model name\t: X\nflags\t: avx2\n'
     )
