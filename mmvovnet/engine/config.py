@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.config import Config, DictAction
 
+from mmvovnet.fileio import keep_apart
 from mmvovnet.tasks import library
 
 # Between parts of a word, not next to a comma, a bracket or a quote.
@@ -63,7 +64,8 @@ def load_config(
         another ``runner_type``.
 
     Raises:
-        ValueError: An option is not of the form ``key=value``.
+        ValueError: An option is not of the form ``key=value``, or the config
+            that the run writes to ``work_dir`` would replace ``path``.
     """
     cfg = Config.fromfile(path)
     # mmengine writes and logs a config four times, and would lay it out by
@@ -80,6 +82,9 @@ def load_config(
         cfg.default_scope = scope
     default = Path('work_dirs', Path(path).stem)
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(default)
+    # What a run writes inherits from nothing, and may replace its like.
+    if re.search(r'^_base_\s*=|\bread_base\(', Path(path).read_text(), re.M):
+        keep_apart([Path(cfg.work_dir, Path(path).name)], [path])
     cfg.launcher = launcher
     cfg.setdefault('runner_type', 'mmvovnet.Runner')
     if cfg.get('default_scope') == 'mmpretrain':  # as its own tools do

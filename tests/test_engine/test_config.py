@@ -58,3 +58,14 @@ def test_spaces_of_names_and_paths_stay(path):
 def test_the_scope_of_the_model_without_a_default_scope(path):
     path.write_text("model = dict(type='mmdet.FCOS')\n")
     assert load_config(path).default_scope == 'mmdet'
+
+
+def test_a_run_replaces_no_config_that_inherits(tmp_path):
+    """A run writes its config, whole, to its work dir."""
+    whole, heir = tmp_path / 'whole.py', tmp_path / 'heir.py'
+    whole.write_text('model = dict()')
+    heir.write_text("_base_ = './whole.py'")
+    load_config(whole, work_dir=str(tmp_path))
+    load_config(heir, work_dir=str(tmp_path / 'run'))
+    with pytest.raises(ValueError, match=r"heir.py' would overwrite"):
+        load_config(heir, work_dir=str(tmp_path))
