@@ -10,8 +10,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from mmvovnet.deploy.inference.runtime import SUFFIXES
-
 TTA_MODELS = {
     'mmdet': dict(
         type='DetTTAModel',
@@ -83,6 +81,9 @@ def parse_args() -> argparse.Namespace:
             parser.error(f"there is no file '{path}'")
     if args.out and Path(args.out).suffix not in ('.pkl', '.pickle'):
         parser.error(f"--out is a .pkl file, not '{args.out}'")
+    # Not before: mistyped paths are refused without any import.
+    from mmvovnet.deploy.inference.runtime import SUFFIXES
+
     args.exported = Path(args.checkpoint).suffix in SUFFIXES.values()
     if args.exported and (args.fuse or args.accelerate or args.tta):
         parser.error(
