@@ -86,6 +86,8 @@ def build_published(path: str | os.PathLike) -> nn.Module:
         UnsafeCheckpointError: If the file asks for what is no layer.
         CheckpointError: If it names no detector, or has other weights.
     """
+    import mmdet.registry  # noqa: F401 - whose layers _check() looks up
+
     checkpoint = load(Path(path), 'cpu')
     meta = checkpoint.get('meta', {})
     if _KEY not in meta:
