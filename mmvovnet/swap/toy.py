@@ -170,7 +170,7 @@ def _classification(cfg: Config, images: list[Tensor], classes: int) -> dict:
     inputs: Any = images
     for _, node in dicts(cfg.get('train_dataloader') or {}):
         if type_name(node) == 'MultiView':  # for self-supervision
-            views = sum(node.get('num_views', [2]))
+            views = int(np.sum(node.get('num_views', 2)))
             inputs = [torch.stack(images) for _ in range(views)]
     return dict(inputs=inputs, data_samples=samples)
 
