@@ -52,7 +52,7 @@ SLOW = [
     'mmdet::ddq/ddq-detr-4scale_r50_8xb2-12e_coco.py',
     'mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py',
     'mmdet::fast_rcnn/fast-rcnn_r50_fpn_1x_coco.py',
-    'mmdet::gn+ws/mask-rcnn_r50_fpn_gn-ws-all_2x_coco.py',
+    'mmdet::_base_/../gn+ws/mask-rcnn_r50_fpn_gn-ws-all_2x_coco.py',
     'mmdet::htc/htc_r50_fpn_1x_coco.py',
     'mmdet::ld/ld_r50-gflv1-r101_fpn_1x_coco.py',
     'mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco-panoptic.py',

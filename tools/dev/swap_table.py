@@ -102,7 +102,8 @@ def _reasons(rows: list[dict]) -> str:
     found = {}
     for row in rows:
         if row['result'] in ('swapped', 'original'):
-            reason = row['reason'].rpartition('as well (')[2]
+            *_, own, reason = row['reason'].rpartition('as well (')
+            reason = reason[:-1] if own else reason
             found['the original fails here too: ' + reason[:110]] = None
         elif row['result'] != 'stepped':
             found[row['reason'][:160]] = None
