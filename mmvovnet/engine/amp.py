@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_map
 from mmvovnet.processor import has_bfloat16
 from mmvovnet.registry import HOOKS, OPTIM_WRAPPERS
 
+_HALF = torch.bfloat16, torch.float16
 _LOSSES = ('loss', 'loss_by_feat', 'loss_and_target')
 
 
@@ -76,9 +77,10 @@ class Bfloat16Hook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Find such ops, heads and convs in the model."""
         wrapper = runner.optim_wrapper
-        if getattr(wrapper, 'cast_dtype', None) != torch.bfloat16:
-            return
         on_cpu = isinstance(wrapper, CPUAmpOptimWrapper)
+        dtype = getattr(wrapper, 'cast_dtype', None)
+        if not on_cpu and dtype != torch.bfloat16:
+            return
         model = runner.model
         model = model.module if is_model_wrapper(model) else model
         for module in model.modules():
@@ -145,7 +147,7 @@ def run_in_float32(
 
 def _float32(values: Any) -> Any:
     def cast(x: Any) -> Any:
-        half = isinstance(x, Tensor) and x.dtype == torch.bfloat16
+        half = isinstance(x, Tensor) and x.dtype in _HALF
         return x.float() if half else x
 
     return tree_map(cast, values)

