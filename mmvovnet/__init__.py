@@ -20,11 +20,21 @@ __all__ = ['VoVNet', 'checkpoint', 'registry', 'weights']
 
 def __getattr__(name: str) -> Any:
     """Import a name when it is first used: PyTorch takes seconds."""
-    if name == 'VoVNet':
-        return import_module('.models', __name__).VoVNet
-    if name in __all__:
+    if name not in __all__:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    try:
+        if name == 'VoVNet':
+            return import_module('.models', __name__).VoVNet
         return import_module(f'.{name}', __name__)
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    except ModuleNotFoundError as error:
+        if error.name not in ('torch', 'mmengine', 'mmcv', 'yaml'):
+            raise
+        raise ModuleNotFoundError(
+            f'mmvovnet.{name} needs {error.name}: pip install '
+            "'mmvovnet[backbone]' mmcv-lite==2.1.0, or mmcv with its ops "
+            '(tools/install_mmcv.py)',
+            name=error.name,
+        ) from error
 
 
 class _Registration:

@@ -80,3 +80,14 @@ def test_undeclared_imports_are_found(monkeypatch, tmp_path):
 def test_the_version_is_written_once():
     assert 'version' in PROJECT['dynamic']
     assert 'version' not in PROJECT
+
+
+def test_a_missing_package_is_named_with_the_remedy(monkeypatch):
+    import mmvovnet
+
+    def missing(name, package):
+        raise ModuleNotFoundError("No module named 'torch'", name='torch')
+
+    monkeypatch.setattr(mmvovnet, 'import_module', missing)
+    with pytest.raises(ModuleNotFoundError, match=r'needs torch: pip install'):
+        _ = mmvovnet.VoVNet

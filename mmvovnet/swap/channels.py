@@ -96,7 +96,7 @@ def obvious(
                     target = (*path, 'spatial_channels')
                     yield Change(target, (*rest, last), fixed)
             elif value in old:
-                index = node.get('in_index')
+                index: Any = node.get('in_index')
                 if value == old[-1] and value > 512:
                     index = -1
                 if index in range(-1, len(old)) and old[index] == value:

@@ -18,8 +18,8 @@ from typing import Any, cast
 
 import torch
 
+from .allowed import Storage, StorageType
 from .errors import CheckpointError
-from .objects import Storage, StorageType
 from .pickles import PickleReader
 
 # From a storage on the CPU, and the location that the file gives for it, to a

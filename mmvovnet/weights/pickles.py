@@ -2,7 +2,7 @@
 
 A pickle is a program for a small stack machine. The machine here knows the
 opcodes that ``torch.save`` writes and makes plain containers by itself; what
-else a pickle may name is in :data:`.objects.NAMES`. A file can reach no
+else a pickle may name is in :data:`.allowed.NAMES`. A file can reach no
 callable of Python, NumPy or PyTorch, and a file of n bytes takes time and
 memory in proportion to n.
 """
@@ -12,8 +12,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import IO, Any
 
+from .allowed import NAMES, Global, Limits, refused, set_state, show
 from .errors import CheckpointError
-from .objects import NAMES, Global, Limits, refused, set_state, show
 
 _PUSHES: dict[str, Callable[[Any], Any]] = {
     'NONE': lambda _: None,

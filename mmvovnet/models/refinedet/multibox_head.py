@@ -10,7 +10,7 @@ from mmdet.utils import InstanceList, reduce_mean
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from .blocks import residual_block
+from .residual import residual_block
 
 
 class MultiBoxHead(BaseDenseHead):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmvovnet.registry import MODELS
 
-from .blocks import residual_block
+from .residual import residual_block
 
 
 @MODELS.register_module()
