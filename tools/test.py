@@ -82,7 +82,7 @@ def parse_args() -> argparse.Namespace:
     if args.out and Path(args.out).suffix not in ('.pkl', '.pickle'):
         parser.error(f"--out is a .pkl file, not '{args.out}'")
     # Not before: mistyped paths are refused without any import.
-    from mmvovnet.deploy.inference.runtime import SUFFIXES
+    from mmvovnet.deploy.metadata import SUFFIXES
 
     args.exported = Path(args.checkpoint).suffix in SUFFIXES.values()
     if args.exported and (args.fuse or args.accelerate or args.tta):

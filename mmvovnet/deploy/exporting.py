@@ -17,7 +17,8 @@ from mmvovnet.fileio import keep_apart, part_folder
 
 from .detections import Detections
 from .folding import fuse
-from .inference.runtime import SUFFIXES, load_exported
+from .inference.runtime import load_exported
+from .metadata import SUFFIXES
 from .outputs import Boxes, RawOutputs, RefinedBoxes
 from .quantize import quantize
 
@@ -51,7 +52,7 @@ def export(
         model (nn.Module): A VoVNet, or a whole detector of MMDetection or
             classifier of MMPretrain, in eval mode on the CPU.
         path (str | PathLike): File to write, with the suffix in
-            :data:`.inference.runtime.SUFFIXES`. OpenVINO's weights go next to
+            :data:`.metadata.SUFFIXES`. OpenVINO's weights go next to
             it, see :func:`files_of`.
         format (str): onnx, torchscript, torch-export or openvino.
         outputs (str, optional): 'raw' are feature maps, logits or a

@@ -4,6 +4,12 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+SUFFIXES = {
+    'onnx': '.onnx',
+    'torchscript': '.torchscript',
+    'torch-export': '.pt2',
+    'openvino': '.xml',
+}
 # By the order of a file's channels, what mmcv's imread takes; color else.
 COLOR_TYPES = {'grey': 'grayscale', 'BGRA': 'unchanged'}
 

@@ -15,7 +15,7 @@ from mmvovnet.deploy import (
     load_exported,
 )
 from mmvovnet.deploy.inference.detect import Detector
-from mmvovnet.deploy.inference.runtime import SUFFIXES
+from mmvovnet.deploy.metadata import SUFFIXES
 from mmvovnet.deploy.outputs import Boxes
 
 from .small import ARCH, settle, small_config

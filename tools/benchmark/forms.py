@@ -9,7 +9,7 @@ import torch._inductor.config
 from torch import Tensor, nn
 
 from mmvovnet.deploy import accelerate, export, fuse, load_exported
-from mmvovnet.deploy.inference.runtime import SUFFIXES
+from mmvovnet.deploy.metadata import SUFFIXES
 
 from .rows import INFERENCE_MODES
 

@@ -9,14 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..metadata import check, decode
-
-SUFFIXES = {
-    'onnx': '.onnx',
-    'torchscript': '.torchscript',
-    'torch-export': '.pt2',
-    'openvino': '.xml',
-}
+from ..metadata import SUFFIXES, check, decode
 
 
 class Exported:
