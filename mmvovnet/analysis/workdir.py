@@ -21,6 +21,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS, RUNNERS, DefaultScope
 from torch import Tensor
 
+from mmvovnet.deploy.inference.coco import coco_form
 from mmvovnet.engine import find_config, load_config
 from mmvovnet.engine.newest import newest
 from mmvovnet.tasks import require
@@ -311,12 +312,8 @@ def _as_coco(
             )
             annotations.append(annotation)
         one = prediction['pred_instances']
-        for (x1, y1, x2, y2), label, score in zip(
-            *(one[key].tolist() for key in ('bboxes', 'labels', 'scores')),
-            strict=True,
-        ):
-            detection = dict(image_id=index, category_id=label, score=score)
-            found.append(detection | dict(bbox=[x1, y1, x2 - x1, y2 - y1]))
+        parts = one['bboxes'], one['scores'], one['labels']
+        found += coco_form(index, parts, range(len(categories)))
     images = [dict(id=index) for index in range(len(predictions))]
     truth = dict(images=images, annotations=annotations, categories=categories)
     return truth, found

@@ -149,7 +149,7 @@ def describe_model(model: nn.Module) -> dict[str, Any]:
     if hasattr(model, 'bbox_head') or hasattr(model, 'roi_head'):
         result |= describe_images(cfg)
         kind = result.pop('color_type')
-        wanted = COLOR_TYPES.get(order, 'color')
+        wanted = COLOR_TYPES[order]
         if pixels.get('pad_value') or wanted != kind:
             raise ValueError(
                 f"'{cfg.filename}' reads images with color_type={kind!r} for "

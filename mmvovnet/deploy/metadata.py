@@ -10,8 +10,13 @@ SUFFIXES = {
     'torch-export': '.pt2',
     'openvino': '.xml',
 }
-# By the order of a file's channels, what mmcv's imread takes; color else.
-COLOR_TYPES = {'grey': 'grayscale', 'BGRA': 'unchanged'}
+# By the order of a file's channels, what mmcv's imread takes.
+COLOR_TYPES = {
+    'RGB': 'color',
+    'BGR': 'color',
+    'BGRA': 'unchanged',
+    'grey': 'grayscale',
+}
 
 
 def _count(value: Any) -> bool:
@@ -32,7 +37,7 @@ def _size(value: Any) -> bool:
 
 _WORDS: dict[str, Callable[[Any], bool]] = {
     'raw, boxes or detections': ('raw', 'boxes', 'detections').__contains__,
-    'RGB, BGR, BGRA or grey': ('RGB', 'BGR', 'BGRA', 'grey').__contains__,
+    'RGB, BGR, BGRA or grey': tuple(COLOR_TYPES).__contains__,
     'true or false': lambda v: isinstance(v, bool),
     'a positive integer': _count,
     'from 0 to 1': lambda v: _number(v) and 0 <= v <= 1,

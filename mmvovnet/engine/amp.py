@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
@@ -16,6 +15,8 @@ from torch.utils._pytree import tree_map
 
 from mmvovnet.processor import has_bfloat16
 from mmvovnet.registry import HOOKS, OPTIM_WRAPPERS
+
+from .hooks import unwrapped
 
 _HALF = torch.bfloat16, torch.float16
 _LOSSES = ('loss', 'loss_by_feat', 'loss_and_target')
@@ -81,9 +82,7 @@ class Bfloat16Hook(Hook):
         dtype = getattr(wrapper, 'cast_dtype', None)
         if not on_cpu and dtype != torch.bfloat16:
             return
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
-        for module in model.modules():
+        for module in unwrapped(runner.model).modules():
             origins = [kind.__module__ for kind in type(module).__mro__]
             if any(name.startswith('mmcv.ops') for name in origins):
                 run_in_float32(module, cast_back=True)

@@ -72,7 +72,7 @@ def _common_end(one: Path, other: Path) -> int:
 
 
 def coco_form(
-    image: str | int, found: Found, categories: list[int]
+    image: str | int, found: Found, categories: Sequence[int]
 ) -> list[dict]:
     """Detections in COCO's form."""
     results = [

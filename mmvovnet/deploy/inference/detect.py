@@ -193,5 +193,5 @@ def open_detector(
 
         return open_model(path, checkpoint, may_miss)
     exported = load_exported(path)
-    kind = COLOR_TYPES.get(exported.metadata['order'], 'color')
+    kind = COLOR_TYPES[exported.metadata['order']]
     return Detector(exported).batch, exported.metadata['classes'], kind

@@ -29,7 +29,7 @@ class FileDetector(nn.Module):
     def test_step(self, data: dict[str, Any]) -> list[Any]:
         """Detect objects in a batch of MMDetection's."""
         order = self.detector.exported.metadata['order']
-        kind = COLOR_TYPES.get(order, 'color')
+        kind = COLOR_TYPES[order]
         for sample in data['data_samples']:
             image = read_image(sample.img_path, kind)
             if image is None:
