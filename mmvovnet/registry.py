@@ -125,6 +125,7 @@ DATASETS = LazyRegistry(
     scope='mmvovnet',
     locations=['mmvovnet.datasets'],
     lazy_locations=(
+        'mmvovnet.datasets.detection',
         'mmvovnet.datasets.checked',
         'mmvovnet.datasets.segmentation',
     ),

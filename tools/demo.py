@@ -52,7 +52,7 @@ def main() -> None:
     from matplotlib.figure import Figure
     from mmengine.device import get_device
 
-    from mmvovnet.analysis.workdir import draw_curves, read_curves
+    from mmvovnet.analysis.workdir import draw_curves
     from mmvovnet.deploy.publish import publish
     from mmvovnet.processor import has_bfloat16
 
@@ -67,7 +67,7 @@ def main() -> None:
     trained = time.monotonic()
 
     curves = Figure(figsize=(12, 5), layout='constrained')
-    draw_curves(curves, work_dir)
+    _, scores = draw_curves(curves, work_dir)
     curves.savefig(work_dir / 'curves.png', dpi=100)
     draw_detections(work_dir)
     published = publish(
@@ -75,7 +75,6 @@ def main() -> None:
         (work_dir / 'last_checkpoint').read_text().strip(),
         work_dir / 'fcos_vovnet27-slim_digits',
     )
-    _, scores = read_curves(work_dir)
     # Where nothing is found, there is no score.
     final = [0.0, *scores.get('coco/bbox_mAP', {}).values()][-1]
     print(

@@ -1,6 +1,5 @@
-"""What a model costs, counted and measured."""
+"""What a model costs, sees and reached, and what a checkpoint does."""
 
-from .cost import Cost, count_cost, saved_bytes
-from .cuda_bytes import CudaBytes, cuda_bytes
+from .cost import Cost, count_cost
 
-__all__ = ['Cost', 'CudaBytes', 'count_cost', 'cuda_bytes', 'saved_bytes']
+__all__ = ['Cost', 'count_cost']

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import cast
 
+import mmcv
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
@@ -13,13 +14,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmvovnet.engine.schemes import to_openmmlab
 from mmvovnet.models import VoVNet
 from mmvovnet.weights.adapter import summary
+from mmvovnet.weights.dialects import Pixels
 from mmvovnet.weights.errors import CheckpointError
 from mmvovnet.weights.loading import load
 from mmvovnet.weights.pixels import given_pixels
-
-# A norm's input may deviate by this much more, or less, than in training.
-# Wrong pixels (57 times) are far outside.
-_USUAL = 10.0
 
 
 @dataclass
@@ -35,17 +33,13 @@ class Report:
 
 
 def diagnose(cfg: Config, file: str, image: str | None = None) -> Report:
-    """Load a checkpoint into a config's model, and look at it.
+    """Load a checkpoint into a config's model, and report what it does there.
 
     Args:
         cfg (Config): A config, with a ``model`` that has a VoVNet.
         file (str): A checkpoint, as in ``load_from``.
         image (str, optional): An image file for the activations. Defaults to
             None, smooth noise.
-
-    Returns:
-        Report: What was used, left out and missing, which images the weights
-        expect and get, and how large the activations are.
 
     Raises:
         ValueError: If the model has no VoVNet.
@@ -58,9 +52,20 @@ def diagnose(cfg: Config, file: str, image: str | None = None) -> Report:
     if not backbones:
         raise ValueError('the model of this config has no VoVNet')
     report = Report()
-    if _load(report, model, file):
-        _compare_pixels(report, model, backbones[0])
-        _look_at_activations(report, model, backbones[0], image)
+    if not _load(report, model, file):
+        return report
+    given, expected = given_pixels(model), backbones[0].pixels or ()
+    names = ', or else '.join(map(str, expected))
+    report.lines += [
+        f'images given: {given}',
+        f'images expected: {names or "names of mmvovnet do not say"}',
+    ]
+    if expected and given not in expected:
+        report.problems.append(
+            'the weights expect other images than the model gets: see '
+            'data_preprocessor'
+        )
+    _look_at_activations(report, backbones[0], _batch(image, given))
     return report
 
 
@@ -89,33 +94,9 @@ def _load(report: Report, model: nn.Module, file: str) -> bool:
     return bool(used)
 
 
-def _compare_pixels(
-    report: Report, model: nn.Module, backbone: VoVNet
-) -> None:
-    given = given_pixels(model)
-    expected = ', or else '.join(map(str, backbone.pixels or ()))
-    expected = expected or 'weights with the names of mmvovnet do not say'
-    report.lines.append(f'images given: {given}')
-    report.lines.append(f'images expected: {expected}')
-    if backbone.pixels and given not in backbone.pixels:
-        report.problems.append(
-            'the weights expect other images than the model gets: see '
-            'data_preprocessor'
-        )
-
-
 @torch.no_grad()
-def _look_at_activations(
-    report: Report, model: nn.Module, backbone: VoVNet, image: str | None
-) -> None:
+def _look_at_activations(report: Report, backbone: VoVNet, x: Tensor) -> None:
     """By part: the size of its output, and of the input of its norms."""
-    pixels = given_pixels(model)
-    x = _smooth_noise() if image is None else _read(image)
-    x = x.flip(1) if pixels.order == 'RGB' else x
-    mean, std = (
-        torch.tensor(v).view(1, 3, 1, 1) for v in (pixels.mean, pixels.std)
-    )
-    x = (x - mean) / std
     ratios: list[Tensor] = []
 
     def note(norm: _BatchNorm, inputs: tuple[Tensor]) -> None:
@@ -126,18 +107,17 @@ def _look_at_activations(
     for m in backbone.modules():
         if isinstance(m, _BatchNorm) and m.running_var is not None:
             m.register_forward_pre_hook(note)
-    stages = {f'stage {i}': s for i, s in enumerate(backbone.stages)}
-    for name, part in dict(stem=backbone.stem, **stages).items():
+    parts = [('stem', backbone.stem)]
+    parts += [(f'stage {i}', s) for i, s in enumerate(backbone.stages)]
+    for name, part in parts:
         ratios.clear()
         x = part(x)
-        line = (
-            f'{name}: mean {x.mean():.3g}, deviation {x.std():.3g}, '
-            f'largest {x.abs().max():.3g}'
-        )
+        line = f'{name}: mean {x.mean():.3g}, deviation {x.std():.3g}, '
+        line += f'largest {x.abs().max():.3g}'
         if ratios:
             ratio = float(torch.stack(ratios).median())
             line += f'; norms get {ratio:.2g} times the deviation they learned'
-            if not 1 / _USUAL < ratio < _USUAL:
+            if not 0.1 < ratio < 10:  # wrong pixels are far outside
                 report.problems.append(
                     f'{name} gets values {ratio:.2g} times as large as in '
                     'training: other pixels, or other weights before it'
@@ -145,8 +125,16 @@ def _look_at_activations(
         report.lines.append(line)
         if not x.isfinite().all():
             report.problems.append(f'{name} puts out NaN or infinite values')
-        elif not x.any():
-            report.problems.append(f'{name} puts out zeros alone')
+
+
+def _batch(path: str | None, given: Pixels) -> Tensor:
+    """An image, or else noise, as the model gets it."""
+    x = _smooth_noise()
+    if path is not None:
+        x = torch.from_numpy(mmcv.imread(path)).permute(2, 0, 1)[None]
+    x = x.flip(1) if given.order == 'RGB' else x
+    mean, std = (torch.tensor(v)[:, None, None] for v in given[1:])
+    return (x - mean) / std
 
 
 def _smooth_noise(size: int = 256) -> Tensor:
@@ -157,10 +145,3 @@ def _smooth_noise(size: int = 256) -> Tensor:
         noise = torch.randn(1, 3, cells, cells, generator=generator)
         image += F.interpolate(noise, (size, size), mode='bilinear') / cells
     return (118 + 240 * image).clamp(0, 255)
-
-
-def _read(path: str) -> Tensor:
-    import mmcv
-
-    image = mmcv.imread(path)
-    return torch.from_numpy(image).permute(2, 0, 1)[None].float()

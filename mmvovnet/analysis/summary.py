@@ -1,15 +1,10 @@
 """Tables in Markdown."""
 
 import re
-from collections.abc import Sequence
-from typing import Any
 
 
-def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
+def markdown_table(rows: list[dict]) -> str:
     """Write rows as a Markdown table; columns of numbers are right-aligned.
-
-    Args:
-        rows (Sequence[dict]): Rows, each a value by column.
 
     Example:
         >>> print(markdown_table([{'network': 'V-39', 'ms': 1.5}]))

@@ -25,16 +25,15 @@ class Explanation:
     """What a model finds in an image, and why.
 
     Attributes:
-        image (ndarray): The image as the model gets it, RGB from 0 to 1,
-            shape (H, W, 3).
-        label (str): Name of the class that is explained.
-        score (float): Its score.
-        box (list[float]): x1, y1, x2, y2 in pixels; empty for a classifier.
-        activations (list[ndarray]): Per stage, the mean over channels of the
-            absolute feature map, shape (H / stride, W / stride).
-        fields (list[ndarray]): Per stage, the effective receptive field of
-            the position in the middle, shape (H, W), of sum 1.
-        cam (ndarray): Grad-CAM, from 0 to 1, shape (H, W).
+        image: What the model gets, RGB from 0 to 1, shape (H, W, 3).
+        label: Name of the class that is explained.
+        score: Its score.
+        box: x1, y1, x2, y2 in pixels; empty for a classifier.
+        activations: Per stage, the mean over channels of the absolute feature
+            map, shape (H / stride, W / stride).
+        fields: Per stage, the effective receptive field of the position in
+            the middle, shape (H, W), of sum 1.
+        cam: Grad-CAM, from 0 to 1, shape (H, W).
     """
 
     image: np.ndarray
@@ -51,11 +50,10 @@ def explain(
 ) -> Explanation:
     """Explain what a detector or classifier finds in an image.
 
-    Grad-CAM (arXiv 1610.02391) explains the class that a classifier answers,
-    or, element by element, the place that scores highest for the class that a
-    detector is surest of; it averages the stages that the backbone returns.
-    The effective receptive field (arXiv 1701.04128) is the gradient by the
-    image of a position in the middle of a stage's output.
+    Grad-CAM (arXiv 1610.02391) explains a classifier's answer or a detector's
+    surest class; it averages the stages that the backbone returns. The
+    effective receptive field (arXiv 1701.04128) is the gradient of the middle
+    of a stage's output.
 
     Args:
         image (str | Path): Image file.
@@ -73,19 +71,16 @@ def explain(
         raise ImportError(
             "Grad-CAM needs a library: pip install 'mmvovnet[analysis]'"
         ) from error
-    require(Config.fromfile(config), ('mmdet', 'mmpretrain'), 'the picture')
-    model: Any = build_model(config, checkpoint)
+    cfg = Config.fromfile(config)
+    require(cfg, ('mmdet', 'mmpretrain'), 'the picture')
+    model: Any = build_model(cfg, checkpoint)
     if not hasattr(model.backbone, 'stages'):
-        raise ValueError(
-            f'{type(model.backbone).__name__} has no `stages` to look into, '
-            "which this package's backbones have"
-        )
+        name = type(model.backbone).__name__
+        raise ValueError(f"{name} has no `stages`: use this package's VoVNet")
     pixels, batch = _prepare(image, model)
-    x = batch['inputs']
+    x, samples = batch['inputs'], batch['data_samples']
     with torch.no_grad():
-        label, score, box, whole, target = _answer(
-            model, x, batch['data_samples']
-        )
+        label, score, box, whole, target = _answer(model, x, samples)
 
     stages = model.backbone.stages
     layers = [stages[i] for i in getattr(model.backbone, 'out_indices', [-1])]
@@ -94,13 +89,9 @@ def explain(
     with method(whole, layers) as grad_cam:
         cam = grad_cam(x, [target])[0]
     outputs: list[Tensor] = []
-    handles = [
+    for stage in stages:
         stage.register_forward_hook(lambda *args: outputs.append(args[-1]))
-        for stage in stages
-    ]
     model.backbone(x.requires_grad_())
-    for handle in handles:
-        handle.remove()
     canvas = np.zeros((*x.shape[2:], 3))
     canvas[: pixels.shape[0], : pixels.shape[1]] = pixels
     return Explanation(
@@ -115,7 +106,7 @@ def explain(
 
 
 class _Detections(torch.nn.Module):
-    """A two-stage detector that returns the scores of one image's boxes."""
+    """A two-stage detector that returns the scores of its boxes."""
 
     def __init__(self, model: Any, samples: list) -> None:
         super().__init__()
@@ -130,12 +121,7 @@ class _Detections(torch.nn.Module):
 def _answer(
     model: Any, x: Tensor, samples: list
 ) -> tuple[int, float, list[float], Any, Callable]:
-    """What a model is surest of, and what Grad-CAM is to explain.
-
-    Returns:
-        Label, score, box of a detector, and a module and a function of its
-        first output, both with a gradient.
-    """
+    """Label, score and box, and a module and what of its output to explain."""
     if hasattr(model, 'head'):
         scores = model.head(model.extract_feat(x))[0].softmax(0)
         label = int(scores.argmax())
@@ -144,8 +130,8 @@ def _answer(
     found = sample.pred_instances
     if not len(found):
         raise ValueError(
-            'the detector finds nothing in this image, so that there is '
-            'nothing to explain; take another image or checkpoint'
+            'the detector finds nothing in this image: take another image or '
+            'checkpoint'
         )
     best = found[int(found.scores.argmax())]
     label, box = int(best.labels), best.bboxes[0].tolist()
@@ -161,15 +147,8 @@ def _answer(
     )
 
 
-def _prepare(
-    path: str | Path, model: Any
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """Take an image through the test pipeline.
-
-    Returns:
-        The image before normalisation, RGB from 0 to 1, shape (H, W, 3), and
-        the model's batch.
-    """
+def _prepare(path: str | Path, model: Any) -> tuple[np.ndarray, dict]:
+    """The image before it is normalised, RGB from 0 to 1, and the batch."""
     pipeline = pipeline_of(model.cfg)
     grey = getattr(model.backbone, 'in_channels', 3) == 1
     # A data set that brings its images, such as CIFAR-10, has them in RGB.
@@ -178,20 +157,14 @@ def _prepare(
     image = mmcv.imread(path, 'grayscale' if grey else 'color', order)
     if image is None:
         raise ValueError(f"'{path}' is not an image that OpenCV can read")
-    if grey:
-        image = image[..., None]
-    shape = image.shape[:2]
-    data = dict(
-        img=image, img_path=path, img_id=0, ori_shape=shape, img_shape=shape
-    )
+    shapes = dict(ori_shape=image.shape[:2], img_shape=image.shape[:2])
+    image = image.reshape(*image.shape[:2], -1)
+    data = dict(img=image, img_path=path, img_id=0, **shapes)
+    steps = [t for t in pipeline if not t['type'].startswith('Load')]
     with DefaultScope.overwrite_default_scope(model.cfg.default_scope):
-        steps = [t for t in pipeline if not t['type'].startswith('Load')]
         data = Compose(steps)(data)
     pixels = data['inputs'].permute(1, 2, 0).numpy() / 255
-    if grey:
-        pixels = pixels.repeat(3, axis=2)
-    elif reads:
-        pixels = pixels[..., ::-1]
+    pixels = pixels[..., ::-1] if reads else pixels
     batch = dict(inputs=[data['inputs']], data_samples=[data['data_samples']])
     return pixels, model.data_preprocessor(batch, False)
 
@@ -205,14 +178,11 @@ def _field(output: Tensor, x: Tensor) -> np.ndarray:
 
 
 def field_size(field: np.ndarray, share: float = 0.95) -> int:
-    """Side of the square around a field's centre that holds a share of it.
+    """Side of the square around the centre that holds a share of a field.
 
     Args:
         field (ndarray): Effective receptive field, shape (H, W), of sum 1.
-        share (float): The share. Defaults to 0.95.
-
-    Returns:
-        int: Pixels.
+        share (float): The share.
 
     Example:
         >>> field = np.zeros((20, 20))
@@ -236,25 +206,23 @@ def draw_box(ax: Axes, box: Sequence[float], **style: Any) -> None:
 
 def draw(figure: Figure, explanation: Explanation) -> None:
     """Draw an image, Grad-CAM, and per stage activation and field."""
-    count = len(explanation.fields)
-    axes = figure.subplots(2, count + 1, squeeze=False)
+    axes = figure.subplots(2, len(explanation.fields) + 1)
     for ax in axes.flat:
         ax.axis('off')
     height, width = explanation.image.shape[:2]
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    axes[0, 0].imshow(explanation.image)
+    for ax in axes[:, 0]:
+        ax.imshow(explanation.image)
+        if explanation.box:
+            draw_box(ax, explanation.box, color='lime', lw=2)
     axes[0, 0].set_title(f'{explanation.label}, {explanation.score:.2f}')
-    axes[1, 0].imshow(explanation.image)
     axes[1, 0].imshow(explanation.cam, 'jet', alpha=0.5, vmin=0, vmax=1)
     axes[1, 0].set_title('Grad-CAM')
-    if explanation.box:
-        for ax in axes[:, 0]:
-            draw_box(ax, explanation.box, color='lime', lw=2)
-    for i in range(count):
-        rows, columns = explanation.activations[i].shape
+    pairs = zip(explanation.activations, explanation.fields, strict=True)
+    for i, (activation, field) in enumerate(pairs):
         above, below = axes[:, i + 1]
-        above.imshow(explanation.activations[i], 'viridis', extent=extent)
+        above.imshow(activation, 'viridis', extent=extent)
+        rows, columns = activation.shape
         above.set_title(f'stages[{i}]: activation, {rows}x{columns}')
-        field = explanation.fields[i]
         below.imshow(np.sqrt(field / field.max()), 'inferno')
         below.set_title(f'receptive field, 95 % in {field_size(field)} px')

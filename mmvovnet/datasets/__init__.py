@@ -1,13 +1,6 @@
-"""The demo data."""
-
-from importlib.util import find_spec
+"""Data for the demo, and data sets that check their boxes."""
 
 from .classification import DigitsClassification
 from .digits import prepare
 
 __all__ = ['DigitsClassification', 'prepare']
-
-if find_spec('mmdet'):
-    from .detection import DigitsDetection
-
-    __all__ += ['DigitsDetection']

@@ -1,11 +1,9 @@
 """Detection data sets that refuse boxes without an area.
 
-No anchor can be moved onto such a box, and one NaN in a loss ends a training.
-MMDetection drops some of them in silence and trains on others. With these
-types the run ends before its first step, and the error names the annotation.
-
-COCO's own annotations hold a few boxes without an area: for them
-``CocoDataset`` is the right type.
+MMDetection drops some of them in silence and trains on others, to NaN. With
+these types the run ends before its first step, and the error names the
+annotation. COCO's own annotations hold a few such boxes: they need
+``CocoDataset``.
 """
 
 import math

@@ -15,9 +15,6 @@ class DigitsClassification(BaseDataset):
         split: 'train' or 'val'.
         **kwargs: As for mmengine's ``BaseDataset``.
 
-    Raises:
-        ImportError: If scikit-learn is missing.
-
     Example:
         >>> sample = DigitsClassification('val')[0]
         >>> sample['img'].shape, sample['gt_label']
@@ -31,7 +28,7 @@ class DigitsClassification(BaseDataset):
         super().__init__(**kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Return one dict of ``img`` (8, 8, 1) and ``gt_label`` per scan."""
+        """Return ``img`` (8, 8, 1) and ``gt_label`` of each scan."""
         scans, labels = load_scans(self.split)
         return [
             {'img': scan[..., None], 'gt_label': int(label)}

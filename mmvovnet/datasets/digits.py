@@ -8,14 +8,18 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from filelock import FileLock
+from numpy.random import Generator
 from PIL import Image
 
-CLASSES = tuple('0123456789')
+Sides = tuple[int, int]
 
+CLASSES = tuple('0123456789')
 SIZE = 128  # side of a detection image in pixels
 MANIFEST = 'digits-manifest.json'
 # The last fifth of the scans is by other hands.
@@ -25,59 +29,43 @@ _VISIBLE = 64  # opacity, of 255, from which a pixel belongs to the digit
 
 
 def load_scans(split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Load the scans of a split.
+    """Load the scans of a split, 'train' or 'val', and their digits.
 
-    Args:
-        split: 'train' or 'val'; no scan is in both.
-
-    Returns:
-        The scans, uint8 of shape (N, 8, 8) with ink at 255, and their
-        digits, int64 of shape (N,).
+    The scans are uint8 of shape (N, 8, 8) with ink at 255.
 
     Example:
         >>> scans, labels = load_scans('val')
         >>> scans.shape, int(labels.max())
         ((360, 8, 8), 9)
     """
-    digits = _sklearn_datasets().load_digits()
+    digits = _sklearn().load_digits()
     scans = np.minimum(digits.images * 16, 255).astype(np.uint8)
     return scans[_SCANS[split]], digits.target[_SCANS[split]]
 
 
 def load_regions(split: str) -> list[np.ndarray]:
-    """Load a split's part of each photograph, darkened for bright digits.
-
-    Args:
-        split: 'train' (the left of each) or 'val' (the right of each).
-
-    Returns:
-        RGB images, uint8 of shape (H, W, 3).
-    """
-    photos = _sklearn_datasets().load_sample_images().images
+    """Load a split's part of each photograph, RGB, darkened."""
+    photos = _sklearn().load_sample_images().images
     return [photo[:, _REGIONS[split]] // 2 for photo in photos]
 
 
 def prepare(
     root: str | os.PathLike,
-    seed: int = 0,
     num_train: int = 500,
     num_val: int = 100,
-    sides: tuple[int, int] = (22, 52),
+    sides: Sides = (22, 52),
 ) -> None:
     """Make the COCO data in ``root``, unless it is there and whole.
 
-    Objects have boxes and exact masks, the pixels that were painted. For
-    semantic segmentation, ``labels/train`` and ``labels/val`` hold an image
-    of classes for each image: 0 where there is none, 1 more than the digit
-    where there is one.
+    It is the same bytes everywhere. Objects have boxes and exact masks;
+    ``labels/`` holds images of classes, for semantic segmentation: 0 where
+    there is none, 1 more than the digit where there is one.
 
-    A manifest names the recipe; the data of another recipe is made again, in
-    a folder of its own that then replaces ``root``, so that it never holds a
-    part of the data. Several processes may call this at once.
+    Data of other arguments or other code is made again, and ``root`` never
+    holds a part of the data. Several processes may call this at once.
 
     Args:
         root: Folder that holds nothing but this data.
-        seed: The same seed makes the same bytes.
         num_train: Number of training images.
         num_val: Number of validation images.
         sides: Least and greatest side in pixels to which a scan is scaled.
@@ -87,13 +75,8 @@ def prepare(
         ImportError: If the data must be made and scikit-learn is missing.
     """
     root = Path(root).resolve()
-    recipe = {
-        'code': hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
-        'seed': seed,
-        'num_train': num_train,
-        'num_val': num_val,
-        'sides': list(sides),
-    }
+    code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    recipe = {'code': code, 'numbers': [num_train, num_val], 'sides': [*sides]}
     if _is_made(root, recipe):
         return
     root.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +90,9 @@ def prepare(
             )
         work = root.with_name(f'.{root.name}.tmp')
         shutil.rmtree(work, ignore_errors=True)
-        _make(work / 'new', recipe)
+        _make(work / 'new', 'train', num_train, sides)
+        _make(work / 'new', 'val', num_val, sides)
+        (work / 'new' / MANIFEST).write_text(json.dumps(recipe))
         if root.exists():
             os.replace(root, work / 'old')
         os.replace(work / 'new', root)
@@ -121,29 +106,18 @@ def _is_made(root: Path, recipe: dict) -> bool:
         return False
 
 
-def _make(root: Path, recipe: dict) -> None:
-    for stream, split in enumerate(('train', 'val')):
-        rng = np.random.default_rng((recipe['seed'], stream))
-        _make_split(root, split, recipe[f'num_{split}'], rng, recipe['sides'])
-    (root / MANIFEST).write_text(json.dumps(recipe))
-
-
-def _make_split(
-    root: Path,
-    split: str,
-    num_images: int,
-    rng: np.random.Generator,
-    sides: tuple[int, int],
-) -> None:
-    from pycocotools import mask as coco_mask
+def _make(root: Path, split: str, number: int, sides: Sides) -> None:
+    from pycocotools import mask as coco_mask  # classifiers do without
 
     scans, labels = load_scans(split)
     regions = load_regions(split)
-    (root / split).mkdir(parents=True)
-    (root / 'labels' / split).mkdir(parents=True)
+    rng = np.random.default_rng((0, ['train', 'val'].index(split)))
+    folders = root / split, root / 'labels' / split
+    for folder in folders:
+        folder.mkdir(parents=True)
     images: list[dict] = []
     annotations: list[dict] = []
-    for image_id in range(num_images):
+    for image_id in range(number):
         image = _crop(regions, rng)
         classes = np.zeros((SIZE, SIZE), np.uint8)
         for index, (x, y), alpha in _place_digits(image, scans, rng, sides):
@@ -163,21 +137,18 @@ def _make_split(
             }
             annotations.append(annotation)
         name = f'{image_id:04d}.png'
-        # Stored, not deflated: the same bytes whichever zlib is installed.
-        Image.fromarray(image).save(root / split / name, compress_level=0)
-        Image.fromarray(classes).save(
-            root / 'labels' / split / name, compress_level=0
-        )
-        images.append(
-            {'id': image_id, 'file_name': name, 'width': SIZE, 'height': SIZE}
-        )
+        for folder, pixels in zip(folders, (image, classes), strict=True):
+            # Stored, not deflated: the same bytes by any zlib.
+            Image.fromarray(pixels).save(folder / name, compress_level=0)
+        size = {'width': SIZE, 'height': SIZE}
+        images.append({'id': image_id, 'file_name': name, **size})
     categories = [{'id': i, 'name': name} for i, name in enumerate(CLASSES)]
     coco = {'images': images, 'annotations': annotations}
     content = json.dumps(coco | {'categories': categories})
     (root / f'{split}.json').write_text(content)
 
 
-def _crop(regions: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+def _crop(regions: list[np.ndarray], rng: Generator) -> np.ndarray:
     """Cut a random square out of a photograph, resized to SIZE x SIZE x 3."""
     region = regions[rng.integers(len(regions))]
     height, width = region.shape[:2]
@@ -189,14 +160,10 @@ def _crop(regions: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
 
 
 def _place_digits(
-    image: np.ndarray,
-    scans: np.ndarray,
-    rng: np.random.Generator,
-    sides: tuple[int, int],
-) -> list[tuple[int, tuple[int, int], np.ndarray]]:
-    """Draw digits whose boxes don't overlap; return index, corner, opacity."""
+    image: np.ndarray, scans: np.ndarray, rng: Generator, sides: Sides
+) -> Iterator[tuple[int, tuple[int, int], np.ndarray]]:
+    """Draw digits whose boxes do not overlap: index, corner and opacity."""
     free = np.ones(image.shape[:2], bool)
-    placed = []
     for _ in range(rng.integers(6, 40)):
         index = int(rng.integers(len(scans)))
         alpha = _glyph(scans[index], rng, sides)
@@ -207,13 +174,10 @@ def _place_digits(
         if free[place].all():
             free[place] = False
             _blend(image[place], alpha, rng)
-            placed.append((index, (left, top), alpha))
-    return placed
+            yield index, (left, top), alpha
 
 
-def _glyph(
-    scan: np.ndarray, rng: np.random.Generator, sides: tuple[int, int]
-) -> np.ndarray:
+def _glyph(scan: np.ndarray, rng: Generator, sides: Sides) -> np.ndarray:
     """Scale and turn a scan; return the opacity (H, W), cut to the digit."""
     side = int(rng.integers(sides[0], sides[1] + 1))
     glyph = (
@@ -227,21 +191,18 @@ def _glyph(
     return alpha[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def _blend(
-    patch: np.ndarray, alpha: np.ndarray, rng: np.random.Generator
-) -> None:
+def _blend(patch: np.ndarray, alpha: np.ndarray, rng: Generator) -> None:
     """Paint ``patch`` (H, W, 3) in place, in a bright colour."""
     colour = rng.integers(128, 256, 3)
     alpha = alpha[..., None].astype(int)
     patch[:] = (patch * (255 - alpha) + colour * alpha + 127) // 255
 
 
-def _sklearn_datasets():
+def _sklearn() -> ModuleType:
     try:
         from sklearn import datasets
     except ImportError as error:
         raise ImportError(
-            'the demo data is made of digits and photographs of scikit-learn, '
-            'which is missing: pip install scikit-learn'
+            'the demo data comes with scikit-learn: pip install scikit-learn'
         ) from error
     return datasets

@@ -17,6 +17,7 @@ from PIL import Image
 from mmvovnet.analysis import workdir
 from mmvovnet.engine import load_config
 from tests.pictures import check
+from tests.test_device.conftest import TINY
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,7 +57,7 @@ def test_a_folder_without_a_training(tmp_path):
     with pytest.raises(FileNotFoundError, match='no logged losses'):
         workdir.read_curves(tmp_path)
     with pytest.raises(FileNotFoundError, match='that of a training, and'):
-        workdir.report(tmp_path, tmp_path / 'out')
+        workdir.predict(tmp_path, tmp_path / 'out')
     done = subprocess.run(
         [sys.executable, ROOT / 'tools/analyze.py', tmp_path / 'none'],
         capture_output=True,
@@ -74,7 +75,7 @@ def test_confusion_is_drawn_with_its_counts():
     assert texts == ['3', '1', '2', '5']
 
 
-def train(config, work_dir, *options):
+def train(config, work_dir, *options, arch='V-27-slim'):
     """Train for an epoch, on few images."""
     cfg = load_config(
         ROOT / 'configs' / f'{config}.py',
@@ -88,6 +89,7 @@ def train(config, work_dir, *options):
         ],
         str(work_dir),
     )
+    cfg.model.backbone.arch = arch
     RUNNERS.build(cfg).train()
 
 
@@ -227,7 +229,7 @@ def test_segmentation_is_refused_by_name(tmp_path):
     config = "model = dict()\ndefault_scope = 'mmseg'\n"
     (tmp_path / 'config.py').write_text(config)
     with pytest.raises(ValueError, match=r'config.py. is one of mmseg'):
-        workdir.report(tmp_path, tmp_path / 'out')
+        workdir.predict(tmp_path, tmp_path / 'out')
 
 
 def test_an_object_counts_once(tmp_path):
@@ -280,6 +282,7 @@ def test_report_of_a_classifier(tmp_path):
         'demo/vovnet27-slim_digits',
         tmp_path / 'run',
         'train_cfg.val_interval=1',
+        arch=TINY | dict(out_channels=(8, 8, 8, 512)),
     )
     paths = workdir.report(tmp_path / 'run', tmp_path / 'out')
     assert [path.name for path in paths] == ['curves.png', 'confusion.png']

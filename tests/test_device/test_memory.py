@@ -1,11 +1,11 @@
 import pytest
 import torch
 from benchmark import Setting
+from benchmark.allocations import saved_bytes
 from benchmark.memory import peak_memory
 from torch import nn
 
 from mmvovnet import VoVNet
-from mmvovnet.analysis import saved_bytes
 from mmvovnet.models.memory import recompute_elementwise
 
 

@@ -4,11 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from benchmark.allocations import saved_bytes
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from mmvovnet.analysis import saved_bytes
 from mmvovnet.registry import HOOKS
 
 from ..test_models.test_memory.test_recompute import TINY

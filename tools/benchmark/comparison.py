@@ -7,8 +7,7 @@ from pathlib import Path
 
 import torch
 
-from mmvovnet.analysis.cost import saved_bytes
-
+from .allocations import saved_bytes
 from .memory import peak_memory
 from .rows import INFERENCE_MODES
 from .subject import Measurement, Setting, Subject, milliseconds

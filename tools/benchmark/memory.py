@@ -10,8 +10,7 @@ from pathlib import Path
 
 import torch
 
-from mmvovnet.analysis.cuda_bytes import cuda_bytes
-
+from .allocations import cuda_bytes
 from .rows import build_row
 from .subject import Setting, Subject
 
@@ -89,7 +88,7 @@ def cuda_memory(rows: Sequence[str], setting: Setting) -> list[dict[str, str]]:
     Returns:
         list[dict[str, str]]: Rows, each a text by column. ``peak MB`` is that
         of :func:`peak_memory`; ``total MB`` adds weights, momentum and the
-        batch. See :func:`mmvovnet.analysis.cuda_bytes.cuda_bytes`.
+        batch. See :func:`.allocations.cuda_bytes`.
     """
     table = []
     for row in rows:

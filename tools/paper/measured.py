@@ -11,10 +11,9 @@ from benchmark import (
     build_row,
     measure,
 )
+from benchmark.allocations import saved_bytes
 from benchmark.summary import Quartiles
 from matplotlib.axes import Axes
-
-from mmvovnet.analysis.cost import saved_bytes
 
 DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
 SEEDS = 'a point for a seed, a line for the mean'

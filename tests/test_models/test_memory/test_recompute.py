@@ -6,6 +6,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from benchmark.allocations import saved_bytes
 from mmengine.analysis import get_model_complexity_info
 from torch import distributed, nn
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -15,7 +16,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 from mmvovnet import VoVNet
-from mmvovnet.analysis import saved_bytes
 from mmvovnet.models.memory import (
     recompute,
     recompute_elementwise,

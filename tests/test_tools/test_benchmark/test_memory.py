@@ -4,9 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 from benchmark import Setting, build_row
+from benchmark.allocations import saved_bytes
 from benchmark.memory import peak_memory
-
-from mmvovnet.analysis import saved_bytes
 
 ROOT = Path(__file__).parents[3]
 

@@ -1,12 +1,8 @@
-"""The bytes of a training step on CUDA, computed without a GPU.
-
-Tensors are fake: they have a shape and a type, but no values. Their device is
-the CPU, as autograd's engine wants a driver for others; where CUDA's rules
-differ, CUDA's hold.
-"""
+"""The bytes of tensors that live in a training step, counted as they come."""
 
 import copy
 import gc
+import weakref
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
@@ -16,11 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_map
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map, tree_map_
 
 from mmvovnet.models.osa import OSAModule
-
-from .cost import Allocations, sum_outputs
 
 # What CUDA's autocast computes in float32, and the CPU's does not.
 _FLOAT32 = {
@@ -34,6 +29,73 @@ _FLOAT32 = {
     F.interpolate,
 }
 _BLOCK = 512  # CUDA's allocator hands out multiples of it
+
+
+class Allocations(TorchDispatchMode):
+    """The bytes of living storages, and the most of them at once.
+
+    It counts the results of ops and what :meth:`add` names, and keeps none
+    alive.
+
+    Args:
+        block (int): An allocation takes a multiple of it. Defaults to 1.
+    """
+
+    def __init__(self, block: int = 1) -> None:
+        super().__init__()
+        self.block = block
+        self.bytes = self.peak = 0
+        self.seen: weakref.WeakSet = weakref.WeakSet()
+
+    def add(self, value: Any) -> None:
+        """Count a tensor's storage, unless it is counted."""
+        if not isinstance(value, Tensor):
+            return
+        storage = value.untyped_storage()
+        if storage not in self.seen:
+            self.seen.add(storage)
+            size = -(-storage.nbytes() // self.block) * self.block
+            self.bytes += size
+            self.peak = max(self.peak, self.bytes)
+            weakref.finalize(storage, self._drop, size)
+
+    def _drop(self, size: int) -> None:
+        self.bytes -= size
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        outs = func(*args, **(kwargs or {}))
+        tree_map_(self.add, outs)
+        return outs
+
+
+def sum_outputs(outs: Any) -> Tensor:
+    """Add a model's outputs: the backward pass of sums needs no values."""
+    outs = [outs] if isinstance(outs, Tensor) else outs
+    return torch.stack([out.float().sum() for out in outs]).sum()
+
+
+def saved_bytes(model: nn.Module, x: Tensor) -> int:
+    """Count the bytes that a forward pass keeps for the backward pass.
+
+    Each storage counts once, however many views and nodes share it, the
+    batch's too. Parameters and buffers do not count.
+
+    Args:
+        model (nn.Module): A model that returns a tensor or several.
+        x (Tensor): A batch of shape (N, C, H, W).
+
+    Example:
+        >>> x = torch.rand(2, 3, 8, 8)
+        >>> saved_bytes(nn.Conv2d(3, 8, 1), x) == 4 * x.numel()
+        True
+    """
+    allocations = Allocations()
+    for tensor in [*model.parameters(), *model.buffers()]:
+        allocations.add(tensor)
+    own = allocations.bytes
+    with allocations:
+        loss = sum_outputs(model(x.clone()))
+    return allocations.bytes - own - loss.untyped_storage().nbytes()
 
 
 @dataclass
@@ -93,6 +155,9 @@ def cuda_bytes(
 ) -> CudaBytes:
     """Compute what a training step of SGD with momentum takes on CUDA.
 
+    No GPU is needed: the tensors are fake, with a shape and a type and no
+    values. Their device is the CPU, as autograd's engine wants a driver for
+    others; where CUDA's rules differ, CUDA's hold.
     cuDNN's workspaces, fragmentation, CUDA's context and the loss itself are
     not counted.
 

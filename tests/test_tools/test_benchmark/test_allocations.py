@@ -3,9 +3,29 @@ from pathlib import Path
 import pytest
 import torch
 from benchmark import Setting, build_row, cuda_memory
+from benchmark.allocations import cuda_bytes, saved_bytes
 from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
 
-from mmvovnet.analysis import cuda_bytes
+from mmvovnet import VoVNet
+
+
+def test_saved_bytes_equals_hooks():
+    model = VoVNet('V-27-slim')
+    x = torch.rand(2, 3, 64, 64)
+    own = {p.data_ptr() for p in [*model.parameters(), *model.buffers()]}
+    seen = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            seen[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
+        outs = model(x)
+    assert saved_bytes(model, x) == sum(seen.values())
+    del outs
 
 
 def test_a_conv_by_hand():
@@ -19,7 +39,7 @@ def test_a_conv_by_hand():
     assert found.total == found.resident + found.peak
 
 
-PAGE = Path(__file__).parents[2] / 'docs' / 'performance.md'
+PAGE = Path(__file__).parents[3] / 'docs' / 'performance.md'
 
 
 # What the CPU keeps where the mode is the same; plain concatenates on CUDA.
