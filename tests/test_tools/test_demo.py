@@ -16,7 +16,7 @@ folder.mkdir(parents=True)
 (folder / 'scalars.json').write_text('{"loss": 1.0, "step": 3}')
 print('a line')
 import time
-time.sleep(1.5)
+time.sleep(0.7)
 """
 
 

@@ -2,19 +2,18 @@ import copy
 
 import pytest
 import torch
-from benchmark import build_row
 from benchmark.forms import prepare
+
+from tests.test_device.conftest import tiny
 
 
 @pytest.mark.parametrize('mode', ['fuse', 'openvino'])
 def test_inference_modes_compute_the_same(mode):
     if mode != 'fuse':
         pytest.importorskip(mode, reason=f'{mode} is not installed')
-    row = f'V-19-slim-eSE+{mode}'
-    torch.manual_seed(0)
-    model = build_row('V-19-slim-eSE').eval()
+    model = tiny().eval()
     x = torch.rand(1, 3, 64, 96)
-    deployed = prepare(copy.deepcopy(model), row, x)
+    deployed = prepare(copy.deepcopy(model), f'V-39+{mode}', x)
     assert deployed is not model
     with torch.no_grad():
         for out, expected in zip(deployed(x), model(x), strict=True):
@@ -25,10 +24,9 @@ def test_inference_modes_compute_the_same(mode):
 @pytest.mark.slow
 def test_freeze_makes_constants_of_weights():
     """Weights that are zeroed afterwards make zeros only where not frozen."""
-    torch.manual_seed(0)
-    model = build_row('V-19-slim-eSE')
+    model = tiny()
     x = torch.rand(1, 3, 64, 64)
-    frozen = prepare(copy.deepcopy(model), 'V-19-slim-eSE+freeze', x)
+    frozen = prepare(copy.deepcopy(model), 'V-39+freeze', x)
     with torch.no_grad():
         expected = model.eval()(x)[-1]
         torch.testing.assert_close(frozen(x)[-1], expected)
@@ -43,10 +41,9 @@ def test_freeze_makes_constants_of_weights():
 def test_lower_precision_is_near_and_not_the_same(form):
     if 'onnx' in form:
         pytest.importorskip('onnxruntime')
-    torch.manual_seed(0)
-    model = build_row('V-19-slim-eSE').eval()
+    model = tiny().eval()
     x = torch.rand(1, 3, 64, 64)
-    deployed = prepare(copy.deepcopy(model), f'V-19-slim-eSE{form}', x)
+    deployed = prepare(copy.deepcopy(model), f'V-39{form}', x)
     with torch.no_grad():
         actual, expected = deployed(x)[-1].float(), model(x)[-1]
     error = (actual - expected).norm() / expected.norm()
@@ -54,6 +51,5 @@ def test_lower_precision_is_near_and_not_the_same(form):
 
 
 def test_int8_is_for_files():
-    model = build_row('V-19-slim-eSE')
     with pytest.raises(ValueError, match='int8 is for the modes onnx'):
-        prepare(model, 'V-19-slim-eSE+fuse+int8', torch.rand(1, 3, 64, 64))
+        prepare(tiny(), 'V-39+fuse+int8', torch.rand(1, 3, 64, 64))
