@@ -86,4 +86,4 @@ types: setup
 	$(PY) -m mypy
 
 clean:
-	rm -rf build dist work_dirs data docs/_build .pytest_cache .ruff_cache
+	rm -rf build dist work_dirs data docs/_build docs/_zoo .pytest_cache .ruff_cache

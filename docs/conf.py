@@ -1,4 +1,6 @@
 import os
+import re
+from pathlib import Path
 
 import mmvovnet
 
@@ -13,7 +15,6 @@ extensions = [
     'sphinx.ext.napoleon',
     'sphinx.ext.viewcode',
     'sphinx_copybutton',
-    'sphinx_design',
     'sphinxext.opengraph',
 ]
 exclude_patterns = ['_build', 'paper']  # which pages include
@@ -34,3 +35,32 @@ autodoc_typehints = 'none'
 autodoc_member_order = 'bysource'
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+
+
+CONFIGS = Path(__file__).parents[1] / 'configs'
+ZOO = Path(__file__).parent / '_zoo'
+
+
+def write_zoo(app):
+    """Make a page of the README.md of each folder of configs."""
+    ZOO.mkdir(exist_ok=True)
+    for path in CONFIGS.glob('*/README.md'):
+
+        def moved(link, folder=path.parent):
+            return f']({os.path.relpath(folder / link[1], ZOO)}'
+
+        text = re.sub(r'\]\((?!http)([^)]+)', moved, path.read_text())
+        page = ZOO / f'{path.parent.name}.md'
+        page.write_text(f'---\norphan: true\n---\n\n{text}')
+
+
+def link_zoo(app, name, source):
+    """Let links to these READMEs lead to their pages."""
+    source[0] = re.sub(
+        r'\]\(\.\./configs/(\w+)/README\.md', r'](_zoo/\1.md', source[0]
+    )
+
+
+def setup(app):
+    app.connect('builder-inited', write_zoo)
+    app.connect('source-read', link_zoo)

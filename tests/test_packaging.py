@@ -24,7 +24,9 @@ MODELS_LISTED = [
     for path in INDEX['Import']
     for model in yaml.safe_load((ROOT / path).read_text())['Models']
 ]
-ZOO = ' '.join((ROOT / 'docs' / 'zoo.md').read_text().split())
+PAGE = ' '.join(
+    (ROOT / 'configs' / 'faster_rcnn' / 'README.md').read_text().split()
+)
 
 
 # The parameters of CenterMask besides its backbone: FPN, FCOS head, mask head
@@ -42,12 +44,12 @@ CENTERMASK = 3_540_992 + 4_920_666 + 2_643_298 + 16_340_304
     ],
 )
 def test_published_counts_are_those_of_centermask(arch, published):
-    """vovnet-detectron2 gives them for Faster R-CNN; see docs/zoo.md."""
+    """vovnet-detectron2 gives them for Faster R-CNN; see the page of its configs."""
     backbone = VoVNet(arch, norm_cfg=dict(type='BN', requires_grad=False))
     trained = sum(p.numel() for p in backbone.parameters() if p.requires_grad)
     other = (trained + CENTERMASK) / 1e6
     assert round(other, 1) == published
-    assert f'{published} M for {arch}' in ZOO
+    assert f'{published} M for {arch}' in PAGE
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_published_counts_are_those_of_centermask(arch, published):
     ],
 )
 def test_published_light_counts_are_those_of_classifiers(arch, published):
-    """vovnet-detectron2 gives them for FPNLite; see docs/zoo.md."""
+    """vovnet-detectron2 gives them for FPNLite; see the page of its configs."""
     name = arch.lower().replace('v-', 'vovnet')
     (classifier,) = (
         entry['Metadata']['Parameters'] / 1e6
@@ -68,7 +70,7 @@ def test_published_light_counts_are_those_of_classifiers(arch, published):
         if entry['Name'] == f'{name}_8xb32_in1k'
     )
     assert int(classifier * 10) / 10 == published
-    assert f'{published} M for {arch}' in ZOO
+    assert f'{published} M for {arch}' in PAGE
 
 
 def test_import_without_ops():

@@ -135,11 +135,11 @@ def test_sentences_agree_with_the_tables(sentence):
 
 def test_what_weights_give_on_blood_cells():
     """Typed anew from the runs' logs."""
-    page = (PAGES / 'own_data.md').read_text()
+    page = ' '.join((PAGES / 'own_data.md').read_text().split())
     runs = {
         'weights, right pixels': ('0.518', '0.512', '0.515'),
         'weights, wrong pixels': ('0.510', '0.498', '0.516'),
         'random weights': ('0.494', '0.479', '0.486'),
     }
-    for start, seeds in runs.items():
-        assert f'| {start} | {" | ".join(seeds)} |' in page
+    for seeds in runs.values():
+        assert f'{min(seeds)} to {max(seeds)}' in page

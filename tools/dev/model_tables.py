@@ -1,10 +1,9 @@
 """Write the model tables of the pages: ``python tools/dev/model_tables.py``.
 
-The README's is counted from the archs. Every other one comes from the
-``metafile.yml`` of a folder of configs, has that folder's name, and stands in
-the folder's README.md and in docs/zoo.md. Those of docs/checkpoints.md are the
-table of public files. A table stands between the comments
-``<!-- table: NAME -->`` and ``<!-- end -->``.
+A folder's README.md lists the models of its ``metafile.yml``. docs/zoo.md has a
+row for each folder and one for each arch, and docs/checkpoints.md the public
+files. A table stands between the comments ``<!-- table: NAME -->`` and
+``<!-- end -->``.
 """
 
 import os
@@ -26,27 +25,22 @@ from mmvovnet.weights.public import PublicFile
 ROOT = Path(__file__).parents[2]
 METAFILES = sorted(ROOT.glob('configs/*/metafile.yml'))
 PAGES = [
-    ROOT / 'README.md',
     ROOT / 'docs' / 'zoo.md',
     ROOT / 'docs' / 'checkpoints.md',
     *(path.with_name('README.md') for path in METAFILES),
 ]
-# What other code calls the archs.
-ELSEWHERE = {
-    'V-27-slim': 'authors `vovnet27_slim`',
-    'V-39': 'authors `vovnet39`, timm `vovnet39a`¹',
-    'V-57': 'authors `vovnet57`, timm `vovnet57a`¹',
-    'V-93': 'vov-net `V-93`',
-    'V-99': '-',
-    'V-19-slim-dw-eSE': 'detectron2 `V-19-slim-dw-eSE`, timm '
-    '`ese_vovnet19b_slim_dw`',
-    'V-19-dw-eSE': 'detectron2 `V-19-dw-eSE`, timm `ese_vovnet19b_dw`',
-    'V-19-slim-eSE': 'detectron2 `V-19-slim-eSE`, timm `ese_vovnet19b_slim`',
-    'V-19-eSE': 'detectron2 `V-19-eSE`',
-    'V-39-eSE': 'detectron2 `V-39-eSE`, timm `ese_vovnet39b`²',
-    'V-57-eSE': 'detectron2 `V-57-eSE`, timm `ese_vovnet57b`²',
-    'V-99-eSE': 'detectron2 and mmdet3d `V-99-eSE`, timm `ese_vovnet99b`²',
+# The folders of configs by task, in the order of the zoo.
+TASKS = {
+    'boxes': 'fcos retinanet atss rtmdet faster_rcnn ssd dsod refinedet '
+    'ablations',
+    'masks': 'mask_rcnn centermask',
+    'panoptic': 'panoptic_fpn',
+    'segmentation': 'semantic_fpn upernet pspnet deeplabv3plus',
+    '3D boxes': 'fcos3d pgd smoke',
+    'classes': 'vovnet',
+    'any': 'demo',
 }
+METRICS = ('box AP', 'test-dev box AP', 'mask AP', 'PQ', 'Top 1 Accuracy')
 # Options of all networks of vision-toolbox, which the page names once.
 TOOLBOX = {'stem_strides', 'pool_padding', 'identity'}
 
@@ -57,21 +51,23 @@ def table_of(head: list[str], rows: list[list[str]]) -> str:
 
 
 def family() -> str:
-    """The archs, what they cost, and what other code calls them."""
+    """The archs, what they cost, and their names in configs."""
+    files = [path.stem for path in ROOT.glob('configs/_base_/backbones/*.py')]
     rows = []
     for arch in VoVNet.arch_settings:
         with torch.device('meta'):
             cost = count_cost(VoVNet(arch), (3, 224, 224))
-        rows.append(
-            [
-                f'`{arch}`',
-                f'{cost.parameters / 1e6:.2f}',
-                f'{cost.macs / 1e9:.2f}',
-                ELSEWHERE[arch],
-            ]
+        base = arch.lower().replace('v-', 'vovnet')
+        names = {base, f'{base}-toolbox', f'{base}-dd3d'}.intersection(files)
+        row = dict(arch=f'`{arch}`')
+        row['parameters, M'] = f'{cost.parameters / 1e6:.2f}'
+        row['GMACs at 224'] = f'{cost.macs / 1e9:.2f}'
+        row['name in a config'] = ', '.join(
+            f'`{name.replace("-", "_")}`'
+            for name in sorted(names) or ['no_weights']
         )
-    head = ['arch', 'parameters, M', 'GMACs at 224', 'other names']
-    return table_of(head, rows)
+        rows.append(row)
+    return markdown_table(rows)
 
 
 def models(metafile: Path) -> list[dict]:
@@ -111,6 +107,49 @@ def zoo(models: list[dict]) -> str:
     return table_of(head + ['source'] * bool(sources), rows)
 
 
+def span(values: list[float]) -> str:
+    """The least and the largest value, if there are any."""
+    found = [f'{f(values):.3g}' for f in (min, max) if values]
+    return ' to '.join(dict.fromkeys(found))
+
+
+def methods() -> str:
+    """A row for each folder: its task, costs and cited metrics."""
+    rows = []
+    for task, folders in TASKS.items():
+        for folder in folders.split():
+            page = ROOT / 'configs' / folder / 'README.md'
+            title = page.read_text().splitlines()[0].strip('# ')
+            found = [
+                model
+                for model in models(page.with_name('metafile.yml'))
+                if 'vovnet' in model['Name']  # others are for comparison
+            ]
+            meta = [model['Metadata'] for model in found]
+            cited = {
+                f'{name} {span(values)}': None
+                for name in METRICS
+                if (values := cited_values(found, f'{name} (cited)'))
+            }
+            rows.append(
+                [
+                    f'[{title}](configs/{folder}/README.md)',
+                    task,
+                    span([m['Parameters'] / 1e6 for m in meta]),
+                    span([m['FLOPs'] / 1e9 for m in meta if 'FLOPs' in m]),
+                    ', '.join(cited),
+                ]
+            )
+    head = ['method', 'finds', 'parameters, M', 'GMACs', 'cited']
+    return table_of(head, rows)
+
+
+def cited_values(models: list[dict], metric: str) -> list[float]:
+    """What sources publish of a metric, for models that have it."""
+    results = [result for m in models for result in m.get('Results', [])]
+    return [r['Metrics'][metric] for r in results if metric in r['Metrics']]
+
+
 def millions(count: int | None) -> str:
     """A number of parameters in 1e6, or nothing."""
     return '' if count is None else f'{count / 1e6:.2f}'
@@ -123,62 +162,44 @@ def gmacs(count: int | None) -> str:
     return f'{count / 1e9:.{1 if count >= 1e9 else 2}f}'
 
 
-def link(file: PublicFile) -> str:
-    """A file's name, with its address."""
-    return f'[`{file.name}`]({browser_url(file.url)})'
-
-
-def published(file: PublicFile) -> str:
-    """A file's published accuracy."""
-    return ', '.join(f'{k} {v}' for k, v in file.metrics.items())
-
-
-def default_files() -> str:
-    """What configs of each arch start from."""
-    rows = []
-    for arch in ARCHS:
-        if file := default_weights(arch):
-            rows.append([f'`{arch}`', link(file), published(file)])
-    return table_of(['arch', 'weights', 'published, %'], rows)
+def entry(file: PublicFile, bold: bool) -> str:
+    """A file's name with its address, its accuracy and what it needs."""
+    name = f'[`{file.name}`]({browser_url(file.url)})'
+    words = [f'**{name}**' if bold else name]
+    for metric, value in [*file.metrics.items()][:1]:
+        kind, _, size = metric.partition(' at ')
+        words.append('' if kind == 'top-1' else kind)
+        words.append(f'{value} at {size}' if size else str(value))
+    if file.options.keys() >= TOOLBOX:
+        words.append('\\*')
+    if file.options.get('gate_place') == 'last':
+        words.append('†')
+    return ' '.join(filter(None, words))
 
 
 def living_files() -> str:
-    """All files that can be had."""
-    rows = []
+    """All files that can be had, in bold those that configs start from."""
+    default = {f.name for arch in ARCHS if (f := default_weights(arch))}
+    found = {}
     for file in filter(lambda file: file.lives, public_files().values()):
-        options = [
-            f'{k}={tuple(v) if isinstance(v, list) else v!r}'
-            for k, v in file.options.items()
-            if k not in ('arch', *TOOLBOX)
-        ]
-        cell = f'`{", ".join(options)}`' if options else ''
-        if file.options.keys() >= TOOLBOX:
-            cell = f'{cell} \\*'.strip()
         arch = file.options['arch']
-        place = file.source.rsplit('/', 1)[1]
-        rows.append(
-            [
-                link(file),
-                f'`{arch}`' if isinstance(arch, str) else 'its own',
-                cell,
-                published(file),
-                f'[{place}]({file.source})',
-            ]
-        )
-    head = ['name', 'arch', 'other options', 'published, %', 'from']
-    return table_of(head, rows)
+        key = f'`{arch}`' if isinstance(arch, str) else 'its own'
+        text = entry(file, file.name in default)
+        found.setdefault(key, []).append(text)
+    order = [key for arch in ARCHS if (key := f'`{arch}`') in found]
+    order += [key for key in found if key not in order]
+    rows = [[arch, ', '.join(found[arch])] for arch in order]
+    return table_of(['arch', 'weights and accuracy, %'], rows)
 
 
 @cache
 def tables() -> dict[str, str]:
-    """Every table by its name: the family, files, and one for each folder."""
-    files = {
-        'weights-default': default_files(),
-        'weights-living': living_files(),
-    }
-    return {'family': family(), **files} | {
-        path.parent.name: zoo(models(path)) for path in METAFILES
-    }
+    """Every table by its name."""
+    return {
+        'family': family(),
+        'weights': living_files(),
+        'methods': methods(),
+    } | {path.parent.name: zoo(models(path)) for path in METAFILES}
 
 
 def render(page: str, tables: dict[str, str], folder: Path = ROOT) -> str:

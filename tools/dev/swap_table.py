@@ -97,71 +97,56 @@ def read(results: Path) -> dict[str, dict]:
     return {row['config']: row for row in rows}
 
 
-def _reasons(rows: list[dict]) -> str:
-    """Why some took no step, in the words of the tool, each once."""
-    found = {}
-    for row in rows:
-        if row['result'] in ('swapped', 'original'):
-            *_, own, reason = row['reason'].rpartition('as well (')
-            reason = reason[:-1] if own else reason
-            found['the original fails here too: ' + reason[:110]] = None
-        elif row['result'] != 'stepped':
-            found[row['reason'][:160]] = None
-    # A path in a message is one of the library's, not of this package.
-    text = '; '.join(found).replace('configs/', '')
-    return text.replace('|', '/').replace('<', '&lt;')
-
-
 def tables(rows: dict[str, dict]) -> str:
-    """Results by library, and by family where not all took a step."""
+    """Results by library, what was refused and why, and what did not run."""
     from mmvovnet.analysis.summary import markdown_table
 
-    families = defaultdict(list)
+    families = defaultdict(set)
+    counts = defaultdict(Counter)
+    refused, original = defaultdict(Counter), Counter()
     for config, row in rows.items():
-        if row['result'] not in ('no ResNet', 'unreadable'):
-            library, _, name = config.partition('::')
-            families[library, name.split('/')[0]].append(row)
-    whole, parts, good = [], [], defaultdict(list)
-    for library in LIBRARIES:
-        mine = {k: v for k, v in families.items() if k[0] == library}
-        counts = Counter(r['result'] for v in mine.values() for r in v)
-        stepped = counts['stepped']
-        refused = counts['refused'] + counts['crashed']
-        whole.append(
-            dict(
-                library=library,
-                families=len(mine),
-                configs=sum(counts.values()),
-                original=counts['swapped'] + counts['original'],
-                refused=refused,
-                stepped=stepped,
-                share=f'{stepped / max(stepped + refused, 1):.1%}',
-            )
+        library, _, name = config.partition('::')
+        family = name.split('/')[0]
+        result = row['result']
+        if result in ('no ResNet', 'unreadable'):
+            continue
+        families[library].add(family)
+        if result in ('swapped', 'original'):
+            result = 'original'
+            original[f'{library} {family}'] += 1
+        elif result != 'stepped':
+            result = 'refused'
+            # A path in a message is one of the library's.
+            reason = re.sub(r' \(\w+Error: .*', '', row['reason'])[:160]
+            reason = reason.replace('configs/', '').replace('|', '/')
+            refused[reason][f'{library} {family}'] += 1
+        counts[library][result] += 1
+    whole = [
+        dict(
+            library=library,
+            families=len(families[library]),
+            configs=found.total(),
+            original=found['original'],
+            refused=found['refused'],
+            stepped=found['stepped'],
+            share=f'{found["stepped"] / max(1, ran):.1%}',
         )
-        for (_, family), found in sorted(mine.items()):
-            stepped = sum(r['result'] == 'stepped' for r in found)
-            if stepped == len(found):
-                good[library].append(f'{family} {stepped}')
-            else:
-                parts.append(
-                    dict(
-                        family=f'{library} {family}',
-                        configs=len(found),
-                        stepped=stepped,
-                        reason=_reasons(found),
-                    )
-                )
-    lines = [f'{k}: {", ".join(v)}.' for k, v in good.items()]
+        for library in LIBRARIES
+        for found in [counts[library]]
+        for ran in [found.total() - found['original']]
+    ]
+    parts = [
+        dict(refused=_listed(found), reason=reason)
+        for reason, found in refused.items()
+    ]
+    broken = f'Originals that do not run here: {_listed(original)}.'
     return '\n\n'.join(
-        [
-            markdown_table(whole),
-            'Families of which every config that was run took the step, and '
-            'how many:',
-            *map(textwrap.fill, lines),
-            'The others:',
-            markdown_table(parts),
-        ]
+        [markdown_table(whole), markdown_table(parts), textwrap.fill(broken)]
     )
+
+
+def _listed(found: Counter) -> str:
+    return ', '.join(f'{name} {count}' for name, count in found.items())
 
 
 def write_page(rows: dict[str, dict]) -> None:

@@ -1,6 +1,11 @@
-"""The kernels against float64, on whatever inputs a user may have.
+r"""The kernels against float64, on whatever inputs a user may have.
 
-Under AddressSanitizer and UBSan: see docs/deploy.md.
+Under AddressSanitizer and UBSan, with test_packed.py::
+
+    LD_PRELOAD="$(g++ -print-file-name=libasan.so) \
+    $(g++ -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
+    XDG_CACHE_HOME=$(mktemp -d) CXX='g++ -g -fsanitize=address,undefined \
+    -fno-sanitize-recover=all' pytest tests/test_deploy/test_cpu
 """
 
 import copy

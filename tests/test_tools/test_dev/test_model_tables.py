@@ -24,7 +24,12 @@ def test_the_pages_have_the_tables_of_today():
 def test_every_folder_is_in_the_zoo():
     zoo = (ROOT / 'docs' / 'zoo.md').read_text()
     for path in model_tables.METAFILES:
-        assert zoo.count(f'<!-- table: {path.parent.name} -->') == 1
+        assert zoo.count(f'](../configs/{path.parent.name}/README.md)') == 1
+
+
+def test_a_method_has_its_span():
+    table = model_tables.tables()['methods']
+    assert '| 30 to 78 | 160 to 366 | box AP 37.7 to 45.2 |' in table
 
 
 def test_render_replaces_a_table_alone():
@@ -36,7 +41,8 @@ def test_render_replaces_a_table_alone():
 
 @pytest.mark.parametrize('page', ['docs/zoo.md', 'configs/fcos/README.md'])
 def test_configs_are_linked_from_where_the_page_is(page):
-    links = re.findall(r'\]\((\S+\.py)\)', (ROOT / page).read_text())
+    text = (ROOT / page).read_text()
+    links = re.findall(r'\]\(([^:\s]+\.py|\.\.\S+README\.md)\)', text)
     assert len(links) >= 7
     assert all((ROOT / page).parent.joinpath(link).exists() for link in links)
 
