@@ -1,7 +1,7 @@
 """Write the model tables of the pages: ``python tools/dev/model_tables.py``.
 
-A folder's README.md lists the models of its ``metafile.yml``. docs/zoo.md has a
-row for each folder and one for each arch, and docs/checkpoints.md the public
+A folder's README.md lists the models of its ``metafile.yml``. docs/zoo.md has
+a row for each folder and one for each arch, and docs/checkpoints.md the public
 files. A table stands between the comments ``<!-- table: NAME -->`` and
 ``<!-- end -->``.
 """

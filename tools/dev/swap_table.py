@@ -9,7 +9,6 @@ import argparse
 import json
 import multiprocessing
 import re
-import textwrap
 from collections import Counter, defaultdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -98,12 +97,12 @@ def read(results: Path) -> dict[str, dict]:
 
 
 def tables(rows: dict[str, dict]) -> str:
-    """Results by library, what was refused and why, and what did not run."""
+    """Results by library, and what was refused and why."""
     from mmvovnet.analysis.summary import markdown_table
 
     families = defaultdict(set)
     counts = defaultdict(Counter)
-    refused, original = defaultdict(Counter), Counter()
+    refused = defaultdict(Counter)
     for config, row in rows.items():
         library, _, name = config.partition('::')
         family = name.split('/')[0]
@@ -113,7 +112,6 @@ def tables(rows: dict[str, dict]) -> str:
         families[library].add(family)
         if result in ('swapped', 'original'):
             result = 'original'
-            original[f'{library} {family}'] += 1
         elif result != 'stepped':
             result = 'refused'
             # A path in a message is one of the library's.
@@ -139,10 +137,7 @@ def tables(rows: dict[str, dict]) -> str:
         dict(refused=_listed(found), reason=reason)
         for reason, found in refused.items()
     ]
-    broken = f'Originals that do not run here: {_listed(original)}.'
-    return '\n\n'.join(
-        [markdown_table(whole), markdown_table(parts), textwrap.fill(broken)]
-    )
+    return f'{markdown_table(whole)}\n\n{markdown_table(parts)}'
 
 
 def _listed(found: Counter) -> str:
