@@ -44,7 +44,7 @@ CENTERMASK = 3_540_992 + 4_920_666 + 2_643_298 + 16_340_304
     ],
 )
 def test_published_counts_are_those_of_centermask(arch, published):
-    """vovnet-detectron2 gives them for Faster R-CNN; see the page of its configs."""
+    """vovnet-detectron2 gives them for Faster R-CNN; see PAGE."""
     backbone = VoVNet(arch, norm_cfg=dict(type='BN', requires_grad=False))
     trained = sum(p.numel() for p in backbone.parameters() if p.requires_grad)
     other = (trained + CENTERMASK) / 1e6
@@ -62,7 +62,7 @@ def test_published_counts_are_those_of_centermask(arch, published):
     ],
 )
 def test_published_light_counts_are_those_of_classifiers(arch, published):
-    """vovnet-detectron2 gives them for FPNLite; see the page of its configs."""
+    """vovnet-detectron2 gives them for FPNLite; see PAGE."""
     name = arch.lower().replace('v-', 'vovnet')
     (classifier,) = (
         entry['Metadata']['Parameters'] / 1e6
