@@ -2,7 +2,8 @@
 
     python tools/benchmark.py --quick
     python tools/benchmark.py V-39 V-39+memory_efficient timm:vovnet39a
-    python tools/benchmark.py --device cuda --precision amp --channels-last
+    python tools/benchmark.py V-39+fcos V-39+fcos+compile --batch 2
+    python tools/benchmark.py V-39+channels_last --device cuda --precision amp
     python tools/benchmark.py V-39 mmpretrain:ResNet-50 --scaling
     python tools/benchmark.py --memory V-39+fcos --batch 2 --size 640
     python tools/benchmark.py --memory V-99-eSE --batch 6 --size 320x800
@@ -51,7 +52,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--precision', choices=('fp32', 'amp', 'bf16'), default='fp32'
     )
-    parser.add_argument('--channels-last', action='store_true')
     parser.add_argument('--threads', type=int, default=0)
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument(
@@ -95,7 +95,6 @@ def main() -> None:
         args.size,
         args.device or ('cuda' if torch.cuda.is_available() else 'cpu'),
         args.precision,
-        args.channels_last,
         args.threads,
     )
     if args.device == 'cuda-fake':

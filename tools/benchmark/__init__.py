@@ -7,10 +7,12 @@ A row names a model and the modes that it runs in, as ``SOURCE:MODEL+MODE``::
     timm:vovnet39a+checkpoint       timm's, with its gradient checkpointing
     mmvovnet:VoVNet                 a backbone by its registered name
     torchvision:densenet121+compile
+    V-39+channels_last              weights and images in that order
     timm:vovnet39a+recompute        with the recomputation of
                                     MemoryEfficientHook, for any model
     configs/fcos_vovnet39.py        a config's, without losses and RoI heads
-    V-39+fcos                       with FPN, FCOS's head and its losses
+    V-39+fcos                       with FPN, FCOS's head and its losses;
+                                    +compile compiles backbone and FPN
     V-39+fuse                       for inference: mmvovnet.deploy.fuse
     V-39+accelerate                 for inference: mmvovnet.deploy.accelerate
     V-39+fuse+freeze                compiled as well, with frozen weights

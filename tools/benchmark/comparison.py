@@ -43,19 +43,25 @@ def measure(
     if setting.threads:
         torch.set_num_threads(setting.threads)
     setting.threads = torch.get_num_threads()
-    peaks = [peak_memory(r, setting) if training else None for r in rows]
-    stock = [peak_memory(r, setting, True) if memory else None for r in rows]
+    # Compiling for a small image and then for this one takes many minutes.
+    plain = [r for r in rows if training and 'compile' not in r.split('+')]
+    peaks = [peak_memory(r, setting) if r in plain else None for r in rows]
+    stock = [
+        peak_memory(r, setting, True) if memory and r in plain else None
+        for r in rows
+    ]
     subjects = [Subject(row, setting) for row in rows]
     for subject, *measured in zip(subjects, peaks, stock, strict=True):
         subject.result.peak_mb, subject.result.stock_peak_mb = measured
         subject.result.joules = None if memory else joules(subject)
-        if training and 'compile' not in subject.result.row:
+        if subject.result.row in plain:
             subject.model.train()
             with setting.autocast():
                 saved = saved_bytes(subject.model, subject.x)
             subject.result.saved_mb = saved / 1e6
     for subject in subjects if training and rounds else []:
-        subject.step()
+        first = milliseconds(subject.step, setting.device)
+        subject.result.first_step_s = first / 1e3
         subject.optimizer.zero_grad()
     for _ in range(rounds):
         for subject in subjects:

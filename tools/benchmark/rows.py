@@ -13,7 +13,14 @@ from mmvovnet.registry import MODELS
 
 # Options of VoVNet that a row may set to True.
 OPTIONS = ('memory_efficient', 'with_cp', 'norm_eval', 'bottleneck')
-MODES = (*OPTIONS, 'checkpoint', 'compile', 'fcos', 'recompute')
+MODES = (
+    *OPTIONS,
+    'checkpoint',
+    'compile',
+    'channels_last',
+    'fcos',
+    'recompute',
+)
 INFERENCE_MODES = (
     'fuse',
     'accelerate',
@@ -147,8 +154,10 @@ def build_row(row: str) -> nn.Module:
         model = FCOS(model)
     if 'recompute' in modes:
         recompute_forward(model)
-    if 'compile' in modes:
-        model.compile()
+    if 'compile' in modes:  # the head's losses depend on values
+        parts = (model.backbone, model.neck) if 'fcos' in modes else (model,)
+        for part in parts:
+            part.compile()
     model.train()  # mmpretrain's returns nothing
     return model
 

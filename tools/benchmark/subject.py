@@ -31,7 +31,6 @@ class Setting:
         device (str): Device.
         precision (str): 'fp32', 'amp' (autocast: fp16 on CUDA, bf16 on CPU)
             or 'bf16' (autocast).
-        channels_last (bool): Memory format.
         threads (int): CPU threads; 0 for torch's own choice.
     """
 
@@ -39,7 +38,6 @@ class Setting:
     size: int | tuple[int, int] = 224
     device: str = 'cpu'
     precision: str = 'fp32'
-    channels_last: bool = False
     threads: int = 0
 
     @property
@@ -52,10 +50,7 @@ class Setting:
         """Make a batch, the same every time."""
         generator = torch.Generator().manual_seed(0)
         x = torch.rand((self.batch, *self.shape), generator=generator)
-        x = x.to(self.device)
-        if self.channels_last:
-            x = x.contiguous(memory_format=torch.channels_last)
-        return x
+        return x.to(self.device)
 
     def autocast(self) -> Any:
         """Return the context that gives the precision."""
@@ -87,8 +82,7 @@ def describe_machine(setting: Setting) -> str:
         text = f'{torch.cuda.get_device_name(setting.device)}, '
     else:
         text += f'{torch.get_num_threads()} threads, '
-    text += f'torch {torch.__version__}, {setting.precision}'
-    text += f'{", channels_last" if setting.channels_last else ""}.'
+    text += f'torch {torch.__version__}, {setting.precision}.'
     half = setting.device == 'cpu' and setting.precision != 'fp32'
     if half and not has_bfloat16():
         text += (
@@ -111,6 +105,7 @@ class Measurement:
     peak_mb: float | None = None
     stock_peak_mb: float | None = None
     joules: float | None = None
+    first_step_s: float | None = None
 
     def columns(self) -> dict[str, str]:
         """Give the row of the table, by column."""
@@ -131,6 +126,7 @@ class Measurement:
             'images/s': _number(images, 1),
             'GMAC/s': _number(images and images * self.cost.macs / 1e9, 0),
             'step ms': _quartiles(self.step_ms),
+            'first step s': _number(self.first_step_s, 1),
             'saved MB': _number(self.saved_mb, 1),
             'peak MB': _number(self.peak_mb, 0),
             'peak MB, stock malloc': _number(self.stock_peak_mb, 0),
@@ -152,9 +148,11 @@ class Subject:
     def __init__(self, row: str, setting: Setting) -> None:
         self.setting = setting
         model = build_row(row).to(setting.device)
-        if setting.channels_last:
-            model.to(memory_format=torch.channels_last)
         self.x = setting.images()
+        if 'channels_last' in row.split('+'):
+            layout: Any = torch.channels_last
+            model.to(memory_format=layout)
+            self.x = self.x.contiguous(memory_format=layout)
         cost = count_cost(model, setting.shape)
         self.model = prepare(model, row, self.x)
         self.result = Measurement(row, setting, cost)

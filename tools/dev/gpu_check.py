@@ -116,7 +116,8 @@ STEPS = (
         'benchmark',
         120,
         'tools/benchmark.py --quick --device {device} --out {out}/benchmark',
-        cuda='--precision amp --channels-last --batch 32',
+        cuda='V-39 V-39+channels_last V-39+memory_efficient+channels_last '
+        'timm:vovnet39a+channels_last --precision amp --batch 32',
         dry='V-27-slim --inference --batch 1 --size 32',
     ),
     Step(

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from benchmark import (
     Measurement,
@@ -107,3 +109,15 @@ def test_energy_is_divided_by_images(small, monkeypatch):
     subject = Subject(small[0], Setting(2, 16))
     # The clock gives one pass of two images in two seconds.
     assert comparison.joules(subject, seconds=3) == 1.5
+
+
+def test_a_first_step_is_timed_and_a_compiled_row_has_no_peak(
+    small, monkeypatch
+):
+    monkeypatch.setattr(Subject, 'step', lambda self: time.sleep(0.01))
+    plain, compiled = measure(
+        [small[0], f'{small[1]}+compile'], Setting(2, 16), 1
+    )
+    assert plain.first_step_s >= 0.01 <= compiled.first_step_s
+    assert plain.peak_mb == 1.0
+    assert compiled.peak_mb is compiled.saved_mb is None

@@ -35,3 +35,13 @@ def test_fcos_trains_on_a_backbone():
 def test_wrong_row(row, match):
     with pytest.raises(ValueError, match=match):
         build_row(row)
+
+
+def test_a_detector_compiles_backbone_and_neck():
+    model = build_row('V-27-slim+fcos+compile')
+    compiled = [
+        name
+        for name, module in model.named_modules()
+        if module._compiled_call_impl is not None
+    ]
+    assert compiled == ['backbone', 'neck']

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import torch
-from benchmark import Setting, describe_machine, scaling
+from benchmark import Setting, Subject, describe_machine, scaling
 
 
 def test_scaling_varies_one_thing_at_a_time():
@@ -39,3 +39,14 @@ def test_emulated_bf16_is_reported(monkeypatch):
     )
     assert 'emulated' in describe_machine(Setting(precision='bf16'))
     assert 'emulated' not in describe_machine(Setting())
+
+
+def test_channels_last():
+    subject = Subject('V-27-slim+channels_last', Setting(2, 32))
+    layout = dict(memory_format=torch.channels_last)
+    assert subject.x.is_contiguous(**layout)
+    assert all(
+        p.is_contiguous(**layout)
+        for p in subject.model.parameters()
+        if p.dim() == 4
+    )
