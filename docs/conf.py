@@ -31,7 +31,6 @@ ogp_site_url = os.environ.get('READTHEDOCS_CANONICAL_URL', '')
 ogp_social_cards = {'line_color': '#1f77b4', 'site_url': ''}
 myst_enable_extensions = ['colon_fence']
 myst_heading_anchors = 3
-autodoc_typehints = 'none'
 autodoc_member_order = 'bysource'
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False

@@ -20,7 +20,8 @@ for the whole network:
 
 from typing import Any
 
-from .checks import check_flags, is_count
+from .checks import check_flags, is_count, require
+from .layers import GATES
 
 _SLIM = dict(
     stem_channels=(64, 64, 128),
@@ -40,13 +41,8 @@ DEFAULTS: dict[str, Any] = dict(
 
 
 def _row(width: dict, modules: tuple, layers: int, **rest: Any) -> dict:
-    return {
-        **DEFAULTS,
-        **width,
-        'num_modules': modules,
-        'num_layers': layers,
-        **rest,
-    }
+    row = dict(num_modules=modules, num_layers=layers)
+    return DEFAULTS | width | row | rest
 
 
 _SLIM_V1 = {**_SLIM, 'out_channels': (128, 256, 384, 512)}
@@ -66,45 +62,22 @@ ARCHS: dict[str, dict[str, Any]] = {
     'V-99-eSE': _row(_BASE, (1, 3, 9, 3), 5, gate='eSE'),
 }
 
-_REQUIRED = (
-    'stem_channels',
-    'conv_channels',
-    'out_channels',
-    'num_modules',
-    'num_layers',
-)
-_PER_STAGE = ('conv_channels', 'out_channels', 'num_modules')
-
-
-def _check_counts(key: str, value: Any) -> None:
-    one = key == 'num_layers'  # for the whole network
-    several = isinstance(value, list | tuple)
-    counts = [value] if one else value
-    if one == several:
-        kind = 'a positive integer' if one else 'a sequence of them'
-        raise TypeError(f'arch[{key!r}] must be {kind}, got {value!r}')
-    if not counts or not all(map(is_count, counts)):
-        raise ValueError(
-            f'arch[{key!r}] must hold positive integers, got {value!r}'
-        )
+_REQUIRED = (*_BASE, 'num_modules', 'num_layers')
 
 
 def resolve_arch(arch: str | dict, **overrides: Any) -> dict[str, Any]:
     """Look up or check an architecture and apply a config's options to it.
 
     Args:
-        arch (str | dict): A key of :data:`ARCHS`, or a dict of its fields;
-            those of :data:`DEFAULTS` may be left out.
+        arch: A key of :data:`ARCHS`, or a dict of its fields, which stays as
+            it is; those of :data:`DEFAULTS` may be left out.
         **overrides: Fields to replace. ``None`` keeps the arch's own value.
 
-    Returns:
-        dict: A complete row; the caller's dict is not changed.
-
     Raises:
-        TypeError: If ``arch`` is neither a str nor a dict, a flag is no bool,
-            or the dict has unknown fields or a number for a sequence.
-        ValueError: If the name is unknown, or the dict is incomplete or has
-            sequences of unequal lengths.
+        TypeError: If ``arch`` is neither a str nor a dict, has unknown
+            fields, or a flag is no bool.
+        ValueError: If the name is unknown, fields are missing, or their
+            values are wrong.
 
     Example:
         >>> resolve_arch('V-39', gate='SE')['gate']
@@ -125,8 +98,7 @@ def resolve_arch(arch: str | dict, **overrides: Any) -> dict[str, Any]:
             )
         if missing := [key for key in _REQUIRED if key not in arch]:
             raise ValueError(
-                f'arch dict misses {missing}; its fields are '
-                f'{[*_REQUIRED, *DEFAULTS]}, of which {list(DEFAULTS)} may be '
+                f'arch dict misses {missing}; only {list(DEFAULTS)} may be '
                 'left out'
             )
         row = {**DEFAULTS, **arch}
@@ -137,23 +109,33 @@ def resolve_arch(arch: str | dict, **overrides: Any) -> dict[str, Any]:
     row.update({k: v for k, v in overrides.items() if v is not None})
 
     for key in _REQUIRED:
-        _check_counts(key, row[key])
+        one = key == 'num_layers'  # for the whole network
+        counts = [row[key]] if one else row[key]
+        require(
+            isinstance(counts, list | tuple)
+            and counts
+            and all(map(is_count, counts)),
+            f'arch[{key!r}]',
+            'a positive integer' if one else 'a sequence of positive integers',
+            row[key],
+        )
     check_flags(depthwise=row['depthwise'])
     if row['identity'] != 'every':
         check_flags(identity=row['identity'])
-    lengths = {key: len(row[key]) for key in _PER_STAGE}
-    if len(set(lengths.values())) != 1:
-        raise ValueError(
-            f'the per-stage fields of arch differ in length: {lengths}; each '
-            'needs one value per stage'
-        )
-    if len(row['stem_channels']) != 3:
-        raise ValueError(
-            "arch['stem_channels'] must hold 3 values, one per stem conv, "
-            f'got {row["stem_channels"]!r}'
-        )
-    if row['gate_place'] not in ('every', 'last'):
-        raise ValueError(
-            f"gate_place must be 'every' or 'last', got {row['gate_place']!r}"
-        )
+    lengths = {key: len(row[key]) for key in _REQUIRED[1:4]}
+    require(
+        len({*lengths.values()}) == 1,
+        'the per-stage fields of arch',
+        'of one length, a value per stage',
+        lengths,
+    )
+    stem = row['stem_channels']
+    require(len(stem) == 3, "arch['stem_channels']", '3 values', stem)
+    require(row['gate'] in GATES, 'gate', f'one of {[*GATES]}', row['gate'])
+    require(
+        row['gate_place'] in ('every', 'last'),
+        'gate_place',
+        "'every' or 'last'",
+        row['gate_place'],
+    )
     return row

@@ -20,12 +20,11 @@ class FPNLite(BaseModule):
     them.
 
     Args:
-        in_channels (Sequence[int]): Channels of the backbone's maps, each
-            half as large as the one before.
-        out_channels (int): Channels of each level. Defaults to 128.
-        num_outs (int, optional): Levels. Defaults to None, one per input.
-        init_cfg (dict | list[dict], optional): Initialisation. Defaults to
-            None: Xavier.
+        in_channels: Channels of the backbone's maps, each half as large as
+            the one before.
+        out_channels: Channels of each level.
+        num_outs: Levels; None is one per input.
+        init_cfg: Initialisation; None is Xavier.
 
     Raises:
         ValueError: If there are fewer levels than inputs.
@@ -68,14 +67,9 @@ class FPNLite(BaseModule):
         )
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Merge maps from the coarsest to the finest.
+        """Merge maps, (N, in_channels[i], H_i, W_i), from the coarsest on.
 
-        Args:
-            maps (Sequence[Tensor]): Each (N, in_channels[i], H_i, W_i).
-
-        Returns:
-            tuple[Tensor]: ``num_outs`` levels, the first ones of the sizes of
-            ``maps``, each of ``out_channels``.
+        The first of the ``num_outs`` levels have the sizes of the maps.
         """
         merged = [
             lateral(x) for lateral, x in zip(self.laterals, maps, strict=True)

@@ -1,4 +1,4 @@
-"""The units a VoVNet is made of: convs with norm and activation, and gates."""
+"""The units of a VoVNet: convs with norm and activation, pools, and gates."""
 
 import math
 
@@ -20,16 +20,8 @@ def conv_unit(
     """A conv, its norm and its activation, keeping the size at stride 1.
 
     A depthwise unit is a depthwise 3x3 and a pointwise 1x1 conv with one norm
-    and activation, after the second: the ``dw`` variants of VoVNetV2.
-
-    Args:
-        in_channels (int): Input channels.
-        out_channels (int): Output channels.
-        kernel_size (int): Kernel size. Defaults to 3.
-        stride (int): Stride. Defaults to 1.
-        dilation (int): Distance of the kernel's taps. Defaults to 1.
-        depthwise (bool): Depthwise separable. Defaults to False.
-        **cfg: ``conv_cfg``, ``norm_cfg`` and ``act_cfg`` of mmcv.
+    and activation, after the second: the ``dw`` variants of VoVNetV2. ``cfg``
+    are mmcv's ``conv_cfg``, ``norm_cfg`` and ``act_cfg``.
 
     Example:
         >>> unit = conv_unit(8, 16, stride=2, norm_cfg=dict(type='BN'))
@@ -44,25 +36,41 @@ def conv_unit(
         bias=False,
         **cfg,
     )
-    if depthwise:
-        return DepthwiseSeparableConvModule(
-            in_channels,
-            out_channels,
-            dw_norm_cfg=None,
-            dw_act_cfg=None,
-            **kwargs,
-        )
-    return ConvModule(in_channels, out_channels, **kwargs)
+    if not depthwise:
+        return ConvModule(in_channels, out_channels, **kwargs)
+    kwargs |= dict(dw_norm_cfg=None, dw_act_cfg=None)
+    return DepthwiseSeparableConvModule(in_channels, out_channels, **kwargs)
+
+
+def max_pool(
+    stride: int = 2, dilation: int = 1, padding: int = 0
+) -> nn.Module:
+    """The 3x3 max pool in front of a stage.
+
+    At stride 2 it halves the size, rounding down, or up where it is padded.
+    At stride 1 it keeps the size; its maxima are those of stride 2 and those
+    of the places between them, so weights that were trained with stride 2
+    still fit. Its taps are as far apart as those of the stage before.
+
+    Example:
+        >>> x = torch.rand(1, 1, 7, 7)
+        >>> torch.equal(max_pool(1)(x)[..., 1::2, 1::2], max_pool(2)(x))
+        True
+    """
+    ceil_mode = not padding
+    width = dilation if stride == 1 or padding else dilation - 1
+    if width <= 1:  # the most that MaxPool2d takes
+        return nn.MaxPool2d(3, stride, width, dilation, ceil_mode=ceil_mode)
+    return nn.Sequential(
+        nn.ConstantPad2d(width, -math.inf),
+        nn.MaxPool2d(3, stride, 0, dilation, ceil_mode=ceil_mode),
+    )
 
 
 class SEGate(nn.Module):
     """Squeeze-and-Excitation (arXiv 1709.01507; Eq. 5 of arXiv 1911.06667).
 
-    Args:
-        channels (int): Channels C of the ``(N, C, H, W)`` input.
-        reduction (int): The hidden layer has ``C / reduction`` channels.
-            Defaults to 4, which gives the parameter counts of Table 4 of
-            arXiv 1911.06667.
+    A reduction of 4 gives the parameters of Table 4 of the second.
     """
 
     def __init__(self, channels: int, reduction: int = 4) -> None:
@@ -71,7 +79,7 @@ class SEGate(nn.Module):
         self.fc2 = nn.Conv2d(channels // reduction, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Weight the channels of ``x``; the shape stays."""
+        """Weight the channels of a map, ``(N, C, H, W)``."""
         weight = F.relu(self.fc1(F.adaptive_avg_pool2d(x, 1)))
         return x * torch.sigmoid(self.fc2(weight))
 
@@ -81,9 +89,6 @@ class ESEGate(nn.Module):
 
     One fully connected layer that keeps all channels, so that nothing is
     lost in a reduction.
-
-    Args:
-        channels (int): Channels C of the ``(N, C, H, W)`` input.
     """
 
     def __init__(self, channels: int) -> None:
@@ -91,7 +96,7 @@ class ESEGate(nn.Module):
         self.fc = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Weight the channels of ``x``; the shape stays."""
+        """Weight the channels of a map, ``(N, C, H, W)``."""
         return x * F.hardsigmoid(self.fc(F.adaptive_avg_pool2d(x, 1)))
 
 
@@ -100,9 +105,6 @@ class ECAGate(nn.Module):
 
     A 1-d conv over neighbouring channels, with a kernel size that grows with
     the logarithm of their number (Eq. 12 there, gamma 2 and b 1).
-
-    Args:
-        channels (int): Channels C of the ``(N, C, H, W)`` input.
     """
 
     def __init__(self, channels: int) -> None:
@@ -112,7 +114,7 @@ class ECAGate(nn.Module):
         self.conv = nn.Conv1d(1, 1, size, padding=size // 2, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Weight the channels of ``x``; the shape stays."""
+        """Weight the channels of a map, ``(N, C, H, W)``."""
         weight = self.conv(x.mean((2, 3)).unsqueeze(1))
         return x * torch.sigmoid(weight).transpose(1, 2).unsqueeze(-1)
 

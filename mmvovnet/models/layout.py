@@ -4,17 +4,10 @@ from torch import nn
 
 
 def needs_usual_layout(model: nn.Module) -> tuple[str, str] | None:
-    """Find what gives wrong results in channels-last order.
+    """Path and class of what gives wrong results in channels-last order.
 
     mmcv's compiled ops, such as deformable convs and RoI align, read a map in
     that order as if it were in the usual one, without an error.
-
-    Args:
-        model (nn.Module): The model.
-
-    Returns:
-        tuple[str, str] | None: Path and class of the first such part; None if
-        there is none.
 
     Example:
         >>> needs_usual_layout(nn.Sequential(nn.Conv2d(3, 8, 3)))

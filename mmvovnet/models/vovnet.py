@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS as ROOT_MODELS
 from torch import Tensor, nn
@@ -17,13 +16,11 @@ from .checks import (
     check_flags,
     check_groups,
     check_indices,
-    check_layers,
-    check_numbers,
-    check_strides,
+    check_options,
 )
-from .layers import conv_unit
+from .layers import conv_unit, max_pool
 from .memory import recompute_contexts
-from .osa import OSAStage, max_pool
+from .osa import OSAModule, OSAStage
 
 if TYPE_CHECKING:
     from mmvovnet.weights.dialects import Pixels
@@ -59,75 +56,58 @@ class VoVNet(BaseModule):
     norms' weights and biases.
 
     Args:
-        arch (str | dict): A key of :attr:`arch_settings`, or a dict of the
-            same fields. Defaults to 'V-39'.
-        in_channels (int): Image channels. Defaults to 3.
-        out_indices (Sequence[int]): Stages to return; 0 to 3 have strides 4
-            to 32, negative ones count from the end. Stages past the last of
-            them are not built. Defaults to (0, 1, 2, 3).
-        frozen_stages (int): -1 freezes nothing, 0 the stem, n the stem and
-            the first n stages. Defaults to -1.
-        stem_strides (Sequence[int]): Strides of the stem's convs. If their
-            product is 4, the first stage has no max pool; if it is 2, it has
-            one, as in the paper. Defaults to (2, 1, 2).
-        strides (Sequence[int], optional): Stride of each stage's max pool, 2
-            or 1. Defaults to None, 2 for each; a first stage without a pool
-            counts as 1.
-        dilations (Sequence[int], optional): Dilation of each stage's 3x3
-            convs. ``strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4)`` keeps the
-            last stages at stride 8, as segmentation wants them, with the
-            weights and the receptive field of stride 32. Defaults to None, 1
-            for each.
-        pool_padding (int): Padding of the stages' 3x3 max pools. Without it
-            a pool takes a side of n pixels to n / 2, rounded down; with 1, as
-            in ResNet, rounded up. Defaults to 0.
-        identity (bool | str, optional): Add a module's input to its output
-            from a stage's second module on, or in 'every' module whose input
-            and output channels are equal. Defaults to None, as in ``arch``.
-        gate (str, optional): Channel gate: 'none', 'SE', 'eSE' or 'ECA'.
-            Defaults to None, as in ``arch``.
-        gate_place (str, optional): Gate 'every' module of a stage or its
-            'last'. Defaults to None, as in ``arch``.
-        bottleneck (bool): A 1x1 conv in front of every 3x3 conv of a module,
-            with half the channels (arXiv 1904.09730, Table 3). Defaults to
-            False.
-        drop_path_rate (float): Drop path of the last module; it grows
-            linearly from 0 at the first. It acts on modules with an identity
-            add. Defaults to 0.
-        dcn (dict, optional): Deformable conv in place of the 3x3 convs of a
-            stage's modules, such as ``dict(type='DCNv2')``. Defaults to None.
-        stage_with_dcn (Sequence[bool]): The stages meant. Defaults to
-            (False, True, True, True).
-        norm_eval (bool): Keep batch norms in eval mode in training. Defaults
-            to False.
-        conv_cfg (dict, optional): Conv of the stem and the modules' 3x3
-            layers. Defaults to None, ``Conv2d``.
-        norm_cfg (dict): Norm. Defaults to
-            ``dict(type='BN', requires_grad=True)``.
-        act_cfg (dict): Activation. Defaults to
-            ``dict(type='ReLU', inplace=True)``.
-        with_cp (bool): Checkpointing: keep the input of each module only and
+        arch: A key of :attr:`arch_settings`, or a dict of the same fields.
+        in_channels: Image channels.
+        out_indices: Stages to return; 0 to 3 have strides 4 to 32, negative
+            ones count from the end. Stages past the last of them are not
+            built.
+        frozen_stages: -1 freezes nothing, 0 the stem, n the stem and the
+            first n stages.
+        stem_strides: Strides of the stem's convs. If their product is 4, the
+            first stage has no max pool; if it is 2, it has one, as in the
+            paper.
+        strides: Stride of each stage's max pool, 2 or 1. None is 2 for each;
+            a first stage without a pool counts as 1.
+        dilations: Dilation of each stage's 3x3 convs, 1 where it is None.
+            ``strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4)`` keeps the last
+            stages at stride 8, for segmentation, with the weights and the
+            receptive field of stride 32.
+        pool_padding: Padding of the stages' 3x3 max pools: 0 halves a side
+            rounding down, 1, as in ResNet, rounding up.
+        identity: Add a module's input to its output from a stage's second
+            module on, or in 'every' module whose input and output channels
+            are equal. None is as in ``arch``, also in the next two.
+        gate: Channel gate: 'none', 'SE', 'eSE' or 'ECA'.
+        gate_place: Gate 'every' module of a stage or its 'last'.
+        bottleneck: A 1x1 conv in front of every 3x3 conv of a module, with
+            half the channels (arXiv 1904.09730, Table 3).
+        drop_path_rate: Drop path of the last module; it grows linearly from
+            0 at the first. It acts on modules with an identity add.
+        dcn: Deformable conv in place of the 3x3 convs of a stage's modules,
+            such as ``dict(type='DCNv2')``.
+        stage_with_dcn: For each stage, whether it has ``dcn``.
+        norm_eval: Keep batch norms in eval mode in training.
+        conv_cfg, norm_cfg, act_cfg: Conv of the stem and the modules' 3x3
+            layers, norm and activation.
+        with_cp: Checkpointing: keep the input of each module only and
             recompute the rest in the backward pass. Batch norm statistics
-            are updated once. Defaults to False.
-        memory_efficient (bool): Keep the outputs of convs only and recompute
-            norms, activations and gates in the backward pass: 0.42 times the
-            memory of V-39; see docs/performance.md. Where the model is
-            compiled, the compiler does so by itself. With ``with_cp`` as well
-            it keeps least. Defaults to False.
-        init_cfg (dict | list[dict], optional): Initialisation. Defaults to
-            None: He initialisation by fan-in, as the authors do, and norms
-            of weight 1.
+            are updated once.
+        memory_efficient: Keep the outputs of convs only and recompute norms,
+            activations and gates in the backward pass: 0.42 times the memory
+            of V-39; see docs/performance.md. A compiler does so by itself.
+            With ``with_cp`` as well it keeps least.
+        init_cfg: Initialisation. None is He initialisation by fan-in, as the
+            authors do, and norms of weight 1.
 
     Attributes:
         out_channels (tuple[int]): Channels of each output: a neck's
             ``in_channels``.
         out_strides (tuple[int]): Input pixels per output pixel.
-        pixels (tuple[Pixels]): The images that loaded weights expect, if they
-            are of other code; several where their names leave it open, the
-            likeliest first. See :mod:`mmvovnet.weights`.
+        pixels (tuple[Pixels]): The images that loaded weights of other code
+            expect, the likeliest first where their names leave it open.
 
     Raises:
-        TypeError: If an argument has the wrong type.
+        TypeError: If a flag is no bool, or ``arch`` no str or dict.
         ValueError: If a value is out of range, or options exclude each
             other.
 
@@ -137,11 +117,8 @@ class VoVNet(BaseModule):
         >>> model = VoVNet('V-27-slim', out_indices=(1, 2, 3)).eval()
         >>> model.out_channels
         (256, 384, 512)
-        >>> for out in model(torch.rand(1, 3, 64, 64)):
-        ...     print(tuple(out.shape))
-        (1, 256, 8, 8)
-        (1, 384, 4, 4)
-        (1, 512, 2, 2)
+        >>> [tuple(x.shape) for x in model(torch.rand(1, 3, 64, 64))]
+        [(1, 256, 8, 8), (1, 384, 4, 4), (1, 512, 2, 2)]
     """
 
     arch_settings = ARCHS
@@ -196,11 +173,18 @@ class VoVNet(BaseModule):
             strides = (2 if pooled else 1, *[2] * (num_stages - 1))
         if dilations is None:
             dilations = (1,) * num_stages
-        check_strides(stem_strides, strides, dilations, num_stages)
-        check_numbers(
-            self.arch, in_channels, frozen_stages, pool_padding, drop_path_rate
+        check_options(
+            self.arch,
+            in_channels,
+            frozen_stages,
+            stem_strides,
+            strides,
+            dilations,
+            pool_padding,
+            drop_path_rate,
+            bottleneck,
+            stage_with_dcn if dcn else None,
         )
-        check_layers(self.arch, bottleneck, dcn, stage_with_dcn)
         self.in_channels = in_channels
         self.frozen_stages = frozen_stages
         self.pool_padding = pool_padding
@@ -211,6 +195,11 @@ class VoVNet(BaseModule):
             conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg
         )
         self.stem = self._make_stem(stem_strides, cfg)
+        cfg |= dict(
+            bottleneck=bottleneck,
+            with_cp=with_cp,
+            memory_efficient=memory_efficient,
+        )
         deformed = stage_with_dcn if dcn else (False,) * num_stages
         self.stages = self._make_stages(
             strides,
@@ -218,9 +207,6 @@ class VoVNet(BaseModule):
             pooled,
             drop_path_rate,
             [cfg | dict(conv_cfg=dcn) if d else cfg for d in deformed],
-            bottleneck=bottleneck,
-            with_cp=with_cp,
-            memory_efficient=memory_efficient,
         )
         check_groups(self)
         self.out_channels = tuple(
@@ -228,13 +214,8 @@ class VoVNet(BaseModule):
         )
         halvings = 1 if pooled else 2
         self.out_strides = tuple(
-            2 ** (halvings + sum(s == 2 for s in strides[: i + 1]))
+            2 ** (halvings + [*strides[: i + 1]].count(2))
             for i in self.out_indices
-        )
-        # A stride 2 conv takes one pixel to one; a max pool needs two.
-        pools = sum(s == 2 for s in strides[: len(self.stages)])
-        self._min_size = (
-            1 if pool_padding else 2**halvings * (2**pools - 1) + 1
         )
         self._freeze()
         self.pixels: tuple[Pixels, ...] = ()
@@ -243,18 +224,17 @@ class VoVNet(BaseModule):
 
     def _make_stem(self, strides: Sequence[int], cfg: dict) -> nn.Sequential:
         widths = (self.in_channels, *self.arch['stem_channels'])
-        return nn.Sequential(
-            *[
-                conv_unit(
-                    widths[i],
-                    widths[i + 1],
-                    stride=strides[i],
-                    depthwise=self.arch['depthwise'] and i > 0,
-                    **cfg,
-                )
-                for i in range(3)
-            ]
-        )
+        stem = nn.Sequential()
+        for i in range(3):
+            unit = conv_unit(
+                widths[i],
+                widths[i + 1],
+                stride=strides[i],
+                depthwise=self.arch['depthwise'] and i > 0,
+                **cfg,
+            )
+            stem.append(unit)
+        return stem
 
     def _make_stages(
         self,
@@ -263,40 +243,43 @@ class VoVNet(BaseModule):
         pooled: bool,
         drop_path_rate: float,
         cfgs: list[dict],
-        **options: bool,
     ) -> nn.ModuleList:
         arch = self.arch
-        inputs = (arch['stem_channels'][-1], *arch['out_channels'])
-        num_modules = sum(arch['num_modules'])
-        step = drop_path_rate / max(num_modules - 1, 1)
-        rates = iter([step * i for i in range(num_modules)])
-        stages = []
+        step = drop_path_rate / max(sum(arch['num_modules']) - 1, 1)
+        depth = 0
+        width = arch['stem_channels'][-1]
+        stages = nn.ModuleList()
         for i in range(max(self.out_indices) + 1):
             pool = None
             if i > 0 or pooled:
                 # The dilation of the stage before is that of its output.
                 apart = dilations[i - 1] if i else 1
                 pool = max_pool(strides[i], apart, self.pool_padding)
-            modules = arch['num_modules'][i]
-            stages.append(
-                OSAStage(
-                    inputs[i],
-                    arch['conv_channels'][i],
-                    arch['out_channels'][i],
-                    modules,
-                    arch['num_layers'],
-                    pool=pool,
-                    gate=arch['gate'],
-                    gate_place=arch['gate_place'],
-                    identity=arch['identity'],
-                    drop_paths=tuple(next(rates) for _ in range(modules)),
-                    dilation=dilations[i],
-                    depthwise=arch['depthwise'],
-                    **cfgs[i],
-                    **options,
+            out_channels = arch['out_channels'][i]
+            num_modules = arch['num_modules'][i]
+            blocks = []
+            for j in range(num_modules):
+                gated = arch['gate_place'] == 'every' or j == num_modules - 1
+                adds = bool(arch['identity']) and j > 0
+                adds |= arch['identity'] == 'every' and width == out_channels
+                blocks.append(
+                    OSAModule(
+                        width,
+                        arch['conv_channels'][i],
+                        out_channels,
+                        arch['num_layers'],
+                        dilation=dilations[i],
+                        depthwise=arch['depthwise'],
+                        gate=arch['gate'] if gated else 'none',
+                        identity=adds,
+                        drop_path=step * depth if adds else 0.0,
+                        **cfgs[i],
+                    )
                 )
-            )
-        return nn.ModuleList(stages)
+                width = out_channels
+                depth += 1
+            stages.append(OSAStage(pool, blocks))
+        return stages
 
     @classmethod
     def from_pretrained(cls, name: str | Path, **options: Any) -> 'VoVNet':
@@ -308,24 +291,23 @@ class VoVNet(BaseModule):
         expect.
 
         Args:
-            name (str | Path): A name of docs/checkpoints.md, such as
-                'ese_vovnet39b.ra_in1k' or 'vovnet39_pytorchcv'; the path
-                of a file; ``hf-hub:USER/REPOSITORY``; or a URL.
+            name: A name of docs/checkpoints.md, such as
+                'ese_vovnet39b.ra_in1k'; the path of a file;
+                ``hf-hub:USER/REPOSITORY``; or a URL.
             **options: Options of this class, such as ``out_indices``.
 
         Raises:
-            CheckpointError: If the file is not available, is damaged, or holds
-                no VoVNet or another one than ``options`` describe.
+            CheckpointError: If the file is missing, is damaged, or holds no
+                VoVNet or another one than ``options`` describe.
 
         Example:
-            >>> from pathlib import Path
             >>> from tempfile import TemporaryDirectory
             >>> import torch
             >>> from mmvovnet import VoVNet
             >>> with TemporaryDirectory() as folder:
-            ...     path = Path(folder, 'weights.pth')
+            ...     path = f'{folder}/weights.pth'
             ...     torch.save(VoVNet('V-19-slim-eSE').state_dict(), path)
-            ...     model = VoVNet.from_pretrained(str(path), out_indices=(3,))
+            ...     model = VoVNet.from_pretrained(path, out_indices=(3,))
             >>> model.out_channels
             (512,)
         """
@@ -335,10 +317,7 @@ class VoVNet(BaseModule):
         return from_pretrained(cls, name, **options)
 
     def init_weights(self) -> None:
-        """Initialise, by ``init_cfg``.
-
-        Gates that its weights lack start open: see :mod:`mmvovnet.weights`.
-        """
+        """Initialise; gates that loaded weights lack start open."""
         self.starting = True
         try:
             super().init_weights()
@@ -352,23 +331,12 @@ class VoVNet(BaseModule):
                 self.pixels = published_pixels(name) or self.pixels
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Compute the feature maps.
+        """Compute the maps of ``out_indices``, in their order.
 
-        Args:
-            x (Tensor): Images, shape (N, in_channels, H, W).
-
-        Returns:
-            tuple[Tensor]: One map per entry of ``out_indices``, in its order,
-            of shape (N, C, H / stride, W / stride). Where a size is odd, a
-            conv of the stem rounds its half up, and a max pool down unless it
-            is padded.
-
-        Raises:
-            ValueError: If ``x`` has another number of dimensions or channels,
-                or is too small for the deepest stage.
+        Images of shape (N, in_channels, H, W) give maps of shape
+        (N, C, H / stride, W / stride). Where a size is odd, a conv of the
+        stem rounds its half up, and a max pool down unless it is padded.
         """
-        if not torch.jit.is_tracing():
-            self._check_input(x)
         whole, part = recompute_contexts(self.stages, self.memory_efficient)
         outs = []
         with whole():
@@ -379,20 +347,6 @@ class VoVNet(BaseModule):
                     x = stage(x)
                 outs.append(x)
         return tuple(outs[i] for i in self.out_indices)
-
-    def _check_input(self, x: Tensor) -> None:
-        if x.dim() != 4 or x.size(1) != self.in_channels:
-            raise ValueError(
-                f'expected images of shape (N, {self.in_channels}, H, W), got '
-                f'{tuple(x.shape)}; in_channels={self.in_channels} is set in '
-                'the config'
-            )
-        if min(x.shape[2:]) < self._min_size:
-            raise ValueError(
-                f'images of {x.size(2)}x{x.size(3)} are too small: '
-                f'{len(self.stages)} stages need at least {self._min_size}x'
-                f'{self._min_size} pixels; use larger images or fewer stages'
-            )
 
     def _freeze(self) -> None:
         if self.frozen_stages < 0:
@@ -414,18 +368,11 @@ class VoVNet(BaseModule):
     def get_layer_depth(
         self, param_name: str, prefix: str = ''
     ) -> tuple[int, int]:
-        """Depth of a parameter, for layer-wise learning rate decay.
+        """Depth of a parameter, and the number of depths.
 
-        The stem has depth 0, each One-Shot Aggregation module is one deeper
-        than the one before, and what follows the backbone is deepest.
-
-        Args:
-            param_name (str): Name of the parameter.
-            prefix (str): Prefix of the backbone's parameters in the model,
-                such as 'backbone.'. Defaults to ''.
-
-        Returns:
-            tuple[int, int]: The depth, and the number of depths.
+        For layer-wise learning rate decay: the stem has depth 0, each module
+        is one deeper than the one before, and what does not have the
+        backbone's prefix, such as 'backbone.', is deepest.
 
         Example:
             >>> model = VoVNet('V-39')

@@ -49,9 +49,12 @@ def test_dict_gets_defaults():
         (dict(num_layers=True), 'num_layers'),
         (dict(conv_channels=(64, 80.0, 96, 112)), 'conv_channels'),
         (dict(out_channels=()), 'out_channels'),
-        (dict(num_modules=(1, 1)), 'differ in length'),
+        (dict(num_modules=(1, 1)), 'of one length'),
         (dict(stem_channels=(64, 64)), '3 values'),
         (dict(gate_place='first'), 'gate_place'),
+        (dict(num_layers=(5, 5)), "arch\\['num_layers'\\] must be a p"),
+        (dict(stem_channels=64), "arch\\['stem_channels'\\] must be a seq"),
+        (dict(num_modules=1), "arch\\['num_modules'\\] must be a seq"),
     ],
 )
 def test_wrong_dict(change, message):
@@ -63,9 +66,6 @@ def test_wrong_dict(change, message):
     ('change', 'message'),
     [
         (dict(num_module=(1, 1, 1, 1)), "no fields \\['num_module'\\]"),
-        (dict(num_layers=(5, 5, 5, 5)), "arch\\['num_layers'\\] must be a p"),
-        (dict(stem_channels=64), "arch\\['stem_channels'\\] must be a seq"),
-        (dict(num_modules=1), "arch\\['num_modules'\\] must be a seq"),
         (dict(depthwise='False'), "must be True or False, got 'False'"),
     ],
 )

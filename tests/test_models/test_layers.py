@@ -2,7 +2,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmvovnet.models.layers import ECAGate, ESEGate, SEGate, conv_unit
+from mmvovnet.models.layers import (
+    ECAGate,
+    ESEGate,
+    SEGate,
+    conv_unit,
+    max_pool,
+)
 
 
 def test_dense_unit_is_conv_norm_act():
@@ -30,6 +36,25 @@ def test_depthwise_unit_has_one_norm():
         out = F.conv2d(out, unit.pointwise_conv.conv.weight)
         expected = F.relu(unit.pointwise_conv.bn(out))
         torch.testing.assert_close(unit(x), expected)
+
+
+@pytest.mark.parametrize(('padding', 'size'), [(0, (4, 3)), (1, (5, 3))])
+def test_a_pool_halves(padding, size):
+    pool = max_pool(padding=padding)
+    assert pool(torch.randn(1, 8, 9, 6)).shape[2:] == size
+
+
+@pytest.mark.parametrize('size', [8, 9])
+@pytest.mark.parametrize('dilation', [1, 2])
+def test_a_pool_of_stride_1_has_the_maxima_of_stride_2(size, dilation):
+    x = torch.randn(1, 4, size, size)
+    dense = F.interpolate(x, scale_factor=dilation)  # neighbours are apart
+    dense = max_pool(1, dilation)(dense)
+    assert dense.shape[2:] == (dilation * size,) * 2
+    step = 2 * dilation
+    assert torch.equal(
+        dense[..., dilation::step, dilation::step], max_pool()(x)
+    )
 
 
 def test_se_by_hand():

@@ -5,15 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmvovnet.models.osa import Concatenation, OSAModule, OSAStage, max_pool
-
-STAGE = dict(
-    pool=None,
-    gate='eSE',
-    gate_place='every',
-    identity=True,
-    drop_paths=(0.0, 0.1, 0.2),
-)
+from mmvovnet.models.osa import Concatenation, OSAModule
 
 
 def _unit(unit, x):
@@ -141,36 +133,6 @@ def test_bottleneck_has_half_the_channels():
     layers = [(10, 3, 1), (3, 6, 3), (6, 3, 1), (3, 6, 3)]
     assert convs == [*layers, (10 + 2 * 6, 12, 1)]
     assert osa(torch.randn(2, 10, 4, 4)).shape == (2, 12, 4, 4)
-
-
-def test_stage_places():
-    stage = OSAStage(8, 6, 12, 3, 2, **STAGE)
-    assert [b.identity for b in stage.blocks] == [False, True, True]
-    assert [b.gate is not None for b in stage.blocks] == [True] * 3
-    assert [b.drop_path and b.drop_path.drop_prob for b in stage.blocks] == [
-        None, 0.1, 0.2
-    ]  # fmt: skip
-    last = OSAStage(8, 6, 12, 3, 2, **{**STAGE, 'gate_place': 'last'})
-    assert [b.gate is not None for b in last.blocks] == [False, False, True]
-
-
-def test_stage_halves_rounding_down():
-    stage = OSAStage(8, 6, 12, 3, 2, **STAGE | dict(pool=max_pool())).eval()
-    assert stage(torch.randn(1, 8, 9, 6)).shape == (1, 12, 4, 3)
-    assert stage(torch.randn(1, 8, 10, 7)).shape == (1, 12, 5, 3)
-
-
-@pytest.mark.parametrize('size', [8, 9])
-@pytest.mark.parametrize('dilation', [1, 2])
-def test_a_pool_of_stride_1_has_the_maxima_of_stride_2(size, dilation):
-    x = torch.randn(1, 4, size, size)
-    dense = F.interpolate(x, scale_factor=dilation)  # neighbours are apart
-    dense = max_pool(1, dilation)(dense)
-    assert dense.shape[2:] == (dilation * size,) * 2
-    step = 2 * dilation
-    assert torch.equal(
-        dense[..., dilation::step, dilation::step], max_pool()(x)
-    )
 
 
 def test_drop_path_scales_what_it_keeps_once():

@@ -46,21 +46,36 @@ def count(module):
 # The figures of the papers and their code
 
 
+def on_meta(*args, **kwargs):
+    """A network that is counted, not run."""
+    with torch.device('meta'):
+        return VoVNet(*args, **kwargs).eval()
+
+
 @pytest.mark.parametrize(('arch', 'expected'), PARAMETERS.items())
 def test_parameters(arch, expected):
-    assert count(VoVNet(arch)) == expected
+    assert count(on_meta(arch)) == expected
+
+
+@pytest.mark.parametrize('arch', ['V-27-slim', 'V-39', 'V-19-slim-dw-eSE'])
+def test_shapes(arch):
+    model = on_meta(arch)
+    assert model.out_strides == (4, 8, 16, 32)
+    for out, c, s in zip(
+        model(torch.empty(2, 3, 224, 256, device='meta')),
+        model.out_channels,
+        model.out_strides,
+        strict=True,
+    ):
+        assert out.shape == (2, c, 224 // s, 256 // s)
 
 
 @pytest.mark.parametrize(
     ('arch', 'expected'),
-    [
-        ('V-39-eSE', 23_543_936),
-        ('V-57-eSE', 37_583_936),
-        ('V-99-eSE', 62_174_272),
-    ],
+    [('V-39-eSE', 23_543_936), ('V-57-eSE', 37_583_936)],
 )
 def test_parameters_with_the_gate_in_the_last_module(arch, expected):
-    assert count(VoVNet(arch, gate_place='last')) == expected
+    assert count(on_meta(arch, gate_place='last')) == expected
 
 
 def conv_macs(model, size):
@@ -75,7 +90,7 @@ def conv_macs(model, size):
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             module.register_forward_hook(add)
-    model.eval().to('meta')(torch.empty(1, 3, size, size, device='meta'))
+    model(torch.empty(1, 3, size, size, device='meta'))
     return macs, outputs
 
 
@@ -85,40 +100,27 @@ def conv_macs(model, size):
 def test_gmacs_as_published(arch, published):
     """Published counts hold two operations per batch-normed element and the
     classifier."""
-    macs, outputs = conv_macs(VoVNet(arch), 224)
+    macs, outputs = conv_macs(on_meta(arch), 224)
     total = macs + 2 * outputs + 1024 * 1000
     assert round(total / 1e9, 2) == published
 
 
-@pytest.mark.parametrize(('arch', 'gmacs'), [('V-39', 7.76), ('V-57', 9.62)])
-def test_gmacs_with_the_stem_of_the_paper(arch, gmacs):
-    macs, _ = conv_macs(VoVNet(arch, stem_strides=(2, 1, 1)), 224)
-    assert round(macs / 1e9, 2) == gmacs
+def test_gmacs_with_the_stem_of_the_paper():
+    macs, _ = conv_macs(on_meta('V-39', stem_strides=(2, 1, 1)), 224)
+    assert round(macs / 1e9, 2) == 7.76
 
 
 def test_the_bottleneck_of_table_3():
     """Table 3: 5.9M -> 4.8M parameters, 5.6 -> 4.6 GMACs at 300 pixels; all
     of the difference is in the backbone."""
     kwargs = dict(arch='V-27-slim', stem_strides=(2, 1, 1), identity=False)
-    plain, slim = VoVNet(**kwargs), VoVNet(bottleneck=True, **kwargs)
+    plain, slim = on_meta(**kwargs), on_meta(bottleneck=True, **kwargs)
     assert (count(plain) - count(slim)) / 1e6 == pytest.approx(1.1, abs=0.05)
     saved = conv_macs(plain, 300)[0] - conv_macs(slim, 300)[0]
     assert saved / 1e9 == pytest.approx(1.0, abs=0.1)
 
 
 # Shapes
-
-
-@pytest.mark.parametrize('arch', VoVNet.arch_settings)
-def test_shapes(arch):
-    with torch.device('meta'):
-        model = VoVNet(arch)
-        outs = model.eval()(torch.empty(2, 3, 224, 256))
-    assert model.out_strides == (4, 8, 16, 32)
-    for out, c, s in zip(
-        outs, model.out_channels, model.out_strides, strict=True
-    ):
-        assert out.shape == (2, c, 224 // s, 256 // s)
 
 
 @pytest.mark.parametrize('strides', [(2, 1, 2), (2, 1, 1), (1, 2, 2)])
@@ -183,13 +185,13 @@ def dense_shape(size, stride):
 
 
 @torch.no_grad()
-def receptive_field(model, output, size=1024):
-    """Columns of the image that the middle of an output depends on."""
+def receptive_field(model, size=576):
+    """Columns of the image that the middle of the last map depends on."""
 
     def reaches(columns):
         x = torch.zeros(1, 3, 32, size)
         x[..., columns] = torch.nan
-        out = model(x)[output]
+        out = model(x)[-1]
         return bool(out[..., out.size(3) // 2].isnan().any())
 
     first = bisect_left(
@@ -203,13 +205,12 @@ def receptive_field(model, output, size=1024):
 
 @dilated
 def test_dilation_keeps_the_receptive_field(stride):
-    for output in range(4):
-        strided, dense = (
-            receptive_field(tiny(**options).eval(), output)
-            for options in ({}, OUTPUT_STRIDES[stride])
-        )
-        assert strided == dense
-    assert strided == 499  # of the last stage, by its kernels and strides
+    strided, dense = (
+        receptive_field(tiny(**options).eval())
+        for options in ({}, OUTPUT_STRIDES[stride])
+    )
+    # by the kernels and strides of the last stage
+    assert strided == dense == 499
 
 
 @dilated
@@ -307,18 +308,17 @@ def test_every_parameter_gets_a_gradient():
 
 
 @pytest.mark.parametrize('frozen', [-1, 0, 1, 2, 3, 4])
-@pytest.mark.parametrize('when', ['built', 'trained', 'trained twice'])
-def test_frozen_stages(frozen, when):
+def test_frozen_stages(frozen):
     model = tiny(frozen_stages=frozen)
-    for _ in range(['built', 'trained', 'trained twice'].index(when)):
+    parts = [model.stem, *model.stages]
+    for _ in range(3):  # as built, trained, trained again
+        for i, part in enumerate(parts):
+            trains = i > frozen
+            assert all(p.requires_grad == trains for p in part.parameters())
+            assert norms(part)
+            assert all(m.training == trains for m in norms(part))
         model.eval()
         model.train()
-    parts = [model.stem, *model.stages]
-    for i, part in enumerate(parts):
-        trains = i > frozen
-        assert all(p.requires_grad == trains for p in part.parameters())
-        assert norms(part)
-        assert all(m.training == trains for m in norms(part))
     before = [m.running_mean.clone() for m in norms(model)]
     model(torch.rand(2, 3, 64, 64))
     changed = [
@@ -362,8 +362,10 @@ def test_norm_cfg(norm_cfg, kind):
     assert all(out.isfinite().all() for out in outs)
 
 
-@pytest.mark.parametrize('gate', ['none', 'SE', 'eSE', 'ECA'])
-@pytest.mark.parametrize('place', ['every', 'last'])
+@pytest.mark.parametrize(
+    ('gate', 'place'),
+    [('none', 'every'), ('SE', 'last'), ('eSE', 'every'), ('ECA', 'last')],
+)
 def test_gates(gate, place):
     model = tiny(gate=gate, gate_place=place)
     gated = [b.gate is not None for s in model.stages for b in s.blocks]
@@ -378,6 +380,10 @@ def test_identity_starts_with_the_second_module():
     assert added == [[False], [False], [False, True], [False, True]]
     off = tiny(identity=False)
     assert not any(b.identity for s in off.stages for b in s.blocks)
+    arch = TINY | dict(out_channels=(16, 8, 16, 16))
+    every = VoVNet(arch, identity='every')  # where channels are equal
+    added = [[b.identity for b in s.blocks] for s in every.stages]
+    assert added == [[True], [False], [False, True], [True, True]]
 
 
 def test_drop_path_grows_with_depth():
@@ -390,12 +396,12 @@ def test_drop_path_grows_with_depth():
     assert rates == pytest.approx([0, 0, 0, 0.3, 0, 0.5])
 
 
-@pytest.mark.parametrize('gate', ['none', 'eSE'])
 @pytest.mark.parametrize(
-    'norm_cfg', [dict(type='BN'), dict(type='GN', num_groups=4)]
+    'kwargs',
+    [dict(gate='eSE'), dict(norm_cfg=dict(type='GN', num_groups=4))],
 )
-def test_with_cp_equals_plain(gate, norm_cfg):
-    kwargs = dict(gate=gate, norm_cfg=norm_cfg, drop_path_rate=0.5)
+def test_with_cp_equals_plain(kwargs):
+    kwargs = kwargs | dict(drop_path_rate=0.5)
     plain, saving = tiny(**kwargs), tiny(with_cp=True, **kwargs)
     results = []
     for model in (plain, saving):
@@ -453,15 +459,15 @@ def test_deformable_stages(kind):
 
 
 def test_get_layer_depth():
-    model = VoVNet('V-57-eSE')
+    model = tiny()
     depths = {}
     for name, _ in model.named_parameters():
         depth, total = model.get_layer_depth('backbone.' + name, 'backbone.')
         depths.setdefault(depth, set()).add(name.split('.layers')[0][:17])
-        assert total == 11
-    assert sorted(depths) == list(range(10))
+        assert total == 8
+    assert sorted(depths) == list(range(7))
     assert all(name.startswith('stem') for name in depths[0])
-    assert model.get_layer_depth('head.fc.weight', 'backbone.') == (10, 11)
+    assert model.get_layer_depth('head.fc.weight', 'backbone.') == (7, 8)
 
 
 def test_init_weights():
@@ -497,6 +503,8 @@ def test_init_weights():
             for n in (0, -1, '3', 3.0, None, True)
         ],
         (dict(out_indices=(3, -1)), 'twice'),
+        (dict(out_indices=3), 'like .3,.'),
+        (dict(out_indices='3'), 'like .3,.'),
         (dict(frozen_stages=5), '-1 .*to 4.*got 5'),
         (dict(frozen_stages=-2), 'got -2'),
         (dict(stem_strides=(2, 2, 2)), 'stem_strides'),
@@ -516,40 +524,9 @@ def test_wrong_values(kwargs, message):
         VoVNet(**kwargs)
 
 
-@pytest.mark.parametrize(
-    'kwargs', [dict(arch=39), dict(out_indices=3), dict(out_indices='3')]
-)
-def test_wrong_types(kwargs):
-    with pytest.raises(TypeError):
-        VoVNet(**kwargs)
-
-
 def test_an_unknown_option_is_named():
     with pytest.raises(TypeError, match=r"keyword argument 'out_indicies'"):
         VoVNet(out_indicies=1)
-
-
-@pytest.mark.parametrize(
-    ('shape', 'message'),
-    [
-        ((1, 1, 64, 64), r'\(N, 3, H, W\), got \(1, 1, 64, 64\)'),
-        ((3, 64, 64), r'got \(3, 64, 64\)'),
-        ((1, 3, 64, 28), '64x28 are too small.*29x29'),
-    ],
-)
-def test_wrong_images(shape, message):
-    with pytest.raises(ValueError, match=message):
-        tiny()(torch.rand(shape))
-
-
-@pytest.mark.parametrize('strides', [(2, 1, 2), (2, 1, 1)])
-@pytest.mark.parametrize('last', [0, 1, 2, 3])
-def test_the_smallest_image_works(strides, last):
-    model = tiny(stem_strides=strides, out_indices=(last,)).eval()
-    size = model._min_size
-    assert model(torch.rand(1, 3, size, size))[0].shape[2:] == (1, 1)
-    with pytest.raises(ValueError, match='too small'):
-        model(torch.rand(1, 3, size - 1, size))
 
 
 # Another implementation
@@ -586,16 +563,16 @@ def test_equals_timm(name):
 
 
 @pytest.mark.parametrize('scope', ['mmengine', 'mmdet', 'mmpretrain'])
-@pytest.mark.parametrize('name', ['VoVNet', 'mmvovnet.VoVNet'])
-def test_builds_from_every_scope(scope, name):
+def test_builds_from_every_scope(scope):
     if scope != 'mmengine':
         pytest.importorskip(scope, exc_type=ImportError)
     init_default_scope(scope)
     try:
-        model = MODELS.build(dict(type=name, arch='V-27-slim'))
+        for name in ('VoVNet', 'mmvovnet.VoVNet'):
+            model = MODELS.build(dict(type=name, arch=TINY))
+            assert type(model) is VoVNet
     finally:
         DefaultScope._instance_dict.clear()
-    assert type(model) is VoVNet
 
 
 def test_no_clash_with_another_package():
@@ -610,7 +587,7 @@ def test_no_clash_with_another_package():
             pass
 
         assert type(other.build(dict(type='VoVNet'))) is Theirs
-        ours = other.build(dict(type='mmvovnet.VoVNet', arch='V-27-slim'))
+        ours = other.build(dict(type='mmvovnet.VoVNet', arch=TINY))
         assert type(ours) is VoVNet
         assert type(MODELS.build(dict(type='VoVNet', arch=TINY))) is VoVNet
     finally:
@@ -619,58 +596,63 @@ def test_no_clash_with_another_package():
 
 # Deployment forms
 
-
-@pytest.mark.parametrize('mode', ['eval', 'train'])
-def test_compile_fullgraph(mode):
-    kwargs = dict(gate='eSE', drop_path_rate=0.3 if mode == 'eval' else 0.0)
-    model = tiny(**kwargs).double().train(mode == 'train')
-    plain = copy.deepcopy(model)
-    compiled = torch.compile(model, fullgraph=True, backend='aot_eager')
-    x = torch.rand(2, 3, 64, 64, dtype=torch.double)
-    torch.testing.assert_close(compiled(x), plain(x))
-    if mode == 'train':
-        sum(out.sum() for out in compiled(x)).backward()
-        sum(out.sum() for out in plain(x)).backward()
-        for ours, theirs in zip(
-            model.parameters(), plain.parameters(), strict=True
-        ):
-            torch.testing.assert_close(ours.grad, theirs.grad)
-        torch.testing.assert_close(
-            dict(model.named_buffers()), dict(plain.named_buffers())
-        )
+SHORT = dict(
+    stem_channels=(4, 4, 8),
+    conv_channels=(4, 4),
+    out_channels=(8, 8),
+    num_modules=(1, 2),
+    num_layers=2,
+)
 
 
-def test_compile_with_cp():
-    model, plain = (tiny(with_cp=True).double() for _ in range(2))
-    compiled = torch.compile(model, fullgraph=True, backend='aot_eager')
-    x = torch.rand(2, 3, 64, 64, dtype=torch.double)
+def short(**kwargs):
+    torch.manual_seed(0)
+    return VoVNet(SHORT, out_indices=(0, 1), **kwargs)
+
+
+def test_compile():
+    model = short(gate='eSE', drop_path_rate=0.3).eval()
+    compiled = torch.compile(model, fullgraph=True, backend='eager')
+    x = torch.rand(2, 3, 16, 16)
+    torch.testing.assert_close(compiled(x), model(x))
+
+
+@pytest.mark.parametrize(
+    'kwargs', [dict(gate='eSE', memory_efficient=True), dict(with_cp=True)]
+)
+def test_compile_training(kwargs):
+    model, plain = (short(**kwargs).double() for _ in range(2))
+    backend = 'aot_eager' if 'with_cp' in kwargs else 'eager'
+    compiled = torch.compile(model, fullgraph=True, backend=backend)
+    x = torch.rand(2, 3, 16, 16, dtype=torch.double)
     for net in (compiled, plain):
-        net(x)[-1].sum().backward()
+        sum(out.sum() for out in net(x)).backward()
+    torch.testing.assert_close(
+        dict(model.named_buffers()), dict(plain.named_buffers())
+    )
     for ours, theirs in zip(
         model.parameters(), plain.parameters(), strict=True
     ):
         torch.testing.assert_close(ours.grad, theirs.grad)
-    assert {int(m.num_batches_tracked) for m in norms(model)} == {1}
 
 
-@pytest.mark.parametrize('mode', ['eval', 'train'])
-def test_export(mode):
-    model = tiny(gate='eSE').train(mode == 'train')
-    x = torch.rand(2, 3, 64, 64)
+def test_export():
+    model = short(gate='eSE').eval()
+    x = torch.rand(2, 3, 16, 16)
     batch = torch.export.Dim('batch', min=2, max=16)
     program = torch.export.export(model, (x,), dynamic_shapes=({0: batch},))
-    y = torch.rand(3, 3, 64, 64)
+    y = torch.rand(3, 3, 16, 16)
     expected = copy.deepcopy(model)(y)
     torch.testing.assert_close(program.module()(y), expected)
 
 
 @pytest.mark.parametrize('mode', ['eval', 'train'])
 def test_jit_trace(mode):
-    model = tiny(gate='eSE').train(mode == 'train')
+    model = short(gate='eSE').train(mode == 'train')
     traced = torch.jit.trace(
-        copy.deepcopy(model), torch.rand(2, 3, 64, 64), check_trace=False
+        copy.deepcopy(model), torch.rand(2, 3, 16, 16), check_trace=False
     )
-    y = torch.rand(2, 3, 75, 101)
+    y = torch.rand(2, 3, 21, 18)
     if mode == 'train':  # tracing was a forward of its own
         model.load_state_dict(traced.state_dict())
     torch.testing.assert_close(traced(y), model(y))

@@ -3,8 +3,7 @@
 from .detector import CenterMask
 from .mask_head import SpatialAttentionMaskHead
 from .panoptic import PanopticCenterMask
-from .roi_extractor import AdaptiveRoIExtractor
-from .roi_head import CenterMaskRoIHead
+from .roi_head import AdaptiveRoIExtractor, CenterMaskRoIHead
 
 __all__ = [
     'AdaptiveRoIExtractor',

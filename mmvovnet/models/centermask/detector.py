@@ -29,62 +29,42 @@ class CenterMask(SingleStageDetector):
     clips boxes to the image.
 
     Args:
-        backbone (dict): The backbone.
-        neck (dict): ``FPN`` with a map for each stride of ``bbox_head``.
-        bbox_head (dict): mmdet's ``FCOSHead``.
-        roi_head (dict): :class:`CenterMaskRoIHead`.
-        train_cfg (dict, optional): ``proposal``, which boxes of FCOS train
-            the masks, of the keys of ``FCOSHead``'s ``test_cfg``; and
-            ``roi_head``.
-        test_cfg (dict, optional): ``bbox_head`` and ``roi_head``.
-        data_preprocessor (dict, optional): mmdet's.
-        init_cfg (dict | list[dict], optional): Initialisation.
+        bbox_head: mmdet's ``FCOSHead``.
+        roi_head: :class:`CenterMaskRoIHead`.
+        train_cfg: ``proposal``, which boxes of FCOS train the masks, of the
+            keys of ``FCOSHead``'s ``test_cfg``; and ``roi_head``.
+        test_cfg: ``bbox_head`` and ``roi_head``.
+        **kwargs: As for mmdet's ``SingleStageDetector``: ``backbone``, and
+            ``FPN`` with a map for each stride of ``bbox_head`` as ``neck``.
     """
 
     def __init__(
         self,
-        backbone: dict,
-        neck: dict,
         bbox_head: dict,
         roi_head: dict,
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
-        data_preprocessor: dict | None = None,
-        init_cfg: dict | list[dict] | None = None,
+        **kwargs,
     ) -> None:
         train_cfg = ConfigDict(train_cfg or {})
         test_cfg = ConfigDict(test_cfg or {})
         super().__init__(
-            backbone,
-            neck,
-            {**bbox_head},
-            train_cfg.get('bbox_head'),
-            test_cfg.get('bbox_head'),
-            data_preprocessor,
-            init_cfg,
+            bbox_head={**bbox_head},
+            train_cfg=train_cfg.get('bbox_head'),
+            test_cfg=test_cfg.get('bbox_head'),
+            **kwargs,
         )
-        self.roi_head = MMDET_MODELS.build(
-            {
-                **roi_head,
-                'train_cfg': train_cfg.get('roi_head'),
-                'test_cfg': test_cfg.get('roi_head'),
-            }
+        cfgs = dict(
+            train_cfg=train_cfg.get('roi_head'),
+            test_cfg=test_cfg.get('roi_head'),
         )
+        self.roi_head = MMDET_MODELS.build({**roi_head, **cfgs})
         self.proposal_cfg = train_cfg.get('proposal')
 
     def loss(
         self, batch_inputs: Tensor, batch_data_samples: SampleList
     ) -> dict[str, Tensor]:
-        """Compute the losses of boxes and masks.
-
-        Args:
-            batch_inputs (Tensor): Images, (N, C, H, W).
-            batch_data_samples (list[DetDataSample]): Their truth.
-
-        Returns:
-            dict[str, Tensor]: The losses of ``FCOSHead``, ``loss_mask`` and
-            ``loss_mask_iou``.
-        """
+        """Compute ``FCOSHead``'s losses, ``loss_mask``, ``loss_mask_iou``."""
         return self.instance_loss(
             self.extract_feat(batch_inputs), batch_data_samples
         )
@@ -95,18 +75,7 @@ class CenterMask(SingleStageDetector):
         batch_data_samples: SampleList,
         rescale: bool = True,
     ) -> SampleList:
-        """Detect.
-
-        Args:
-            batch_inputs (Tensor): Images, (N, C, H, W).
-            batch_data_samples (list[DetDataSample]): Their sizes.
-            rescale (bool): Boxes and masks in pixels of the original images.
-                Defaults to True.
-
-        Returns:
-            list[DetDataSample]: With ``pred_instances`` of ``bboxes``,
-            ``scores``, ``labels``, ``masks`` and ``mask_scores``.
-        """
+        """Add ``pred_instances``, with ``masks`` and ``mask_scores``."""
         results = self.instance_predict(
             self.extract_feat(batch_inputs), batch_data_samples, rescale
         )

@@ -13,11 +13,6 @@ class SpatialAttention(nn.Module):
 
     ``x * sigmoid(conv([mean(x), max(x)]))``, mean and maximum over the
     channels (arXiv 1911.06667, section 3.3).
-
-    Example:
-        >>> import torch
-        >>> SpatialAttention()(torch.rand(2, 16, 14, 14)).shape
-        torch.Size([2, 16, 14, 14])
     """
 
     def __init__(self) -> None:
@@ -38,16 +33,8 @@ class SpatialAttentionMaskHead(FCNMaskHead):
     the last conv and the upsampling, and the weights of the last layer start
     near zero (std 0.001), so that a mask starts as 0.5 everywhere.
 
-    Args:
-        **kwargs: As for ``FCNMaskHead``: ``num_convs``, ``in_channels``,
-            ``conv_out_channels``, ``num_classes``...
-
     Example:
-        >>> import torch
-        >>> head = SpatialAttentionMaskHead(
-        ...     num_convs=2, in_channels=16, conv_out_channels=16,
-        ...     num_classes=5,
-        ... )
+        >>> head = SpatialAttentionMaskHead(in_channels=16, num_classes=5)
         >>> head(torch.rand(3, 16, 14, 14)).shape
         torch.Size([3, 5, 28, 28])
     """
@@ -63,11 +50,7 @@ class SpatialAttentionMaskHead(FCNMaskHead):
         nn.init.normal_(self.conv_logits.weight, std=0.001)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map features of boxes, shape (K, in_channels, H, W), to masks.
-
-        Returns:
-            Tensor: Logits, shape (K, num_classes, 2H, 2W).
-        """
+        """Map (K, in_channels, H, W) to logits (K, num_classes, 2H, 2W)."""
         for conv in self.convs:
             x = conv(x)
         x = self.upsample(self.spatial_attention(x))

@@ -19,12 +19,12 @@ class PanopticCenterMask(CenterMask):
     class, which FCOS does not give.
 
     Args:
-        semantic_head (dict): mmdet's ``PanopticFPNHead``.
-        panoptic_fusion_head (dict): mmdet's ``HeuristicFusionHead``.
-        test_cfg (dict, optional): As for :class:`CenterMask`, and
-            ``panoptic``: ``mask_overlap`` and ``stuff_area_limit`` of the
-            fusion head, and ``score_thr``, below which a thing is left out
-            of the panoptic result.
+        semantic_head: mmdet's ``PanopticFPNHead``.
+        panoptic_fusion_head: mmdet's ``HeuristicFusionHead``.
+        test_cfg: As for :class:`CenterMask`, and ``panoptic``:
+            ``mask_overlap`` and ``stuff_area_limit`` of the fusion head, and
+            ``score_thr``, below which a thing is left out of the panoptic
+            result.
         **kwargs: As for :class:`CenterMask`.
     """
 
@@ -52,13 +52,7 @@ class PanopticCenterMask(CenterMask):
     def loss(
         self, batch_inputs: Tensor, batch_data_samples: SampleList
     ) -> dict[str, Tensor]:
-        """Compute the losses, those of :class:`CenterMask` and ``loss_seg``.
-
-        Args:
-            batch_inputs (Tensor): Images, (N, C, H, W).
-            batch_data_samples (list[DetDataSample]): Their truth, with
-                ``gt_sem_seg``.
-        """
+        """Compute the losses of :class:`CenterMask`, and ``loss_seg``."""
         x = self.extract_feat(batch_inputs)
         return {
             **self.instance_loss(x[1:], batch_data_samples),
@@ -71,18 +65,7 @@ class PanopticCenterMask(CenterMask):
         batch_data_samples: SampleList,
         rescale: bool = True,
     ) -> SampleList:
-        """Segment things and stuff.
-
-        Args:
-            batch_inputs (Tensor): Images, (N, C, H, W).
-            batch_data_samples (list[DetDataSample]): Their sizes.
-            rescale (bool): In pixels of the original images. Defaults to
-                True.
-
-        Returns:
-            list[DetDataSample]: With ``pred_panoptic_seg`` and
-            ``pred_instances``.
-        """
+        """Add ``pred_panoptic_seg`` and ``pred_instances``."""
         x = self.extract_feat(batch_inputs)
         metas = [sample.metainfo for sample in batch_data_samples]
         things = self.instance_predict(x[1:], batch_data_samples, rescale)

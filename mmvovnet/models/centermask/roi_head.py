@@ -1,10 +1,13 @@
-"""The mask branch of CenterMask."""
+"""The mask branch of CenterMask, and its rule for the level of a box."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from mmdet.models.roi_heads import MaskScoringRoIHead, StandardRoIHead
+from mmdet.models.roi_heads.roi_extractors import BaseRoIExtractor
+from mmdet.registry import MODELS as MMDET_MODELS
 from mmdet.structures import SampleList
 from mmdet.structures.mask import BitmapMasks
 from mmdet.utils import InstanceList
@@ -13,7 +16,74 @@ from torch import Tensor
 
 from mmvovnet.registry import MODELS
 
-from .roi_extractor import AdaptiveRoIExtractor
+
+@MODELS.register_module()
+class AdaptiveRoIExtractor(BaseRoIExtractor):
+    """Takes a box from the level that its share of the image asks for.
+
+    The level of a box is ``ceil(k_max - log2(A_image / A_box))``, within the
+    levels that there are (arXiv 1911.06667, Eq. 2). mmdet's
+    ``SingleRoIExtractor``, whose options it has, compares a box with 224
+    pixels instead, the side of an ImageNet image, whatever the size of the
+    image at hand. k is the logarithm to base 2 of a stride.
+
+    Raises:
+        ValueError: If the strides are no powers of 2, each twice the last.
+
+    Example:
+        >>> import torch
+        >>> extractor = AdaptiveRoIExtractor(
+        ...     dict(type='RoIAlign', output_size=14), 16, [8, 16, 32]
+        ... )
+        >>> rois = torch.tensor([[0, 0, 0, 60, 60.0], [0, 0, 0, 30, 30]])
+        >>> extractor.map_roi_levels(rois, torch.tensor([64 * 64, 64 * 64]))
+        tensor([2, 0])
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        strides = [*self.featmap_strides]
+        first = strides[0]
+        if not math.log2(first).is_integer() or strides != [
+            first * 2**i for i in range(len(strides))
+        ]:
+            raise ValueError(
+                'featmap_strides must be powers of 2, each twice the one '
+                f'before, as in [8, 16, 32], got {strides}'
+            )
+
+    def map_roi_levels(self, rois: Tensor, image_areas: Tensor) -> Tensor:
+        """Choose the level of each box; without an area it is the first, 0.
+
+        Args:
+            rois: Boxes (image, x1, y1, x2, y2) in pixels, shape (n, 5).
+            image_areas: Height x width of the image that each box lies in, as
+                resized, without padding, shape (n,).
+        """
+        sides = (rois[:, 3:] - rois[:, 1:3]).float().clamp(min=0)
+        ratio = image_areas / sides.prod(1)
+        k_min, k_max = (
+            int(math.log2(s))
+            for s in (self.featmap_strides[0], self.featmap_strides[-1])
+        )
+        levels = torch.ceil(k_max - torch.log2(ratio))
+        return levels.clamp(k_min, k_max).long() - k_min
+
+    def forward(
+        self, feats: Sequence[Tensor], rois: Tensor, image_areas: Tensor
+    ) -> Tensor:
+        """Cut boxes out of the maps, as (n, C, h, w) by ``roi_layer``."""
+        levels = self.map_roi_levels(rois, image_areas)
+        rois = rois.type_as(feats[0])
+        size = self.roi_layers[0].output_size
+        out = feats[0].new_zeros(len(rois), self.out_channels, *size)
+        for level, layer in enumerate(self.roi_layers):
+            index = (levels == level).nonzero().squeeze(1)
+            if len(index):
+                out[index] = layer(feats[level], rois[index])
+            else:  # so that all of the model gets a gradient, for DDP
+                out = out + feats[level].sum() * 0
+        return out
 
 
 @MODELS.register_module()
@@ -21,18 +91,15 @@ class CenterMaskRoIHead(MaskScoringRoIHead):
     """Masks for given boxes, and scores for the masks.
 
     mmdet's ``MaskScoringRoIHead`` is a second stage: it classifies and moves
-    the proposals of a first one. Here boxes and classes are final, so there
-    is no box head. The extractor may take the sizes of the images, see
-    :class:`AdaptiveRoIExtractor`. ``mask_scores`` stand next to ``scores`` in
-    the results, as mmdet's ``CocoMetric`` takes them: masks are ranked by the
-    one, boxes by the other, where ``MaskScoringRoIHead`` ranks both by the
-    mask's score.
-
-    Objects without a mask or without an area train the boxes alone.
+    the proposals of a first one, and ranks boxes and masks by the mask's
+    score. Here boxes and classes are final, so there is no box head, and the
+    results have ``mask_scores`` for masks next to ``scores`` for boxes, as
+    mmdet's ``CocoMetric`` takes them. Objects without a mask or without an
+    area train the boxes alone.
 
     Args:
-        mask_iou_head (dict, optional): mmdet's ``MaskIoUHead``. Without it
-            masks have the scores of their boxes. Defaults to None.
+        mask_iou_head: mmdet's ``MaskIoUHead``. Without it masks have the
+            scores of their boxes.
         **kwargs: ``mask_roi_extractor``, ``mask_head``, ``train_cfg`` and
             ``test_cfg`` as for ``MaskScoringRoIHead``. Mind that
             ``train_cfg['mask_thr_binary']``, by which ``MaskIoUHead`` cuts
@@ -40,11 +107,10 @@ class CenterMaskRoIHead(MaskScoringRoIHead):
     """
 
     def __init__(self, mask_iou_head: dict | None = None, **kwargs) -> None:
-        if mask_iou_head is None:
-            StandardRoIHead.__init__(self, **kwargs)
-            self.mask_iou_head = None
-        else:
-            super().__init__(mask_iou_head, **kwargs)
+        StandardRoIHead.__init__(self, **kwargs)
+        self.mask_iou_head = None
+        if mask_iou_head is not None:
+            self.mask_iou_head = MMDET_MODELS.build(mask_iou_head)
 
     def loss(
         self,
@@ -52,16 +118,7 @@ class CenterMaskRoIHead(MaskScoringRoIHead):
         proposals: InstanceList,
         batch_data_samples: SampleList,
     ) -> dict[str, Tensor]:
-        """Compute the losses of masks and of their scores.
-
-        Args:
-            x (Sequence[Tensor]): Maps.
-            proposals (list[InstanceData]): ``bboxes`` of each image.
-            batch_data_samples (list[DetDataSample]): The truth.
-
-        Returns:
-            dict[str, Tensor]: ``loss_mask``, and ``loss_mask_iou``.
-        """
+        """Compute ``loss_mask``, and ``loss_mask_iou``."""
         metas = [sample.metainfo for sample in batch_data_samples]
         truths = [
             _with_masks(sample.gt_instances, meta['batch_input_shape'])
@@ -72,8 +129,8 @@ class CenterMaskRoIHead(MaskScoringRoIHead):
             priors = InstanceData(priors=boxes.bboxes)
             assigned = self.bbox_assigner.assign(priors, truth)
             samples.append(self.bbox_sampler.sample(assigned, priors, truth))
-        found = self._parent().mask_loss(
-            _sized(x, metas), samples, None, truths
+        found = self._kind().mask_loss(
+            self, _sized(x, metas), samples, None, truths
         )
         return found['loss_mask']
 
@@ -84,34 +141,24 @@ class CenterMaskRoIHead(MaskScoringRoIHead):
         batch_data_samples: SampleList,
         rescale: bool = False,
     ) -> InstanceList:
-        """Add masks to detections.
+        """Add masks to detections in pixels of the input.
 
-        Args:
-            x (Sequence[Tensor]): Maps.
-            results (list[InstanceData]): ``bboxes``, ``scores`` and
-                ``labels`` of each image, in pixels of the input.
-            batch_data_samples (list[DetDataSample]): The images' sizes.
-            rescale (bool): Boxes and masks in pixels of the original images.
-                Defaults to False.
-
-        Returns:
-            list[InstanceData]: The same, with ``masks``, bool of shape
-            (K, H, W), and ``mask_scores``: score times predicted IoU.
+        ``masks`` are bool of shape (K, H, W), ``mask_scores`` score times
+        predicted IoU. With ``rescale`` all is in pixels of the original.
         """
         metas = [sample.metainfo for sample in batch_data_samples]
         scores = [image.scores for image in results]
-        results = self._parent().predict_mask(
-            _sized(x, metas), metas, results, rescale
+        results = self._kind().predict_mask(
+            self, _sized(x, metas), metas, results, rescale
         )
         for image, score in zip(results, scores, strict=True):
             image.mask_scores, image.scores = image.scores, score
         return results
 
-    def _parent(self) -> Any:
-        """Mmdet's head with mask scores, or the one without them."""
-        if self.mask_iou_head is None:
-            return super(MaskScoringRoIHead, self)
-        return super()
+    def _kind(self) -> type[StandardRoIHead]:
+        """The head of mmdet whose losses and masks these are."""
+        without = self.mask_iou_head is None
+        return StandardRoIHead if without else MaskScoringRoIHead
 
     def _mask_forward(
         self, x: Sequence[Tensor], rois: Tensor
@@ -119,12 +166,10 @@ class CenterMaskRoIHead(MaskScoringRoIHead):
         """As mmdet's; the last of ``x`` are the images' areas, (N,)."""
         *maps, areas = x
         extractor = self.mask_roi_extractor
-        sizes = (
-            [areas[rois[:, 0].long()]]
-            if isinstance(extractor, AdaptiveRoIExtractor)
-            else []
-        )
-        feats = extractor(maps[: extractor.num_inputs], rois, *sizes)
+        args: list[Any] = [maps[: extractor.num_inputs], rois]
+        if isinstance(extractor, AdaptiveRoIExtractor):
+            args.append(areas[rois[:, 0].long()])
+        feats = extractor(*args)
         return dict(mask_preds=self.mask_head(feats), mask_feats=feats)
 
 

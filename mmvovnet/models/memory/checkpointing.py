@@ -14,17 +14,15 @@ from torch.utils.checkpoint import (
     set_device_states,
 )
 
-from .recompute import recompute_elementwise, recording_paused
+from .recompute import recompute_elementwise
+from .recorder import recording_paused
 
 
-class FrozenStatistics:
-    """Batch norms normalise as in training, and learn nothing.
+class _FrozenStatistics:
+    """Batch norms of a module normalise as in training, and learn nothing.
 
     With a momentum of 0 their statistics stay, bit for bit. PyTorch's
     checkpoint enters this once for each backward pass.
-
-    Args:
-        module (nn.Module): The batch norms in it are meant.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -86,7 +84,7 @@ class _RecomputedModule(torch.autograd.Function):
             torch.random.fork_rng(devices),
             torch.enable_grad(),
             ctx.autocast,
-            FrozenStatistics(ctx.module),
+            _FrozenStatistics(ctx.module),
             recompute_elementwise(),
         ):
             torch.set_rng_state(state)
@@ -106,20 +104,13 @@ def checkpoint_module(
 ) -> Tensor:
     """Run a module's ``forward(x)``; keep ``x`` and recompute the rest.
 
-    Plain checkpointing runs the forward twice, so batch norms count a batch
-    twice. Here the second run leaves the running statistics alone.
+    Output and gradients are those of ``module(x)``. Plain checkpointing runs
+    the forward twice, so batch norms count a batch twice. Here the second run
+    leaves the running statistics alone. Hooks of the module itself are not in
+    ``forward``, and so run once.
 
-    Args:
-        module (nn.Module): Any module of one input.
-        forward (Callable): What it does. Hooks of the module itself are not
-            in it, and so run once.
-        x (Tensor): Its input.
-        memory_efficient (bool): Let the second run keep the outputs of convs
-            only, as :func:`recompute_elementwise` does, so that the peak is
-            lower too. Defaults to False.
-
-    Returns:
-        Tensor: Its output, equal in value and gradients to ``module(x)``.
+    With ``memory_efficient`` the second run keeps the outputs of convs only,
+    as :func:`recompute_elementwise` does, so that the peak is lower too.
 
     Example:
         >>> bn = nn.BatchNorm2d(4)
@@ -141,5 +132,5 @@ def checkpoint_module(
         forward,
         x,
         use_reentrant=False,
-        context_fn=lambda: (nullcontext(), FrozenStatistics(module)),
+        context_fn=lambda: (nullcontext(), _FrozenStatistics(module)),
     )

@@ -2,7 +2,9 @@
 
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
@@ -39,8 +41,17 @@ SMALL_BYTES = 2**24
 # SyncBN's op normalises in one launch, and has a kernel here.
 _FUSED_NORM_DEVICES = {'cuda'}
 
-# Where it is True, nothing is recorded.
-PAUSED: ContextVar[bool] = ContextVar('paused', default=False)
+_PAUSED: ContextVar[bool] = ContextVar('paused', default=False)
+
+
+@contextmanager
+def recording_paused() -> Iterator[None]:
+    """Record nothing inside."""
+    token = _PAUSED.set(True)
+    try:
+        yield
+    finally:
+        _PAUSED.reset(token)
 
 
 class _Kept:
@@ -69,26 +80,21 @@ class _Kept:
         return self.tensor
 
 
+@dataclass(slots=True, eq=False)
 class _Recipe:
     """A tensor that can be recomputed: an op and the recipes of its inputs."""
 
-    __slots__ = ('adds', 'args', 'func', 'inplace', 'kwargs', 'value')
+    func: Callable
+    args: list
+    kwargs: dict
+    inplace: bool = False
+    value: Callable[[], Tensor | None] = lambda: None
+    adds: bool = field(init=False)
 
-    def __init__(
-        self,
-        func: Callable,
-        args: list,
-        kwargs: dict,
-        inplace: bool = False,
-    ) -> None:
-        self.func = func
-        self.args = args
-        self.kwargs = kwargs
-        self.inplace = inplace
-        self.adds: bool = func is aten.add.Tensor or any(
-            recipe.adds for recipe in _leaves(args, _Recipe)
+    def __post_init__(self) -> None:
+        self.adds = self.func is aten.add.Tensor or any(
+            recipe.adds for recipe in _leaves(self.args, _Recipe)
         )
-        self.value: Callable[[], Tensor | None] = lambda: None
 
     @property
     def casts_weight(self) -> bool:
@@ -218,7 +224,7 @@ class Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         inplace = func._schema.is_mutable
         sources = None
-        if not PAUSED.get() and any(
+        if not _PAUSED.get() and any(
             t.requires_grad for t in _leaves(args, Tensor)
         ):
             sources = [self._source(arg) for arg in args]

@@ -1,10 +1,9 @@
 """RefineDet (arXiv 1711.06897), the paper's own detector, for MMDetection."""
 
-from .arm_head import ARMHead
 from .assigner import BipartiteAssigner
 from .detector import RefineDet
+from .heads import ARMHead, ODMHead
 from .neck import TransferConnectionNeck
-from .odm_head import ODMHead
 from .vgg import RefineDetVGG
 
 __all__ = [

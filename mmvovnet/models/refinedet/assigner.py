@@ -13,18 +13,11 @@ class BipartiteAssigner(MaxIoUAssigner):
     Pairs of object and prior are taken by falling overlap, each object and
     each prior once (arXiv 1512.02325, section 2.2); then every other prior
     goes to the object that it overlaps most, if by ``pos_iou_thr``.
-    ``MaxIoUAssigner`` instead lets each object take its best prior in turn:
-    of two that share it the first is left without, and an object that no
-    prior touches takes an arbitrary one.
-
-    Args:
-        pos_iou_thr (float): Overlap from which a prior is positive.
-        neg_iou_thr (float): Overlap below which it is negative; in between it
-            is ignored.
-        ignore_iof_thr (float): A prior with a larger share of its area in an
-            object that is to be ignored, such as a crowd, is ignored as well.
-            Defaults to 0.5.
-        **kwargs: As for ``MaxIoUAssigner``.
+    ``MaxIoUAssigner``, whose options it has, instead lets each object take
+    its best prior in turn: of two that share it the first is left without,
+    and an object that no prior touches takes an arbitrary one. A prior with
+    more than ``ignore_iof_thr`` of its area in an object that is to be
+    ignored, such as a crowd, is ignored as well.
 
     Example:
         >>> import torch
@@ -35,34 +28,17 @@ class BipartiteAssigner(MaxIoUAssigner):
         tensor([1, 2, 0])
     """
 
-    def __init__(
-        self,
-        pos_iou_thr: float,
-        neg_iou_thr: float,
-        ignore_iof_thr: float = 0.5,
-        **kwargs,
-    ) -> None:
-        super().__init__(
-            pos_iou_thr,
-            neg_iou_thr,
-            match_low_quality=False,
-            ignore_iof_thr=ignore_iof_thr,
-            **kwargs,
-        )
+    def __init__(self, *args, ignore_iof_thr: float = 0.5, **kwargs) -> None:
+        kwargs |= dict(ignore_iof_thr=ignore_iof_thr, match_low_quality=False)
+        super().__init__(*args, **kwargs)
 
     def assign_wrt_overlaps(
         self, overlaps: Tensor, gt_labels: Tensor
     ) -> AssignResult:
-        """Assign by overlaps.
+        """Assign by overlaps of K objects and P priors, (K, P).
 
-        Args:
-            overlaps (Tensor): IoU of K objects and P priors, shape (K, P);
-                -1 for priors to ignore.
-            gt_labels (Tensor): Labels of the objects, shape (K,).
-
-        Returns:
-            AssignResult: ``gt_inds`` of each prior: 0 negative, -1 ignored,
-            k of the k-th object.
+        ``gt_inds`` of the result are 0 for negative priors, -1 for ignored
+        ones and k for the k-th object's.
         """
         result = super().assign_wrt_overlaps(overlaps, gt_labels)
         num_priors = overlaps.size(1)

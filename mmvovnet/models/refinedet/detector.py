@@ -21,45 +21,31 @@ class RefineDet(SingleStageDetector):
     boxes and scores of the first.
 
     Args:
-        backbone (dict): Its maps have strides 8, 16 and 32.
-        neck (dict): :class:`TransferConnectionNeck`.
-        arm_head (dict): :class:`ARMHead`.
-        bbox_head (dict): :class:`ODMHead`. Its anchors are those of
-            ``arm_head``.
-        train_cfg (dict, optional): ``arm`` and ``odm``, see
-            :class:`MultiBoxHead`.
-        test_cfg (dict, optional): See :class:`ODMHead`.
-        data_preprocessor (dict, optional): mmdet's.
-        init_cfg (dict | list[dict], optional): Initialisation.
-
-    Attributes:
-        output_kinds (tuple[str]): What the model puts out for each level in
-            mode 'tensor', by which exported outputs are named.
+        arm_head: :class:`ARMHead`.
+        bbox_head: :class:`ODMHead`. Its anchors are those of ``arm_head``.
+        train_cfg: ``arm`` and ``odm``: each has an ``assigner``, and
+            ``neg_pos_ratio``, hard negatives for each positive prior.
+        **kwargs: As for mmdet's ``SingleStageDetector``: a ``backbone`` with
+            maps of strides 8, 16 and 32, :class:`TransferConnectionNeck` as
+            ``neck``, and the ``test_cfg`` of :class:`ODMHead`.
     """
 
+    # What each level puts out, by which exported outputs are named.
     output_kinds = ('scores', 'boxes', 'anchor_scores', 'anchor_boxes')
 
     def __init__(
         self,
-        backbone: dict,
-        neck: dict,
         arm_head: dict,
         bbox_head: dict,
         train_cfg: dict | None = None,
-        test_cfg: dict | None = None,
-        data_preprocessor: dict | None = None,
-        init_cfg: dict | list[dict] | None = None,
+        **kwargs,
     ) -> None:
         train_cfg = train_cfg or {}
         anchors = arm_head['anchor_generator']
         super().__init__(
-            backbone,
-            neck,
-            {**bbox_head, 'anchor_generator': anchors},
-            train_cfg.get('odm'),
-            test_cfg,
-            data_preprocessor,
-            init_cfg,
+            bbox_head={**bbox_head, 'anchor_generator': anchors},
+            train_cfg=train_cfg.get('odm'),
+            **kwargs,
         )
         self.arm_head = MMDET_MODELS.build(
             {**arm_head, 'train_cfg': train_cfg.get('arm')}
@@ -77,22 +63,13 @@ class RefineDet(SingleStageDetector):
     def loss(
         self, batch_inputs: Tensor, batch_data_samples: SampleList
     ) -> dict[str, Tensor]:
-        """Compute the losses of both heads.
-
-        Args:
-            batch_inputs (Tensor): Images, (N, 3, H, W).
-            batch_data_samples (list[DetDataSample]): Their truth.
-
-        Returns:
-            dict[str, Tensor]: Four losses.
-        """
+        """Compute the losses of both heads."""
         *odm, scores, deltas = self._forward(batch_inputs)
         truths, ignored, metas = unpack_gt_instances(batch_data_samples)
-        anchors = self.arm_head.anchors(scores)
-        refined = self.arm_head.refine(scores, deltas, anchors)
+        refined = self.arm_head.refine(scores, deltas)
         truth = (truths, metas, ignored)
         return {
-            **self.arm_head.loss_by_feat(scores, deltas, *truth, anchors),
+            **self.arm_head.loss_by_feat(scores, deltas, *truth),
             **self.bbox_head.loss_by_feat(*odm, *refined, *truth),
         }
 
@@ -102,17 +79,7 @@ class RefineDet(SingleStageDetector):
         batch_data_samples: SampleList,
         rescale: bool = True,
     ) -> SampleList:
-        """Detect.
-
-        Args:
-            batch_inputs (Tensor): Images, (N, 3, H, W).
-            batch_data_samples (list[DetDataSample]): Their sizes.
-            rescale (bool): Boxes in pixels of the original images. Defaults
-                to True.
-
-        Returns:
-            list[DetDataSample]: With ``pred_instances``.
-        """
+        """Add ``pred_instances``, by default in the original's pixels."""
         *odm, scores, deltas = self._forward(batch_inputs)
         refined = self.arm_head.refine(scores, deltas)
         results = self.bbox_head.predict_by_feat(

@@ -1,16 +1,36 @@
-"""The transfer connections of RefineDet."""
+"""The transfer connections of RefineDet, and its residual block."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
+from mmdet.models.backbones.resnet import Bottleneck
 from mmdet.models.necks.ssd_neck import L2Norm
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmvovnet.registry import MODELS
 
-from .residual import residual_block
+
+def residual_block(
+    in_channels: int, planes: int, stride: int = 1
+) -> Bottleneck:
+    """A bottleneck of 4 * ``planes`` channels whose shortcut is a projection.
+
+    The stride is in the first 1x1 conv, as in Caffe's ResNets.
+    """
+    channels = planes * Bottleneck.expansion
+    return Bottleneck(
+        in_channels,
+        planes,
+        stride=stride,
+        downsample=nn.Sequential(
+            nn.Conv2d(in_channels, channels, 1, stride, bias=False),
+            nn.BatchNorm2d(channels),
+        ),
+        style='caffe',
+    )
 
 
 @MODELS.register_module()
@@ -22,19 +42,15 @@ class TransferConnectionNeck(BaseModule):
     (arXiv 1711.06897, section 3.1 and figure 2).
 
     Args:
-        in_channels (Sequence[int]): Channels of the backbone's maps, each
-            half as large as the one before.
-        out_channels (int): Channels of each result. Defaults to 256.
-        extra_channels (int): Channels of the extra stage. Defaults to 512.
-        residual (bool): The extra stage is a residual block, as on ResNet and
+        in_channels: Channels of the backbone's maps, each half as large as
+            the one before.
+        out_channels: Channels of each result.
+        extra_channels: Channels of the extra stage.
+        residual: The extra stage is a residual block, as on ResNet and
             VoVNet; else a 1x1 and a 3x3 conv without norms, as on VGG.
-            Defaults to True.
-        norm_cfg (dict, optional): Norm of the connections; None is none, as
-            on VGG. Defaults to ``dict(type='BN')``.
-        l2_scales (Sequence[float]): L2 normalisation of the first maps, by
-            initial scale, as on VGG. Defaults to (), none.
-        init_cfg (dict | list[dict], optional): Initialisation. Defaults to
-            None: Xavier.
+        norm_cfg: Norm of the connections; None, as on VGG, is none.
+        l2_scales: Initial scales of L2 norms of the first maps, as on VGG.
+        init_cfg: Initialisation; None is Xavier.
 
     Example:
         >>> import torch
@@ -77,56 +93,42 @@ class TransferConnectionNeck(BaseModule):
         if residual:
             self.extra = residual_block(last, extra_channels // 4, stride=2)
         else:
+            half = extra_channels // 2
             self.extra = nn.Sequential(
-                ConvModule(last, extra_channels // 2, 1),
-                ConvModule(
-                    extra_channels // 2, extra_channels, 3, 2, padding=1
-                ),
+                ConvModule(last, half, 1),
+                ConvModule(half, extra_channels, 3, 2, padding=1),
             )
-
-        def conv(channels: int, act_cfg: dict | None) -> ConvModule:
-            return ConvModule(
-                channels,
-                out_channels,
-                3,
-                padding=1,
-                norm_cfg=norm_cfg,
-                act_cfg=act_cfg,
-            )
-
-        relu = dict(type='ReLU')
+        conv = partial(
+            ConvModule, out_channels=out_channels, norm_cfg=norm_cfg
+        )
+        conv3 = partial(conv, kernel_size=3, padding=1)
         self.laterals = nn.ModuleList(
-            nn.Sequential(conv(channels, relu), conv(out_channels, None))
+            nn.Sequential(conv3(channels), conv3(out_channels, act_cfg=None))
             for channels in (*in_channels, extra_channels)
         )
+        deconv = dict(type='deconv')
         self.upsamples = nn.ModuleList(
-            ConvModule(
+            conv(
                 out_channels,
-                out_channels,
-                2,
+                kernel_size=2,
                 stride=2,
-                conv_cfg=dict(type='deconv'),
-                norm_cfg=norm_cfg,
+                conv_cfg=deconv,
                 act_cfg=None,
             )
             for _ in in_channels
         )
         self.outputs = nn.ModuleList(
-            conv(out_channels, relu) for _ in self.laterals
+            conv3(out_channels) for _ in self.laterals
         )
 
     def forward(
         self, maps: Sequence[Tensor]
     ) -> tuple[tuple[Tensor, Tensor], ...]:
-        """Connect the maps from the coarsest to the finest.
+        """Connect maps, (N, in_channels[i], H_i, W_i), from the coarsest on.
 
-        Args:
-            maps (Sequence[Tensor]): Each (N, in_channels[i], H_i, W_i).
-
-        Returns:
-            tuple[tuple[Tensor, Tensor]]: For each map, and for the extra
-            stage's, the source that the first head reads and the transferred
-            map of the same size that the second reads.
+        Each of them, and the extra stage's, gives the source that the first
+        head reads and the transferred map, of its size, that the second
+        reads.
         """
         sources = list(maps)
         for i, norm in enumerate(self.l2_norms):

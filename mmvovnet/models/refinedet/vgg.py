@@ -14,10 +14,6 @@ class RefineDetVGG(SSDVGG):
     dilates fc6 by 6. RefineDet keeps VGG's own pool, and half the dilation
     sees the same pixels.
 
-    Args:
-        init_cfg (dict | list[dict], optional): Initialisation. Defaults to
-            None: He initialisation.
-
     Example:
         >>> import torch
         >>> model = RefineDetVGG()

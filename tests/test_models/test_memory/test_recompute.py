@@ -47,39 +47,38 @@ def backward(outs):
     sum(out.float().square().mean() for out in outs).backward()
 
 
-def train(model, x, dtype=None, steps=2):
-    """Accumulate gradients over a few passes; return all that they change."""
+def train(model, x, dtype=None):
+    """Return all that a forward and a backward pass change."""
     torch.manual_seed(2)
     x = x.clone().requires_grad_()
-    for _ in range(steps):
-        with torch.autocast('cpu', dtype, enabled=dtype is not None):
-            outs = model(x)
-        backward(outs)
+    with torch.autocast('cpu', dtype, enabled=dtype is not None):
+        outs = model(x)
+    backward(outs)
     grads = {name: p.grad for name, p in model.named_parameters()}
     return outs, x.grad, grads, dict(model.named_buffers())
 
 
 SITUATIONS = {
     'V1': {},
-    'paper': dict(stem_strides=(2, 1, 1), identity=False),
-    'eSE': dict(gate='eSE'),
-    'SE, last': dict(gate='SE', gate_place='last'),
-    'ECA': dict(gate='ECA'),
+    'paper, ReLU6': dict(
+        stem_strides=(2, 1, 1),
+        identity=False,
+        act_cfg=dict(type='ReLU6', inplace=True),
+    ),
+    'eSE, drop path': dict(gate='eSE', drop_path_rate=0.5),
+    'SE, last, SiLU': dict(
+        gate='SE', gate_place='last', act_cfg=dict(type='SiLU', inplace=True)
+    ),
+    'ECA, LeakyReLU': dict(gate='ECA', act_cfg=dict(type='LeakyReLU')),
     'GN': dict(norm_cfg=dict(type='GN', num_groups=4)),
     'SyncBN': dict(norm_cfg=dict(type='SyncBN')),
     'BN without affine': dict(norm_cfg=dict(type='BN', affine=False)),
     'depthwise': dict(arch=TINY | dict(depthwise=True)),
-    'bottleneck': dict(bottleneck=True),
-    'drop path': dict(drop_path_rate=0.5),
+    'bottleneck, one output': dict(bottleneck=True, out_indices=(2,)),
     'norm_eval': dict(norm_eval=True),
     'frozen norms': dict(norm_cfg=dict(type='BN', requires_grad=False)),
     'frozen stages': dict(frozen_stages=2),
-    'one output': dict(out_indices=(2,)),
-    'ReLU6': dict(act_cfg=dict(type='ReLU6', inplace=True)),
-    'SiLU': dict(act_cfg=dict(type='SiLU', inplace=True)),
-    'LeakyReLU': dict(act_cfg=dict(type='LeakyReLU')),
-    'with_cp': dict(with_cp=True, gate='eSE'),
-    'with_cp, drop path': dict(with_cp=True, drop_path_rate=0.5),
+    'with_cp': dict(with_cp=True, gate='eSE', drop_path_rate=0.5),
     'with_cp, norm_eval': dict(with_cp=True, norm_eval=True),
 }
 
@@ -96,8 +95,8 @@ def test_bit_equal_to_plain(kwargs):
 
 @pytest.mark.parametrize(
     'kwargs',
-    [{}, dict(norm_cfg=dict(type='GN', num_groups=4)), dict(gate='eSE')],
-    ids=['BN', 'GN', 'eSE'],
+    [dict(gate='eSE'), dict(norm_cfg=dict(type='GN', num_groups=4))],
+    ids=['BN', 'GN'],
 )
 def test_autocast(kwargs):
     plain, saving = tiny(False, **kwargs), tiny(**kwargs)
@@ -125,11 +124,10 @@ def test_channels_last():
     )
 
 
-@pytest.mark.parametrize('kind', ['DCN', 'DCNv2'])
-def test_deformable_convs(kind):
+def test_deformable_convs():
     pytest.importorskip('mmcv.ops', reason='mmcv has no ops')
     kwargs = dict(
-        dcn=dict(type=kind), stage_with_dcn=(True, True, False, False)
+        dcn=dict(type='DCNv2'), stage_with_dcn=(True, False, False, False)
     )
     x = images()
     torch.testing.assert_close(
@@ -140,10 +138,7 @@ def test_deformable_convs(kind):
 @pytest.mark.parametrize(
     ('arch', 'peer'),
     [
-        ('V-39', 'vovnet39a'),
-        ('V-57', 'vovnet57a'),
         ('V-39-eSE', 'ese_vovnet39b'),
-        ('V-99-eSE', 'ese_vovnet99b'),
         ('V-19-dw-eSE', 'ese_vovnet19b_dw'),
     ],
 )
@@ -406,29 +401,15 @@ def test_distributed():
     )
 
 
-@pytest.mark.parametrize('training', [False, True])
-@pytest.mark.parametrize('with_cp', [False, True])
-def test_a_trace_shows_the_model_alone(with_cp, training):
+def test_a_trace_shows_the_model_alone():
     """As mmdet's get_flops takes one."""
-    plain, saving = tiny(False), tiny(with_cp=with_cp)
     flops = [
-        get_model_complexity_info(
-            model.train(training), (3, 64, 64), show_table=False
-        )['flops']
-        for model in (plain, saving)
+        get_model_complexity_info(model, (3, 64, 64), show_table=False)[
+            'flops'
+        ]
+        for model in (tiny(False), tiny(with_cp=True).train())
     ]
-    assert flops[0] == flops[1] > 0
-
-
-def test_compiled_model_leaves_it_to_the_compiler():
-    saving, plain = tiny(), tiny(False)
-    compiled = torch.compile(saving, fullgraph=True, backend='aot_eager')
-    backward(compiled(images()))
-    backward(plain(images()))
-    torch.testing.assert_close(
-        [p.grad for p in saving.parameters()],
-        [p.grad for p in plain.parameters()],
-    )
+    assert len({*flops}) == 1 and flops[0] > 0
 
 
 def test_with_cp_as_well_keeps_least():
@@ -536,7 +517,7 @@ def test_a_whole_model():
     assert saved_bytes(saving, x) == saved_bytes(tiny(), x)
     with torch.no_grad():
         saving(x)
-    with pytest.raises(ValueError, match='too small'):
+    with pytest.raises(RuntimeError, match='too small'):
         saving(x[..., :8])
     assert saved_bytes(saving, x) == saved_bytes(tiny(), x)
 

@@ -1,4 +1,4 @@
-"""SSD's head."""
+"""SSD (arXiv 1512.02325), a one-stage peer of RefineDet."""
 
 import mmdet.models
 
