@@ -1,13 +1,13 @@
 """The two heads of RefineDet."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.registry import MODELS as MMDET_MODELS
 from mmdet.registry import TASK_UTILS
 from mmdet.utils import InstanceList, OptInstanceList, reduce_mean
-from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
@@ -315,7 +315,7 @@ class ODMHead(MultiBoxHead):
         priors: Tensor,
         objectness: Tensor,
         batch_img_metas: list[dict],
-        cfg: ConfigDict | None = None,
+        cfg: Any = None,
         rescale: bool = False,
         with_nms: bool = True,
     ) -> InstanceList:
