@@ -1,11 +1,12 @@
-"""Models from configs, as MMDetection's and MMPretrain's own ``apis``."""
+"""Models from configs."""
 
 import os
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from mmvovnet.tasks import class_names, require
@@ -17,7 +18,7 @@ def build_model(
     checkpoint: str | None = None,
     may_miss: Sequence[str] = (),
 ) -> nn.Module:
-    """Build a model, by its library's own function.
+    """Build the model of a config.
 
     Args:
         config (str | PathLike | Config): A config of MMDetection, MMPretrain
@@ -27,35 +28,22 @@ def build_model(
             checkpoint need not hold.
 
     Returns:
-        nn.Module: The model, in eval mode on the CPU. Its ``cfg`` is the
-        config, and ``dataset_meta['classes']`` are the checkpoint's names, or
-        else the config's.
+        nn.Module: In eval mode on the CPU, with ``cfg`` and
+        ``dataset_meta['classes']``: the checkpoint's names or the config's.
 
     Raises:
-        CheckpointError: The checkpoint lacks other weights, or holds them in
-            another shape.
-        ValueError: Neither names as many classes as a detector has, or the
-            config is of another library.
+        CheckpointError: The checkpoint does not fit the model.
+        ValueError: The config is of another library, or the number of names is
+            not that of the detector's classes.
     """
     cfg = config if isinstance(config, Config) else Config.fromfile(config)
     known = ('mmdet', 'mmpretrain', 'mmseg')
     cfg.default_scope = require(cfg, known, 'a model from a config')
-    model: Any
-    if cfg.default_scope == 'mmpretrain':
-        from mmpretrain.apis import get_model
-
-        model = get_model(cfg, pretrained=False, device='cpu')
-        model.cfg = model._config
-    elif cfg.default_scope == 'mmseg':
-        from mmseg.apis import init_model
-
-        model = init_model(cfg, None, device='cpu')
-    else:
-        from mmdet.apis import init_detector
-
-        # It warns that classes are COCO's; they are set below.
-        with warnings.catch_warnings(record=True):
-            model = init_detector(cfg, None, palette='random', device='cpu')
+    init_default_scope(cfg.default_scope)
+    if 'data_preprocessor' in cfg:  # as MMPretrain's configs have it
+        cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    model: Any = revert_sync_batchnorm(MODELS.build(cfg.model)).eval()
+    model.cfg = cfg
     meta = load_weights(model, checkpoint, may_miss) if checkpoint else {}
     # As MMDetection 3 and 2 name them.
     meta = meta.get('dataset_meta') or {'classes': meta.get('CLASSES')}

@@ -14,22 +14,11 @@ _PART = re.compile(r'\.(\d+)\.part$')
 def write(path: str | os.PathLike, content: bytes) -> None:
     """Write a file that takes its place when all of it is on the disk.
 
-    If the process is killed before, the old file stays, or none.
-
-    Args:
-        path (str | PathLike): Where to, through links; the folder is made if
-            need be. A device, such as /dev/stdout, is written to as it is.
-        content (bytes): What to write.
+    If the process is killed before, the old file stays, or none. A device,
+    such as /dev/stdout, is written to as it is.
 
     Raises:
         OSError: The disk is full, or the folder cannot be written to.
-
-    Example:
-        >>> from tempfile import TemporaryDirectory
-        >>> with TemporaryDirectory() as folder:
-        ...     write(Path(folder, 'new', 'file'), b'whole')
-        ...     Path(folder, 'new', 'file').read_bytes()
-        b'whole'
     """
     path = Path(path).resolve()
     if path.exists() and not path.is_file():
@@ -65,10 +54,7 @@ def keep_apart(
 ) -> None:
     """Refuse outputs that would overwrite an input or each other.
 
-    Args:
-        outputs (Iterable[str | PathLike]): Files that will be written.
-        inputs (Iterable[str | PathLike | None]): Files that are read, or must
-            stay; None for those that are not given.
+    Of the inputs, None stands for one that is not given.
 
     Raises:
         ValueError: If an output is one of the inputs, or another output.
@@ -92,12 +78,6 @@ def part_folder(path: str | Path) -> Iterator[Path]:
     """A folder next to a file, for the parts that it is made of.
 
     It is gone when done, and so is what killed processes left of it.
-
-    Args:
-        path (str | Path): The file.
-
-    Yields:
-        Path: The folder.
     """
     path = Path(path)
     remove_leftovers(path.parent, f'{glob.escape(path.name)}.*.part')
@@ -119,15 +99,7 @@ def remove_leftovers(
 
     Args:
         folder (str | Path): Where they are.
-        pattern (str): Of their paths in it. Defaults to all, also those in
-            folders of the folder.
-
-    Returns:
-        list[Path]: What was removed.
-
-    Example:
-        >>> remove_leftovers('no_such_folder')
-        []
+        pattern (str): Of their paths in it. Defaults to all, also deeper ones.
     """
     removed = []
     for path in list(Path(folder).glob(pattern)):

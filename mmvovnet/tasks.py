@@ -10,15 +10,10 @@ Path = tuple[str | int, ...]
 
 
 def library(cfg: Config) -> str | None:
-    """Name the library whose models a config describes.
+    """Name the library whose models a config describes, such as ``mmdet``.
 
-    Args:
-        cfg (Config): Its ``default_scope`` says it; without one, the scope of
-            the first type in ``model`` that has one of a library, such as
-            ``mmdet.FCOS``.
-
-    Returns:
-        str | None: Such as ``mmdet``; None if the config says neither.
+    Its ``default_scope`` says it, or else the first type in ``model`` with the
+    scope of a library, such as ``mmdet.FCOS``; None if neither does.
 
     Example:
         >>> library(Config(dict(model=dict(type='mmdet.FCOS'))))
@@ -34,7 +29,7 @@ def library(cfg: Config) -> str | None:
 
 
 def require(cfg: Config, libraries: tuple[str, ...], what: str) -> str:
-    """Name a config's library, if it is one that a tool knows.
+    """Name a config's library, if it is one of those that a tool knows.
 
     Args:
         cfg (Config): The config.
@@ -42,7 +37,7 @@ def require(cfg: Config, libraries: tuple[str, ...], what: str) -> str:
         what (str): What the tool does, for the message.
 
     Raises:
-        ValueError: If it is another, or not known.
+        ValueError: It is another, or not known.
     """
     found = library(cfg)
     if found is None:
@@ -82,10 +77,7 @@ def leaves(dataset: Any) -> Iterator[ConfigDict]:
             yield from leaves(each)
     elif isinstance(dataset, dict):
         inner = dataset.get('datasets') or dataset.get('dataset')
-        if inner:
-            yield from leaves(inner)
-        else:
-            yield dataset
+        yield from leaves(inner) if inner else [dataset]
 
 
 def pipeline_of(cfg: Config) -> list[ConfigDict]:
@@ -107,9 +99,7 @@ def pipeline_of(cfg: Config) -> list[ConfigDict]:
 def class_names(cfg: Config) -> list[str]:
     """The classes of a config's test set, in the order of the labels.
 
-    Returns:
-        list[str]: Names; none if neither the config nor the type of the data
-        set says them.
+    There are none if neither the config nor the data set's type says them.
     """
     from mmengine.fileio import list_from_file
     from mmengine.registry import DATASETS

@@ -63,7 +63,32 @@ explicit = changes(named)
 engine = state()
 import_modules_from_strings(['mmvovnet.engine'])
 import mmvovnet.engine
-print(json.dumps([by_name, explicit, changes(engine), imported]))
+again = changes(engine)
+sys.modules['mmdet'] = None
+MODELS = mmengine.registry.MODELS
+MODELS.build(dict(type='mmvovnet.VoVNet'))
+try:
+    MODELS.build(dict(type='mmvovnet.RefineDet'))
+except ImportError as error:
+    missing = str(error)
+print(json.dumps([by_name, explicit, again, imported, missing]))
+"""
+# A config of mmdet names the backbone, then a detector and a data set.
+MMDET = """
+import sys
+
+from mmengine.registry import DATASETS, MODELS, DefaultScope
+from mmengine.utils import import_modules_from_strings
+
+DefaultScope.get_instance('test', scope_name='mmdet')
+import_modules_from_strings(['mmvovnet'])
+net = MODELS.build(dict(type='VoVNet', arch='V-27-slim'))
+print(type(net).__module__, MODELS.get('VoVNet') is type(net))
+from mmvovnet.weights import convert
+net.load_state_dict(convert(net.state_dict(), to='timm'))
+print(net.pixels[0].order, 'mmvovnet.engine' in sys.modules)
+print(MODELS.get('mmvovnet.RefineDet').__module__)
+print(DATASETS.get('mmvovnet.CheckedXMLDataset').__module__)
 """
 SCHEMES = [
     '',
@@ -92,7 +117,7 @@ def run(code):
 
 
 def test_import_registers_names_and_the_engine_changes_mmengine():
-    by_name, explicit, again, imported = json.loads(run(STATE))
+    by_name, explicit, again, imported, missing = json.loads(run(STATE))
     assert by_name == [['models of mmengine', 'VoVNet']]
     ours = [item for item in explicit if item[0].endswith(' of mmvovnet')]
     assert ['hooks of mmvovnet', 'InterruptHook'] in ours
@@ -109,6 +134,9 @@ def test_import_registers_names_and_the_engine_changes_mmengine():
     ]
     assert again == []
     assert imported == []  # `import mmvovnet` alone needs none of these
+    assert "'mmvovnet.RefineDet' is not found" in missing
+    assert re.search('mmvovnet.models.refinedet: .*mmdet', missing)
+    assert "pip install 'mmvovnet[detection]'" in missing
 
 
 def test_import_takes_no_more_than_the_registry():
@@ -126,48 +154,15 @@ def test_import_takes_no_more_than_the_registry():
     assert loaded.split() == ['False', 'False', 'False']
 
 
-@pytest.mark.parametrize(
-    ('asked', 'name', 'scope'),
-    [
-        ('mmvovnet', 'VoVNet', 'mmdet'),
-        ('mmengine', 'mmvovnet.VoVNet', 'mmengine'),
-    ],
-)
-def test_a_config_finds_the_backbone(asked, name, scope):
-    if scope == 'mmdet':
-        pytest.importorskip('mmdet', reason='mmdet is not installed')
-    kind = run(
-        'from mmengine.registry import MODELS, DefaultScope\n'
-        'from mmengine.utils import import_modules_from_strings\n'
-        f"DefaultScope.get_instance('test', scope_name='{scope}')\n"
-        f"import_modules_from_strings(['{asked}'])\n"
-        f"net = MODELS.build(dict(type='{name}', arch='V-27-slim'))\n"
-        "print(type(net).__module__, MODELS.get('VoVNet') is type(net))\n"
-        'import sys\n'
-        'from mmvovnet.weights import convert\n'
-        "net.load_state_dict(convert(net.state_dict(), to='timm'))\n"
-        "print(net.pixels[0].order, 'mmvovnet.engine' in sys.modules)\n"
-    )
-    first, *_, last = kind.splitlines()  # between them, what loading logs
-    assert first == 'mmvovnet.models.vovnet True'
-    assert last == 'RGB False'
-
-
-def test_detectors_are_found_without_an_import():
+def test_names_in_a_config_of_mmdet():
     pytest.importorskip('mmdet', reason='mmdet is not installed')
     pytest.importorskip('mmcv.ops', reason='mmcv has no ops')
-    found = run(
-        'import sys\n'
-        'import mmengine.registry, mmvovnet\n'
-        'get = mmengine.registry.MODELS.get\n'
-        "print(get('mmvovnet.VoVNet').__module__, 'mmdet' in sys.modules)\n"
-        "print(get('mmvovnet.RefineDet').__module__, 'mmdet' in sys.modules)\n"
-        'get = mmengine.registry.DATASETS.get\n'
-        "print(get('mmvovnet.CheckedXMLDataset').__module__)\n"
-    )
-    assert found.splitlines() == [
-        'mmvovnet.models.vovnet False',
-        'mmvovnet.models.refinedet.detector True',
+    lines = run(MMDET).splitlines()
+    # What loading logs is between them.
+    assert [lines[0], *lines[-3:]] == [
+        'mmvovnet.models.vovnet True',
+        'RGB False',
+        'mmvovnet.models.refinedet.detector',
         'mmvovnet.datasets.checked',
     ]
 
@@ -179,22 +174,6 @@ def test_missing_dependency_is_named(monkeypatch):
         ImportError, match=r'mmvovnet\.RefineDet.*mmvovnet\[detection\]'
     ):
         MODELS.get('RefineDet')
-
-
-def test_missing_mmdet_is_named():
-    reply = run(
-        'import sys\n'
-        "sys.modules['mmdet'] = None\n"
-        'from mmengine.registry import MODELS\n'
-        "MODELS.build(dict(type='mmvovnet.VoVNet'))\n"
-        'try:\n'
-        "    MODELS.build(dict(type='mmvovnet.RefineDet'))\n"
-        'except ImportError as error:\n'
-        '    print(error)\n'
-    )
-    assert "'mmvovnet.RefineDet' is not found" in reply
-    assert re.search('mmvovnet.models.refinedet: .*mmdet', reply)
-    assert "pip install 'mmvovnet[detection]'" in reply
 
 
 def test_unknown_names_stay_unknown(monkeypatch):

@@ -157,9 +157,9 @@ def main() -> None:
     """Test what the config describes."""
     args = parse_args()
     # Not before: these take seconds to import.
-    from mmengine.registry import RUNNERS
+    from mmengine.registry import METRICS, RUNNERS
 
-    from mmvovnet.engine import dump_predictions, load_config
+    from mmvovnet.engine import load_config
     from mmvovnet.engine.known_warnings import ignore_known_warnings
     from mmvovnet.fileio import keep_apart
     from mmvovnet.weights.pretrained import take_network
@@ -207,7 +207,9 @@ def main() -> None:
     if args.show_dir and detector:
         runner.register_hook(best_score(hook.get('score_thr', 0.3)))
     if args.out:
-        dump_predictions(runner, args.out)
+        kind = 'DumpDetResults' if detector else 'DumpResults'
+        dump = METRICS.build(dict(type=kind, out_file_path=args.out))
+        runner.test_evaluator.metrics.append(dump)
     if args.exported:
         from mmvovnet.deploy import FuseHook, load_exported
         from mmvovnet.deploy.inference.detect import Detector, FileDetector

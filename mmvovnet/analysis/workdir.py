@@ -22,7 +22,7 @@ from mmengine.registry import DATASETS, RUNNERS, DefaultScope
 from torch import Tensor
 
 from mmvovnet.engine import find_config, load_config
-from mmvovnet.engine.newest import newest
+from mmvovnet.engine.resume import newest
 from mmvovnet.tasks import require
 
 Curves = dict[str, dict[int, float]]

@@ -13,24 +13,18 @@ from . import schemes  # noqa: F401
 from .amp import Bfloat16Hook, CPUAmpOptimWrapper
 from .config import find_config, load_config
 from .finite import FiniteLossHook
-from .hooks import (
-    ChannelsLastHook,
-    CheckpointHook,
-    DistSamplerSeedHook,
-    MemoryEfficientHook,
-)
+from .hooks import ChannelsLastHook, DistSamplerSeedHook, MemoryEfficientHook
 from .images import LoadImageFromFile
-from .interrupt import InterruptHook
+from .interrupt import EpochBasedTrainLoop, InterruptHook
 from .layer_decay import LayerDecayOptimWrapperConstructor
-from .loops import EpochBasedTrainLoop
-from .runner import CPUDistributedDataParallel, Runner, dump_predictions
+from .resume import CheckpointHook
+from .runner import Runner
 from .storage import LocalBackend
 from .strategies import FlexibleRunner, FSDPStrategy
 
 __all__ = [
     'Bfloat16Hook',
     'CPUAmpOptimWrapper',
-    'CPUDistributedDataParallel',
     'ChannelsLastHook',
     'CheckpointHook',
     'DistSamplerSeedHook',
@@ -44,7 +38,6 @@ __all__ = [
     'LocalBackend',
     'MemoryEfficientHook',
     'Runner',
-    'dump_predictions',
     'find_config',
     'load_config',
 ]

@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_map_only
 
 from mmvovnet.processor import has_bfloat16
 from mmvovnet.registry import HOOKS, OPTIM_WRAPPERS
@@ -28,17 +28,15 @@ class CPUAmpOptimWrapper(OptimWrapper):
 
     :class:`mmvovnet.engine.Runner` takes it where a config, or ``--amp``,
     asks for ``AmpOptimWrapper`` and there is no accelerator. bfloat16 has the
-    range of float32, so no loss is scaled, and checkpoints are those of
-    ``OptimWrapper``. Weights, their updates and validation stay in float32.
-
-    Args:
-        *args: Of mmengine's ``OptimWrapper``.
-        **kwargs: Of mmengine's ``OptimWrapper``.
+    range of float32: ``loss_scale`` has no effect. Checkpoints are those of
+    ``OptimWrapper``. Weights and validation stay in float32.
     """
 
     cast_dtype = torch.bfloat16
 
     def __init__(self, *args, **kwargs) -> None:
+        for name in ('loss_scale', 'dtype', 'use_fsdp'):
+            kwargs.pop(name, None)
         super().__init__(*args, **kwargs)
         message = 'Trains in bfloat16 by autocast, without a loss scale.'
         if not has_bfloat16():
@@ -65,14 +63,13 @@ class Bfloat16Hook(Hook):
 
     - mmcv's ops, such as RoI align, deformable convs and, on GPUs, the focal
       loss, have no kernels for bfloat16.
-    - What heads put out is rounded too much for a loss. Autocast
-      prevents that on a GPU, not on a CPU.
+    - What heads put out is too coarse for a loss, and on a CPU autocast does
+      not prevent that.
     - On a CPU the gradient of a conv's weight holds uninitialised memory
       where the conv is wider than its input, as at the coarsest level of
       small images (torch 2.14.1, oneDNN 3.12).
 
-    Every training of :class:`mmvovnet.engine.Runner` has this hook, which
-    does nothing unless the training is in bfloat16.
+    Every training of :class:`mmvovnet.engine.Runner` has this hook.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -105,11 +102,9 @@ def run_in_float32(
 
     Args:
         module (nn.Module): A module whose weights are in float32.
-        cast_back (bool): Give its output, a tensor, the precision of its
-            first input: RoI extractors write it between maps of that
-            precision. Defaults to False.
+        cast_back (bool): Give its output the precision of its first input.
         most (float): Only where a side of its input, a map, has at most so
-            many pixels. Defaults to infinity.
+            many pixels.
 
     Example:
         >>> conv = nn.Conv2d(3, 4, 1)
@@ -118,35 +113,32 @@ def run_in_float32(
         ...     conv(torch.rand(1, 3, 2, 2).bfloat16()).dtype
         torch.float32
     """
-    entered: list[tuple[torch.autocast, torch.dtype] | None] = []
+    # Hooks, as a new `forward` would be that of this module in its copies too.
+    entered: list[tuple[torch.autocast, torch.dtype]] = []
 
-    def enter(module: nn.Module, args: Any, kwargs: Any) -> Any:
+    def enter(module: nn.Module, *inputs: Any) -> Any:
+        args, kwargs = inputs
         first = next(filter(torch.is_tensor, (*args, *kwargs.values())))
         if min(first.shape[-2:], default=0) > most:
-            entered.append(None)
-            return args, kwargs
+            return inputs
         context = torch.autocast(first.device.type, enabled=False)
         entered.append((context, first.dtype))
         context.__enter__()
-        return _float32((args, kwargs))
+        return _float32(inputs)
 
     def leave(module: nn.Module, args: Any, output: Any) -> Any:
-        found = entered.pop() if entered else None
-        if found is None:
+        if not entered:
             return output
-        context, dtype = found
+        context, dtype = entered.pop()
         context.__exit__(None, None, None)
-        if cast_back and torch.is_tensor(output):
-            return output.to(dtype)
-        return output
+        back = cast_back and torch.is_tensor(output)
+        return output.to(dtype) if back else output
 
     module.register_forward_pre_hook(enter, with_kwargs=True)
     module.register_forward_hook(leave, always_call=True)
 
 
 def _float32(values: Any) -> Any:
-    def cast(x: Any) -> Any:
-        half = isinstance(x, Tensor) and x.dtype in _HALF
-        return x.float() if half else x
-
-    return tree_map(cast, values)
+    return tree_map_only(
+        Tensor, lambda x: x.float() if x.dtype in _HALF else x, values
+    )

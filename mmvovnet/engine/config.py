@@ -16,12 +16,10 @@ _INNER_SPACE = re.compile(r"""(?<=[^\s,=\[\]()'"]) (?=[^,=\[\]()'"])""")
 
 
 def parse_options(options: Sequence[str]) -> dict[str, Any]:
-    """The values of ``'key=value'``, as mmengine's tools read them.
-
-    Spaces inside a name or path stay, where mmengine drops them.
+    """The values of ``'key=value'``, with spaces inside of names and paths.
 
     Raises:
-        ValueError: An option is not of the form ``key=value``.
+        ValueError: An option is not of that form.
 
     Example:
         >>> parse_options(['classes=[red cell, platelet]'])
@@ -59,10 +57,6 @@ def load_config(
             config's own, or else ``work_dirs/`` and the config's name.
         launcher (str): none, pytorch, slurm or mpi.
 
-    Returns:
-        Config: It asks for :class:`mmvovnet.engine.Runner`, unless it names
-        another ``runner_type``.
-
     Raises:
         ValueError: An option is not of the form ``key=value``, or the config
             that the run writes to ``work_dir`` would replace ``path``.
@@ -70,13 +64,7 @@ def load_config(
     cfg = Config.fromfile(path)
     # mmengine writes and logs a config four times, and would lay it out by
     # yapf each time: 0.7 seconds of the start.
-    cfg = Config(
-        cfg.to_dict(),
-        cfg_text=cfg.text,
-        filename=cfg.filename,
-        env_variables=cfg.env_variables,
-        format_python_code=False,
-    )
+    object.__setattr__(cfg, '_format_python_code', False)
     cfg.merge_from_dict(parse_options(options))
     if scope := library(cfg):
         cfg.default_scope = scope
@@ -97,12 +85,8 @@ def load_config(
 def find_config(folder: str | Path) -> Path:
     """Find the config that a training left in its work dir.
 
-    Args:
-        folder (str | Path): Of the training. Its other Python files, which
-            describe no model, do not count.
-
     Raises:
-        FileNotFoundError: If there is not exactly one.
+        FileNotFoundError: Not exactly one Python file there describes a model.
     """
     found = [
         path

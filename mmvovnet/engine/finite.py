@@ -9,14 +9,15 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from mmvovnet.registry import HOOKS
+from mmvovnet.weights.adapter import not_finite
 
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
     """Stops at the first loss or weight that is NaN or infinite.
 
-    mmengine trains on, and overwrites good checkpoints. Every
-    training of :class:`mmvovnet.engine.Runner` has this hook.
+    mmengine trains on, and overwrites good checkpoints. Every training of
+    :class:`mmvovnet.engine.Runner` has this hook.
     """
 
     priority = 'VERY_HIGH'  # before a checkpoint is saved
@@ -28,12 +29,7 @@ class FiniteLossHook(Hook):
         data_batch: Any = None,
         outputs: Mapping[str, Tensor] | None = None,
     ) -> None:
-        """Look at the losses of an iteration.
-
-        Raises:
-            FloatingPointError: One is not finite. The message names it, the
-                iteration, the images and the learning rate.
-        """
+        """Look at the losses; a FloatingPointError names those not finite."""
         losses = {
             name: value.detach()
             for name, value in (outputs or {}).items()
@@ -46,34 +42,21 @@ class FiniteLossHook(Hook):
                 for name, value in losses.items()
                 if not value.isfinite().all()
             )
-            rates: list[float] = next(
-                iter(runner.optim_wrapper.get_lr().values()), []
-            )
+            rates = [*runner.optim_wrapper.get_lr().values()]
             raise FloatingPointError(
                 f'iteration {runner.iter + 1} (epoch {runner.epoch + 1}): '
                 f'{wrong}; images: {", ".join(_images(data_batch)) or "?"}; '
-                f'learning rate {rates[0] if rates else "?"}. Nothing of this '
-                'iteration was saved. Look at these images and their boxes '
-                '(tools/check_data.py does), at mean and std of the '
+                f'learning rate {rates[0][0] if rates else "?"}. Nothing of '
+                'this iteration was saved. Look at these images and their '
+                'boxes (tools/check_data.py does), at mean and std of the '
                 'data_preprocessor, or lower the learning rate.'
             )
 
     def before_save_checkpoint(
         self, runner: Runner, checkpoint: dict[str, Any]
     ) -> None:
-        """Look at the weights before they take a good checkpoint's place.
-
-        Raises:
-            FloatingPointError: One is not finite.
-        """
-        wrong = [
-            name
-            for name, value in checkpoint['state_dict'].items()
-            if isinstance(value, Tensor)
-            and value.is_floating_point()
-            and not torch.isfinite(value).all()
-        ]
-        if wrong:
+        """Look at the weights before they take a good checkpoint's place."""
+        if wrong := not_finite(checkpoint['state_dict']):
             raise FloatingPointError(
                 f'after iteration {runner.iter + 1}, {len(wrong)} weights are '
                 f"NaN or infinite, the first is '{wrong[0]}': no checkpoint "

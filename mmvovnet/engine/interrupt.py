@@ -1,49 +1,88 @@
-"""Trainings that save a checkpoint when a signal stops them."""
+"""Trainings that a signal stops, and that go on at the next iteration."""
 
+import multiprocessing
 import signal
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
+import mmengine.runner
 import torch
 from mmengine.device import get_device
-from mmengine.dist import (
-    all_gather_object,
-    all_reduce,
-    barrier,
-    get_rank,
-    get_world_size,
-    is_main_process,
-)
+from mmengine.dist import all_reduce, barrier, get_world_size, is_main_process
 from mmengine.fileio import put_text
 from mmengine.hooks import EMAHook, Hook
 from mmengine.optim import OptimWrapperDict
+from mmengine.registry import LOOPS as ROOT_LOOPS
 from mmengine.runner import Runner
 
 from mmvovnet.registry import HOOKS
 
-from .loops import EpochBasedTrainLoop
-from .newest import INTERRUPTED
-from .randomness import get_state
-from .signals import SIGNALS, end_children
+from .hooks import seeded
+from .resume import INTERRUPTED
+
+SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ('SIGTERM', 'SIGINT', 'SIGUSR1', 'SIGUSR2')
+    if hasattr(signal, name)
+)
+"""What clusters and users end a training with."""
 
 # A distributed training asks every so many iterations whether a process got a
 # signal: the host waits for the GPU's answer.
 AGREE_EVERY = 10
 
 
+@contextmanager
+def shield_children() -> Iterator[None]:
+    """Let processes that start in this context ignore :data:`SIGNALS`."""
+    if not hasattr(signal, 'pthread_sigmask'):  # Windows
+        yield
+        return
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+
+
+@ROOT_LOOPS.register_module(force=True)
+class EpochBasedTrainLoop(mmengine.runner.EpochBasedTrainLoop):
+    """mmengine's loop, which also goes on within an epoch.
+
+    mmengine starts the epoch over, and so trains on some images twice. Here
+    the batches that were trained on are drawn again, and skipped.
+    """
+
+    start = 0
+    """Batches of the current epoch that an earlier run has trained on."""
+
+    def run_epoch(self) -> None:
+        """Train on the batches of an epoch, or on the rest of them."""
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        with shield_children():
+            batches = iter(self.dataloader)
+        batches = seeded(batches, self.runner.seed, self._iter - self.start)
+        for index, batch in enumerate(batches):
+            if index >= self.start:
+                self.run_iter(index, batch)
+        self.start = 0
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
+
 @HOOKS.register_module()
 class InterruptHook(Hook):
     """Ends a training after the iteration in which a signal comes.
 
-    With ``accumulative_counts`` it ends after the next update of the weights:
-    no gradient is lost.
-
     ``interrupted.pth`` is saved in the work_dir, ``--resume`` goes on at the
     next iteration, and the exit code is 128 plus the signal's number, as in a
-    shell: 143 for SIGTERM, 130 for SIGINT, 138 for SIGUSR1. All processes of a
-    distributed training stop after the same iteration, at most ten later. The
-    third SIGINT ends the training at once.
+    shell: 143 for SIGTERM, 130 for SIGINT, 138 for SIGUSR1. With
+    ``accumulative_counts`` it ends after the next update of the weights. All
+    processes of a distributed training stop after the same iteration, at most
+    ten later. The third SIGINT ends the training at once.
 
     Every training of :class:`mmvovnet.engine.Runner` has this hook.
     """
@@ -67,10 +106,6 @@ class InterruptHook(Hook):
             runner.val_loop.run()
 
     def after_train(self, runner: Runner) -> None:
-        """Stop listening to signals."""
-        self.restore()
-
-    def restore(self) -> None:
         """Restore the signal handlers that were there before."""
         while self._former:
             signal.signal(*self._former.popitem())
@@ -79,105 +114,80 @@ class InterruptHook(Hook):
         self, runner: Runner, checkpoint: dict[str, Any]
     ) -> None:
         """Have the loop go on within the epoch, or with its validation."""
-        meta = checkpoint.get('meta') or {}
-        place = meta.get('interrupted')
-        loop = runner.train_loop if runner._resume else None
-        self._validate = bool(loop and place == 'validation')
-        if (
-            self._validate
-            or not place
-            or not isinstance(loop, EpochBasedTrainLoop)
-        ):
+        place = (checkpoint.get('meta') or {}).get('interrupted')
+        if not runner._resume or not place:
             return
-        loop.start, states = place['batch'], place['states']
-        if len(states) == get_world_size():
-            loop.state = states[get_rank()]
-        else:
-            loop.start = loop.start * len(states) // get_world_size()
+        self._validate = place == 'validation'
+        loop = runner.train_loop
+        if self._validate or not isinstance(loop, EpochBasedTrainLoop):
+            return
+        now = get_world_size()
+        began = place.get('processes', now)
+        loop.start = place['batch'] * began // now
+        if began != now:
             runner.logger.warning(
-                f'{len(states)} processes began this epoch and '
-                f'{get_world_size()} go on: they take other images, so the '
-                'result differs from an uninterrupted training.'
+                f'{began} processes began this epoch and {now} go on: they '
+                'take other images, so the result differs from an '
+                'uninterrupted training.'
             )
 
     def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Any = None,
+        self, runner: Runner, batch_idx: int, *args: Any, **kwargs: Any
     ) -> None:
-        """Save and stop if any process got a signal, after a whole update.
-
-        Raises:
-            SystemExit: With 128 and the signal's number.
-        """
+        """Save and stop if any process got a signal, after a whole update."""
         if get_world_size() == 1:
             self._agreed = self.signal
         elif self.every_n_train_iters(runner, AGREE_EVERY):
             latest = torch.tensor(self.signal, device=get_device())
             all_reduce(latest, 'max')
             self._agreed = int(latest)
-        number = self._agreed
-        if number and _has_updated(runner.optim_wrapper):
-            place = dict(
-                batch=batch_idx + 1, states=all_gather_object(get_state())
-            )
-            meta = dict(
-                epoch=runner.epoch, iter=runner.iter + 1, interrupted=place
-            )
-            self._stop(runner, number, meta)
+        wrapper: Any = runner.optim_wrapper
+        several = isinstance(wrapper, OptimWrapperDict)
+        wrappers = wrapper.values() if several else [wrapper]
+        # No gradient of this iteration waits for the next update.
+        if self._agreed and all(w.should_update() for w in wrappers):
+            place = dict(batch=batch_idx + 1, processes=get_world_size())
+            self._stop(runner, self._agreed, runner.iter + 1, place)
 
     def after_val_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Any = None,
+        self, runner: Runner, *args: Any, **kwargs: Any
     ) -> None:
-        """Save and stop if this process got a signal, within a training.
-
-        Raises:
-            SystemExit: With 128 and the signal's number.
-        """
+        """Save and stop if this process got a signal, within a training."""
         if self.signal:
             for hook in runner.hooks:
                 if isinstance(hook, EMAHook):  # it evaluates other weights
                     hook.after_val_epoch(runner)
-            meta = dict(
-                epoch=runner.epoch, iter=runner.iter, interrupted='validation'
-            )
-            self._stop(runner, self.signal, meta, together=False)
+            self._stop(runner, self.signal, runner.iter, 'validation')
 
     def _stop(
-        self, runner: Runner, number: int, meta: dict, together: bool = True
+        self, runner: Runner, number: int, iteration: int, place: dict | str
     ) -> None:
+        meta = dict(epoch=runner.epoch, iter=iteration, interrupted=place)
         runner.save_checkpoint(runner.work_dir, INTERRUPTED, meta=meta)
         path = f'{runner.work_dir}/{INTERRUPTED}'
         if is_main_process():
             put_text(path, f'{runner.work_dir}/last_checkpoint')
-        if together:
+        if place != 'validation':  # where processes do not wait for each other
             barrier()  # none ends while another one saves
         runner.logger.warning(
             f'{signal.Signals(number).name}: stopped after iteration '
-            f"{meta['iter']}, which is saved as '{path}'. --resume goes on "
+            f"{iteration}, which is saved as '{path}'. --resume goes on "
             'from there.'
         )
-        self.restore()
-        end_children()
+        _end_children()
         raise SystemExit(128 + number)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = self.signal or number
         self._count += number == signal.SIGINT
         if self._count > 2:
-            self.restore()
-            end_children()
+            _end_children()
             raise KeyboardInterrupt
 
 
-def _has_updated(wrapper: Any) -> bool:
-    """Whether no gradient of this iteration waits for the next update."""
-    several = isinstance(wrapper, OptimWrapperDict)
-    wrappers = wrapper.values() if several else [wrapper]
-    return all(w.should_update() for w in wrappers)
+def _end_children() -> None:
+    """End the processes that ignore signals."""
+    if hasattr(signal, 'SIGCHLD'):  # PyTorch's would raise for each of them
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for child in multiprocessing.active_children():
+        child.kill()

@@ -14,19 +14,9 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     The layer before the last gets the learning rate times
     ``layer_decay_rate``, the one before that times its square, and so on
-    (ELECTRA, arXiv 2003.10555, section 3.1). Layers are what the backbone's
-    ``get_layer_depth`` counts: a VoVNet's stem and its OSA modules. Neck and
-    heads keep the full rate. MMPretrain's constructor of this kind is for
-    classifiers alone.
-
-    Args:
-        optim_wrapper_cfg (dict): As of mmengine.
-        paramwise_cfg (dict): With ``layer_decay_rate``, from 0 to 1, and
-            whatever else mmengine's constructor takes.
-
-    Raises:
-        ValueError: If there is no such rate, or no backbone with
-            ``get_layer_depth``.
+    (ELECTRA, arXiv 2003.10555, section 3.1). Layers are a VoVNet's stem and
+    its OSA modules, as ``get_layer_depth`` counts them. Neck and heads keep
+    the full rate. MMPretrain's constructor is for classifiers alone.
 
     Example:
         >>> from mmvovnet import VoVNet
@@ -46,7 +36,11 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         prefix: str = '',
         **kwargs: Any,
     ) -> None:
-        """Add the parameters of a module, with a learning rate of each."""
+        """Add the parameters of a module, with a learning rate of each.
+
+        Raises:
+            ValueError: The rate is not in (0, 1], or no backbone has layers.
+        """
         super().add_params(params, module, prefix, **kwargs)
         if prefix:
             return
@@ -57,11 +51,11 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 'paramwise_cfg=dict(layer_decay_rate=0.8), for example'
             )
         scales = {}
-        part: Any
-        for part in module.modules():
-            if hasattr(part, 'get_layer_depth'):
-                for inner, parameter in part.named_parameters():
-                    depth, depths = part.get_layer_depth(inner)
+        backbone: Any
+        for backbone in module.modules():
+            if hasattr(backbone, 'get_layer_depth'):
+                for name, parameter in backbone.named_parameters():
+                    depth, depths = backbone.get_layer_depth(name)
                     scales[id(parameter)] = rate ** (depths - depth - 1)
         if not scales:
             raise ValueError(

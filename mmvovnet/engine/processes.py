@@ -12,19 +12,13 @@ from torch import distributed
 JOIN_TIMEOUT = 120
 """Seconds that a process waits for the others of its group to start."""
 
-# What torch.distributed reads, and where the launchers put it.
+# Where launchers put RANK, LOCAL_RANK and WORLD_SIZE.
 _LAUNCHERS = {
-    'pytorch': {},
-    'slurm': {
-        'RANK': 'SLURM_PROCID',
-        'LOCAL_RANK': 'SLURM_LOCALID',
-        'WORLD_SIZE': 'SLURM_NTASKS',
-    },
-    'mpi': {
-        'RANK': 'OMPI_COMM_WORLD_RANK',
-        'LOCAL_RANK': 'OMPI_COMM_WORLD_LOCAL_RANK',
-        'WORLD_SIZE': 'OMPI_COMM_WORLD_SIZE',
-    },
+    'pytorch': (),
+    'slurm': ('SLURM_PROCID', 'SLURM_LOCALID', 'SLURM_NTASKS'),
+    'mpi': tuple(
+        f'OMPI_COMM_WORLD_{name}' for name in ('RANK', 'LOCAL_RANK', 'SIZE')
+    ),
 }
 
 
@@ -33,10 +27,11 @@ def init_gloo(launcher: str, dist_cfg: dict) -> None:
 
     Args:
         launcher (str): pytorch, slurm or mpi.
-        dist_cfg (dict): mmengine's; its ``timeout``, in seconds, is kept.
+        dist_cfg (dict): mmengine's; its ``timeout`` and ``port`` count.
     """
     env = os.environ
-    for name, source in _LAUNCHERS[launcher].items():
+    names = 'RANK', 'LOCAL_RANK', 'WORLD_SIZE'
+    for name, source in zip(names, _LAUNCHERS[launcher], strict=False):
         env[name] = env[source]
     if launcher == 'slurm' and 'MASTER_ADDR' not in env:
         command = ['scontrol', 'show', 'hostnames', env['SLURM_NODELIST']]
@@ -51,14 +46,9 @@ def init_gloo(launcher: str, dist_cfg: dict) -> None:
 def meeting() -> dict[str, Any]:
     """Where the processes of a group find each other, and for how long.
 
-    torchrun serves one store for all attempts, and its processes meet there
-    by the same keys each time, so that those of a restarted group find the
-    addresses of dead ones ("Gloo connectFullMesh failed ... Connection
+    torchrun serves one store for all attempts, with the same keys, so that a
+    restarted group finds the addresses of dead processes ("Connection
     refused"). Here each group has keys of its own.
-
-    Returns:
-        dict: Arguments of :func:`torch.distributed.init_process_group`, by
-        the environment variables of torchrun.
 
     Raises:
         RuntimeError: If not all processes start within JOIN_TIMEOUT.
@@ -87,15 +77,10 @@ def meeting() -> dict[str, Any]:
 
 
 def _agree(store: distributed.Store, rank: int, size: int) -> str:
-    """Give the processes that live a name in common.
-
-    torchrun counts restarts on each node by itself, so that its count is no
-    such name. Rank 0 answers each greeting, those of the dead as well, until
-    one who lives has heard it.
-
-    Raises:
-        TimeoutError: If not all have within JOIN_TIMEOUT.
-    """
+    """Give the processes that live a name in common."""
+    # torchrun counts restarts on each node by itself, so that its count is no
+    # such name. Rank 0 answers each greeting, those of the dead as well, until
+    # one that lives has heard it.
     own = uuid.uuid4().hex
     if rank:
         store.set(f'hello/{rank}', own)

@@ -1,61 +1,45 @@
 """The runner of this package's configs."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import mmengine.runner
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
-from mmengine.model import MMDistributedDataParallel, is_model_wrapper
+from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
-from mmengine.registry import METRICS
+from mmengine.registry import MODEL_WRAPPERS
 from mmengine.runner import BaseLoop, IterBasedTrainLoop
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from mmvovnet.fileio import remove_leftovers
-from mmvovnet.registry import MODEL_WRAPPERS, RUNNERS
+from mmvovnet.registry import RUNNERS
 from mmvovnet.weights.errors import CheckpointError
 from mmvovnet.weights.fit import Fit
 
-from . import loops  # noqa: F401, in the place of mmengine's
-from .hooks import CheckpointHook
-from .interrupt import InterruptHook
-from .lock import WorkDirLock, make_work_dir
-from .newest import INTERRUPTED, saved
+from .interrupt import InterruptHook, shield_children
+from .lock import lock_work_dir, make_work_dir
 from .processes import init_gloo, meeting
-from .signals import shield_children
+from .resume import INTERRUPTED, CheckpointHook, saved
 from .start import cannot_start, check_frozen, thaw
 
-_WRAPPER = 'MMDistributedDataParallel'
 # Of a scheduler's state: how far it is.
 _PROGRESS = ('last_step', 'verbose', '_global_step', '_last_value')
-
-
-@MODEL_WRAPPERS.register_module()
-class CPUDistributedDataParallel(MMDistributedDataParallel):
-    """``MMDistributedDataParallel`` without the device that mmengine names."""
-
-    def __init__(
-        self, module: nn.Module, device_ids: list[int] | None = None, **kwargs
-    ) -> None:
-        super().__init__(module, **kwargs)
 
 
 @RUNNERS.register_module()
 class Runner(mmengine.runner.Runner):
     """mmengine's ``Runner``, which also distributes without an accelerator.
 
-    mmengine sets a CUDA device when it starts torch.distributed, and wraps the
-    model for one. On a CPU this runner uses gloo, with the same launchers, and
-    mixed precision in bfloat16.
-
-    On every device a training locks its work_dir, does not start over in one
-    with an earlier training's checkpoints, and has these hooks in addition to
-    mmengine's: :class:`~mmvovnet.weights.PixelStatisticsHook`,
+    On a CPU it uses gloo, with the same launchers, and mixed precision in
+    bfloat16. On every device a training locks its work_dir, does not start
+    over in one with an earlier training's checkpoints, and has these hooks in
+    addition to mmengine's: :class:`~mmvovnet.weights.PixelStatisticsHook`,
     :class:`~mmvovnet.engine.Bfloat16Hook`,
     :class:`~mmvovnet.engine.FiniteLossHook`,
     :class:`~mmvovnet.engine.InterruptHook`.
@@ -63,13 +47,13 @@ class Runner(mmengine.runner.Runner):
     A config asks for it by ``runner_type='mmvovnet.Runner'``.
     """
 
+    _missed: CheckpointError | None = None
+
     def __init__(
         self, model: nn.Module | dict, work_dir: str, *args, **kwargs
     ) -> None:
         make_work_dir(work_dir)
-        cfg = kwargs.get('cfg') or {}
-        if cfg.get('from_scratch') is True and isinstance(model, dict):
-            thaw(model)
+        thaw(model, kwargs.get('cfg'))
         super().__init__(model, work_dir, *args, **kwargs)
 
     def setup_env(self, env_cfg: dict) -> None:
@@ -112,9 +96,9 @@ class Runner(mmengine.runner.Runner):
                 'another folder, overwrite=True in the config '
                 '(--cfg-options overwrite=True) removes it and starts over'
             )
-        lock = WorkDirLock(self.work_dir) if self.rank == 0 else nullcontext()
-        with lock, self._restored_signals():
-            if self.rank == 0:
+        is_first = self.rank == 0
+        with lock_work_dir(self.work_dir) if is_first else nullcontext():
+            if is_first:
                 self._tidy(earlier)
                 if self.cfg.get('check_data', True):
                     self._check_data()
@@ -133,6 +117,10 @@ class Runner(mmengine.runner.Runner):
                     'is whole; --resume goes on from the last checkpoint.'
                 )
                 raise
+            finally:
+                for hook in self.hooks:
+                    if isinstance(hook, InterruptHook):
+                        hook.after_train(self)
 
     def build_optim_wrapper(
         self, optim_wrapper: Optimizer | OptimWrapper | dict
@@ -143,17 +131,12 @@ class Runner(mmengine.runner.Runner):
             and optim_wrapper.get('type') == 'AmpOptimWrapper'
             and _on_cpu()
         ):
-            optim_wrapper = {
-                key: value
-                for key, value in optim_wrapper.items()
-                if key not in ('loss_scale', 'dtype', 'use_fsdp')
-            }
-            optim_wrapper['type'] = 'mmvovnet.CPUAmpOptimWrapper'
+            kind = 'mmvovnet.CPUAmpOptimWrapper'
+            optim_wrapper = dict(optim_wrapper, type=kind)
         return super().build_optim_wrapper(optim_wrapper)
 
     def _init_model_weights(self) -> None:
         """Initialise; a training that resumes needs no such file."""
-        self._missed: CheckpointError | None = None
         try:
             super()._init_model_weights()
         except CheckpointError as error:
@@ -165,36 +148,33 @@ class Runner(mmengine.runner.Runner):
         Raises:
             SystemExit: Weights of ``init_cfg`` are not available and no others
                 were loaded. The message is one line that says what to do.
-            ValueError: :func:`.start.check_frozen` finds a part that is frozen
-                and random, and ``freeze_random=True`` is not set.
+            ValueError: A part is frozen and random: see :func:`.check_frozen`.
         """
         super().load_or_resume()
         if not isinstance(self._train_loop, BaseLoop):
             return
-        if missed := getattr(self, '_missed', None):
-            if not self._has_loaded:
-                raise cannot_start(missed)
-            self.logger.warning(f'{missed} The weights loaded are enough.')
+        if self._missed and not self._has_loaded:
+            raise cannot_start(self._missed)
+        if self._missed:
+            self.logger.warning(
+                f'{self._missed} The weights loaded are enough.'
+            )
         if not self.cfg.get('freeze_random'):
             check_frozen(self.model)
 
     def resume(self, filename: str, *args, **kwargs) -> None:
-        """Resume, and say where the config asks for another schedule.
-
-        mmengine goes on with the checkpoint's rates and schedulers, whatever
-        the config says.
-        """
+        """Resume, and name the settings of the config that do not count."""
         asked = self._schedule()
         super().resume(filename, *args, **kwargs)
-        saved = self._schedule() | {
+        there = self._schedule() | {
             key: self.message_hub.runtime_info.get(key, asked[key])
             for key in ('max_epochs', 'max_iters')
             if key in asked
         }
         if other := [
-            f'{key} is {saved.get(key)} there and {asked.get(key)} here'
-            for key in sorted(asked.keys() | saved.keys())
-            if asked.get(key) != saved.get(key)
+            f'{key} is {there.get(key)} there and {asked.get(key)} here'
+            for key in sorted(asked.keys() | there.keys())
+            if asked.get(key) != there.get(key)
         ]:
             self.logger.warning(
                 'The schedule of the checkpoint goes on, not that of the '
@@ -207,12 +187,11 @@ class Runner(mmengine.runner.Runner):
         """Length and settings of the schedule, without how far it is."""
         iterations = isinstance(self.train_loop, IterBasedTrainLoop)
         unit = 'max_iters' if iterations else 'max_epochs'
-        groups = self.param_schedulers or []
-        groups = groups if isinstance(groups, dict) else {'': groups}
+        found = self.param_schedulers or []
+        groups = found.values() if isinstance(found, dict) else [found]
         return {unit: getattr(self, unit)} | {
-            f'{name}{type(scheduler).__name__}[{number}].{key}': value
-            for name, schedulers in groups.items()
-            for number, scheduler in enumerate(schedulers)
+            f'{type(scheduler).__name__}[{number}].{key}': value
+            for number, scheduler in enumerate(chain(*groups))
             for key, value in scheduler.state_dict().items()
             if key not in _PROGRESS
         }
@@ -233,9 +212,8 @@ class Runner(mmengine.runner.Runner):
     def load_checkpoint(self, filename: str, *args, **kwargs) -> dict:
         """Load a checkpoint, and check that it fits the model.
 
-        A training logs how much of the model was loaded. A test, or a
-        training that resumes, needs all of it except for what the config
-        names in ``may_miss``.
+        A training logs how much of the model was loaded. A test, or a training
+        that resumes, needs all of it except for the config's ``may_miss``.
 
         Raises:
             CheckpointError: It does not fit, or nothing of it does.
@@ -262,14 +240,13 @@ class Runner(mmengine.runner.Runner):
 
     def _checkpoints(self) -> list[Path]:
         """Those of an earlier training in the work_dir."""
-        regular = [
+        interrupted = Path(self.work_dir, INTERRUPTED)
+        return [interrupted] * interrupted.exists() + [
             path
             for hook in self.hooks
             if isinstance(hook, CheckpointHook)
             for path in saved(hook.folder(self), hook.filename_tmpl)
         ]
-        interrupted = Path(self.work_dir, INTERRUPTED)
-        return [interrupted] * interrupted.exists() + regular
 
     def _tidy(self, earlier: list[Path]) -> None:
         for path in filter(Path.is_file, earlier):
@@ -281,17 +258,8 @@ class Runner(mmengine.runner.Runner):
                 f"gone, such as '{left[0]}'."
             )
 
-    @contextmanager
-    def _restored_signals(self) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            for hook in self.hooks:
-                if isinstance(hook, InterruptHook):
-                    hook.restore()
-
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        """Build the loop; one by epochs is that of :mod:`.loops`."""
+        """Build the loop; one by epochs is that of :mod:`.interrupt`."""
         if isinstance(loop, dict) and loop.get('by_epoch'):
             loop = {k: v for k, v in loop.items() if k != 'by_epoch'}
             loop['type'] = 'EpochBasedTrainLoop'
@@ -301,46 +269,19 @@ class Runner(mmengine.runner.Runner):
     def wrap_model(
         self, model_wrapper_cfg: dict | None, model: nn.Module
     ) -> nn.Module:
-        """Wrap the model for data-parallel training, on a CPU too.
-
-        Raises:
-            ValueError: The model holds SyncBN, which works on GPUs alone.
-        """
+        """Wrap the model for data-parallel training, on a CPU too."""
         if self.distributed and _on_cpu() and not is_model_wrapper(model):
-            for name, module in model.named_modules():
-                if isinstance(module, nn.SyncBatchNorm):
-                    raise ValueError(
-                        f"'{name}' is a SyncBN layer, which works on GPUs "
-                        "alone: set norm_cfg=dict(type='BN') or GN, or run "
-                        'one process, where mmengine makes BN of it.'
-                    )
+            unused = self.cfg.get('find_unused_parameters', False)
             model_wrapper_cfg = model_wrapper_cfg or dict(
-                broadcast_buffers=False,
-                find_unused_parameters=self.cfg.get(
-                    'find_unused_parameters', False
-                ),
+                broadcast_buffers=False, find_unused_parameters=unused
             )
-            if model_wrapper_cfg.get('type', _WRAPPER) == _WRAPPER:
-                model_wrapper_cfg = dict(
-                    model_wrapper_cfg,
-                    type='mmvovnet.CPUDistributedDataParallel',
-                )
+            kind: Any = MODEL_WRAPPERS.get(
+                model_wrapper_cfg.get('type', 'MMDistributedDataParallel')
+            )
+            if issubclass(kind, DistributedDataParallel):  # or a CUDA device
+                model_wrapper_cfg = dict(model_wrapper_cfg, device_ids=None)
         return super().wrap_model(model_wrapper_cfg, model)
 
 
 def _on_cpu() -> bool:
     return get_device() == 'cpu'
-
-
-def dump_predictions(runner: mmengine.runner.Runner, path: str) -> None:
-    """Have a runner's test write its predictions to a file.
-
-    Args:
-        runner (mmengine.runner.Runner): Of MMDetection or MMPretrain.
-        path (str): The file, ``.pkl`` or ``.pickle``.
-    """
-    detects = runner.cfg.get('default_scope') == 'mmdet'
-    kind = 'DumpDetResults' if detects else 'DumpResults'
-    runner.test_evaluator.metrics.append(
-        METRICS.build(dict(type=kind, out_file_path=path))
-    )

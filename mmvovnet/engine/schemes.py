@@ -22,15 +22,10 @@ from mmengine.runner import (
     get_mmcls_models,
     get_torchvision_models,
 )
+from mmengine.runner.checkpoint import _process_mmcls_checkpoint
 from torch import Tensor
 
-from mmvovnet.weights.adapter import (
-    detect,
-    fits,
-    not_finite,
-    summary,
-    unwrap,
-)
+from mmvovnet.weights.adapter import detect, fits, not_finite, summary, unwrap
 from mmvovnet.weights.dialects import OURS
 from mmvovnet.weights.download import fetch
 from mmvovnet.weights.errors import CheckpointError
@@ -72,11 +67,7 @@ def load_from_local(filename: str, map_location: MapLocation = None) -> dict:
 
 @CheckpointLoader.register_scheme(('http://', 'https://'), force=True)
 def load_from_http(filename: str, map_location: MapLocation = None) -> dict:
-    """Load a URL, for mmengine, by way of torch.hub's cache.
-
-    In a distributed run the main process fetches the file before the others
-    look for it.
-    """
+    """Load a URL, for mmengine, by way of torch.hub's cache."""
     with _main_process_first():
         path = fetch(filename)
     try:
@@ -92,39 +83,23 @@ def load_from_zoo(filename: str, map_location: MapLocation = None) -> dict:
     zoo, name = filename.split('://')
     if _ZOOS[zoo] is get_external_models:
         name = get_deprecated_model_names().get(name, name)
-    checkpoint = CheckpointLoader.load_checkpoint(
-        _ZOOS[zoo]()[name], map_location
-    )
-    if zoo == 'mmcls':
-        state_dict = checkpoint.get('state_dict', checkpoint)
-        prefix = 'backbone.'
-        checkpoint = dict(
-            state_dict={
-                key.removeprefix(prefix): value
-                for key, value in state_dict.items()
-                if key.startswith(prefix)
-            }
-        )
-    return checkpoint
+    url = _ZOOS[zoo]()[name]
+    checkpoint = CheckpointLoader.load_checkpoint(url, map_location)
+    backbone = _process_mmcls_checkpoint
+    return backbone(checkpoint) if zoo == 'mmcls' else checkpoint
 
 
 @CheckpointLoader.register_scheme(
     ('vovnet://', 'timm://', 'timm/', 'hf-hub:', 'hf_hub:'), force=True
 )
 def load_from_name(filename: str, map_location: MapLocation = None) -> dict:
-    """Load published weights, for mmengine: see :mod:`.weights`.
-
-    ``vovnet://vovnet39_pytorchcv`` is a file of our table,
-    ``timm://ese_vovnet39b.ra_in1k`` a model of timm, and
-    ``hf-hub:USER/REPOSITORY`` a repository of the Hugging Face hub.
-    """
+    """Load published weights, for mmengine: see :mod:`.weights.public`."""
     with _main_process_first():
         path, row = locate(filename)
     if row:
-        print_log(
+        _log(
             f'{row.name} of {row.source}: VoVNet with {row.options}, for '
-            f'{row.pixels}',
-            logger='current',
+            f'{row.pixels}'
         )
     return _weights(path, map_location)
 
@@ -134,6 +109,8 @@ def _weights(path: str | Path, map_location: MapLocation) -> dict:
     state = unwrap(checkpoint) if isinstance(checkpoint, Mapping) else {}
     if not state:
         raise CheckpointError(f"'{path}' holds no weights")
+    if isinstance(meta := checkpoint.get('meta'), dict):
+        meta.pop('config', None)  # mmengine runs this text when it resumes
     return to_openmmlab(checkpoint)
 
 
@@ -143,12 +120,6 @@ def to_openmmlab(checkpoint: Any) -> Any:
     Heads get their names. A bare backbone is put under ``backbone.``; any
     other stays where it is. Checkpoints of this package's models, and those
     without a VoVNet, stay as they are.
-
-    Args:
-        checkpoint: What a file holds.
-
-    Returns:
-        The checkpoint, or a dict that holds the weights as 'state_dict'.
 
     Raises:
         CheckpointError: If a value is no weight.

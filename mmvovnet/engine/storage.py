@@ -10,8 +10,8 @@ from mmvovnet.fileio import write
 class LocalBackend(fileio.LocalBackend):
     """mmengine's local storage, with atomic writes.
 
-    mmengine opens the destination and writes into it, so that a process that
-    is killed while it writes leaves a torn checkpoint where a good one was.
+    mmengine writes into the destination, and a process that is killed leaves a
+    torn checkpoint where a good one was.
     """
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
@@ -21,7 +21,7 @@ class LocalBackend(fileio.LocalBackend):
     def put_text(
         self, obj: str, filepath: str | Path, encoding: str = 'utf-8'
     ) -> None:
-        """Write text to a file, replacing it at once: see :meth:`put`."""
+        """Write text to a file: see :meth:`put`."""
         write(filepath, obj.encode(encoding))
 
 

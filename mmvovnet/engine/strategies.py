@@ -5,6 +5,7 @@ import mmengine.runner
 import torch
 from mmengine.device import get_device
 from mmengine.registry import STRATEGIES as ROOT_STRATEGIES
+from mmengine.runner import BaseLoop
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
@@ -12,6 +13,7 @@ from mmvovnet.registry import RUNNERS
 from mmvovnet.weights import CheckpointError
 
 from .processes import init_gloo
+from .resume import CheckpointHook
 from .start import cannot_start, check_frozen, thaw
 
 
@@ -19,23 +21,21 @@ from .start import cannot_start, check_frozen, thaw
 class FSDPStrategy(mmengine._strategy.FSDPStrategy):
     """mmengine's strategy, which also resumes, and runs on a CPU.
 
-    ``state_dict_cfg='full'`` writes checkpoints that other runs and tools can
-    read; those of mmengine's default, ``'local'``, hold parts of tensors for
-    as many processes as wrote them, and are refused.
+    Use ``state_dict_cfg='full'``: checkpoints of mmengine's default,
+    ``'local'``, hold parts of tensors for as many processes as wrote them, and
+    are refused.
     """
 
     model_wrapper: dict | None
 
     def _setup_distributed(self, launcher: str, *args, **kwargs) -> None:
-        """Start torch.distributed, with gloo on a CPU."""
         if get_device() == 'cpu':
             init_gloo(launcher, kwargs)
         else:
             super()._setup_distributed(launcher, *args, **kwargs)
 
     def _wrap_model(self, model: nn.Module) -> nn.Module:
-        """Wrap the model: mmengine names a CUDA device."""
-        if get_device() == 'cpu':
+        if get_device() == 'cpu':  # mmengine names a CUDA device
             self.model_wrapper = {
                 'type': 'MMFullyShardedDataParallel',
                 'device_id': torch.device('cpu'),
@@ -56,28 +56,14 @@ class FSDPStrategy(mmengine._strategy.FSDPStrategy):
 
 @RUNNERS.register_module()
 class FlexibleRunner(mmengine.runner.FlexibleRunner):
-    """mmengine's runner of strategies, which also checks its start.
-
-    ``from_scratch`` and ``freeze_random`` of a config work as for
-    :class:`~mmvovnet.engine.Runner`.
-    """
+    """mmengine's runner of strategies, which also checks its start."""
 
     def __init__(self, model: nn.Module | dict, *args, **kwargs) -> None:
-        cfg = kwargs.get('cfg') or {}
-        if cfg.get('from_scratch') is True and isinstance(model, dict):
-            thaw(model)
+        thaw(model, kwargs.get('cfg'))
         super().__init__(model, *args, **kwargs)
 
     def train(self) -> nn.Module:
-        """Train.
-
-        Raises:
-            SystemExit: Weights of ``init_cfg`` are not available. The message
-                is one line that says what to do.
-            ValueError: :func:`.start.check_frozen` finds a part that is frozen
-                and random, and ``freeze_random=True`` is not set.
-        """
-        self._trains = True
+        """Train; a SystemExit names weights that are not available."""
         try:
             return super().train()
         except CheckpointError as error:
@@ -87,9 +73,12 @@ class FlexibleRunner(mmengine.runner.FlexibleRunner):
         """Load what the config names, and check what the training starts from.
 
         Raises:
-            ValueError: As of :meth:`train`.
+            ValueError: A part is frozen and random: see :func:`.check_frozen`.
         """
+        for hook in self.hooks:
+            if isinstance(hook, CheckpointHook):
+                hook.before_run(self)  # mmengine calls it after loading
         super().load_or_resume()
-        trains = getattr(self, '_trains', False)
+        trains = isinstance(self._train_loop, BaseLoop)
         if trains and not self.cfg.get('freeze_random'):
             check_frozen(self.model)

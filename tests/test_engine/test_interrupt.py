@@ -7,9 +7,8 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, RUNNERS
 
-from mmvovnet.engine import InterruptHook
-from mmvovnet.engine.interrupt import AGREE_EVERY
-from mmvovnet.engine.signals import SIGNALS
+from mmvovnet.engine import EpochBasedTrainLoop, InterruptHook, interrupt
+from mmvovnet.engine.interrupt import AGREE_EVERY, SIGNALS
 from mmvovnet.weights import load
 
 from . import toy
@@ -19,15 +18,6 @@ from . import toy
 class TellInValidation(Hook):
     def before_val_iter(self, runner, batch_idx, data_batch=None) -> None:
         os.kill(os.getpid(), signal.SIGUSR1)
-
-
-@pytest.fixture
-def build(tmp_path):
-    def build(**changes):
-        name = dict(experiment_name=tmp_path.name)
-        return RUNNERS.build(toy.config(tmp_path) | name | changes)
-
-    return build
 
 
 @pytest.mark.parametrize('number', SIGNALS)
@@ -88,17 +78,45 @@ def test_validation_is_repeated(tmp_path, build):
     assert epochs == [1, 2, 3]
 
 
-def test_accumulated_gradients_are_not_lost(tmp_path):
-    def train(name, **changes):
-        cfg = toy.config(tmp_path / name) | changes
-        cfg['optim_wrapper'] |= dict(accumulative_counts=3)
-        runner = RUNNERS.build(cfg | dict(experiment_name=name))
-        return runner.train().state_dict()
+@pytest.fixture
+def train(tmp_path):
+    """Trains the toy without and with an interruption; the final weights."""
 
-    whole = train('whole')
-    with pytest.raises(SystemExit):
-        train('told', custom_hooks=[dict(type='Kill', at=4, by='SIGTERM')])
-    meta = load(tmp_path / 'told' / 'interrupted.pth')['meta']
+    def train(number, at, **options):
+        def state(name, **changes):
+            cfg = toy.config(tmp_path / name)
+            cfg['optim_wrapper'] |= options
+            cfg |= dict(experiment_name=f'{tmp_path.name}-{name}-{changes}')
+            return RUNNERS.build(cfg | changes).train().state_dict()
+
+        kill = dict(type='Kill', at=at, by=number)
+        with pytest.raises(SystemExit):
+            state('stopped', custom_hooks=[kill])
+        meta = load(tmp_path / 'stopped' / 'interrupted.pth')['meta']
+        return meta, state('whole'), state('stopped', resume=True)
+
+    return train
+
+
+def test_accumulated_gradients_are_not_lost(train):
+    meta, whole, resumed = train('SIGTERM', 4, accumulative_counts=3)
     assert (meta['epoch'], meta['iter']) == (1, 6)
-    resumed = train('told', resume=True)
     assert all(torch.equal(resumed[key], whole[key]) for key in whole)
+
+
+def test_without_seeds_the_result_would_differ(train, monkeypatch):
+    """So that tests of equality have something to find."""
+    monkeypatch.setattr(interrupt, 'seeded', lambda batches, *_: batches)
+    _, whole, resumed = train('SIGTERM', 5)
+    assert not all(torch.equal(resumed[key], whole[key]) for key in whole)
+
+
+def test_other_processes_share_the_rest_of_an_epoch():
+    loop = EpochBasedTrainLoop.__new__(EpochBasedTrainLoop)
+    runner = Mock(_resume=True, train_loop=loop)
+    place = dict(batch=6, processes=2)
+    checkpoint = dict(meta=dict(interrupted=place))
+    InterruptHook().after_load_checkpoint(runner, checkpoint)
+    assert loop.start == 12
+    said = runner.logger.warning.call_args.args[0]
+    assert said.startswith('2 processes began this epoch and 1 go on')

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from mmvovnet.engine.lock import WorkDirLock
+from mmvovnet.engine.lock import lock_work_dir, make_work_dir
 
 
 def forked(function):
@@ -22,7 +22,7 @@ def holder(tmp_path):
     """The pid of another process that holds the lock of ``tmp_path``."""
 
     def hold():
-        with WorkDirLock(tmp_path):
+        with lock_work_dir(tmp_path):
             (tmp_path / 'held').touch()
             time.sleep(60)
 
@@ -38,29 +38,25 @@ def test_second_is_refused_with_pid_and_host(tmp_path, holder):
     host = os.uname().nodename
     with (
         pytest.raises(RuntimeError, match=f'pid {holder} on {host}'),
-        WorkDirLock(tmp_path, patience=0),
+        lock_work_dir(tmp_path, patience=0),
     ):
         pass
 
 
 def test_a_dead_process_holds_nothing(tmp_path):
     def die():
-        with WorkDirLock(tmp_path):
+        with lock_work_dir(tmp_path):
             forked(lambda: time.sleep(3))  # such as a data loader's worker
             os.kill(os.getpid(), signal.SIGKILL)
 
     os.waitpid(forked(die), 0)
     for _ in range(2):
-        with WorkDirLock(tmp_path, patience=0) as lock:
-            assert isinstance(lock, WorkDirLock)
+        with lock_work_dir(tmp_path, patience=0):
             assert (tmp_path / '.training').read_text().startswith('pid ')
 
 
 def test_folder_that_cannot_be_written_to(tmp_path):
     file = tmp_path / 'file'
     file.touch()
-    with (
-        pytest.raises(OSError, match=f"'{file}' cannot be written to"),
-        WorkDirLock(file),
-    ):
-        pass
+    with pytest.raises(OSError, match=f"'{file}' cannot be written to"):
+        make_work_dir(file)

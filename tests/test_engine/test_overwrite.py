@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 from mmengine.hooks import Hook
-from mmengine.registry import HOOKS, RUNNERS
+from mmengine.registry import HOOKS
 
 from mmvovnet.weights import CheckpointError, load
 
@@ -17,15 +17,6 @@ class Remove(Hook):
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         if runner.iter == toy.ITERS + 1:
             shutil.rmtree(runner.work_dir)
-
-
-@pytest.fixture
-def build(tmp_path):
-    def build(**changes):
-        name = dict(experiment_name=f'{tmp_path.name}-{len(changes)}')
-        return RUNNERS.build(toy.config(tmp_path) | name | changes)
-
-    return build
 
 
 @pytest.mark.parametrize('name', ['epoch_12.pth', 'interrupted.pth'])
@@ -84,7 +75,7 @@ def test_training_refuses_a_file_of_which_nothing_fits(tmp_path, build):
     assert not list(tmp_path.glob('epoch_*.pth'))
 
 
-def test_work_dir_that_is_removed_meanwhile(tmp_path, build):
+def test_work_dir_that_is_removed(tmp_path, build):
     logs = dict(log_level='INFO', work_dir=str(tmp_path / 'run'))
     runner = build(**logs, custom_hooks=[dict(type='Remove')])
     with pytest.raises(FileNotFoundError, match="run' was removed during"):

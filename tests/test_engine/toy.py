@@ -1,15 +1,16 @@
-"""A small training for test_hooks.py and test_runner.py, run by itself.
+"""A small training, in processes of its own.
 
 ``python toy.py FOLDER`` trains each case of ``CASES`` without interruption,
-killed in mid-epoch and resumed, and told to stop there and resumed.
-``torchrun toy.py FOLDER`` trains the model without any randomness, by
-mmvovnet's Runner, which nothing here imports; with RANK and PLACE a process
-is killed on the way, and with STRATEGY mmengine's FlexibleRunner has it.
+killed in mid-epoch and resumed, and stopped there by SIGTERM and resumed; and,
+without any randomness, in one process and in two. ``torchrun toy.py FOLDER
+RANK PLACE`` trains in two of which one is killed on the way, and with STRATEGY
+by mmengine's FlexibleRunner.
 """
 
 import os
 import random
 import signal
+import socket
 import sys
 import traceback
 from importlib import import_module
@@ -25,13 +26,10 @@ from torch.utils.data import Dataset
 
 ITERS = 4  # per epoch
 EPOCHS = 3
-STOCK_HOOK = 'mmengine.hooks.DistSamplerSeedHook'
 CASES = {
-    'epoch-0': dict(),
-    'iter-2': dict(by_epoch=False, workers=2),
-    'amp-0': dict(wrapper='AmpOptimWrapper'),
-    # mmengine's own hook, to see that the task notices a difference
-    'stock-0': dict(sampler_seed=dict(type=STOCK_HOOK)),
+    'epoch': dict(workers=2),
+    'iter': dict(by_epoch=False),
+    'amp': dict(wrapper='AmpOptimWrapper'),
 }
 
 
@@ -125,7 +123,6 @@ def config(
     batch=4,
     drop=0.5,
     wrapper='OptimWrapper',
-    **hooks,
 ):
     loop = dict(by_epoch=True, max_epochs=EPOCHS)
     if not by_epoch:
@@ -152,72 +149,100 @@ def config(
             type=wrapper, optimizer=dict(type='SGD', lr=0.01, momentum=0.9)
         ),
         param_scheduler=dict(type='ExponentialLR', gamma=0.5),
-        default_hooks=dict(checkpoint=checkpoint, **hooks),
+        default_hooks=dict(checkpoint=checkpoint),
         randomness=dict(seed=7),
         log_level='WARNING',
     )
 
 
-def forked(cfg: dict) -> int:
-    """Train in a process of its own, and return how that ended."""
-    child = os.fork()
-    if child == 0:
-        try:
-            RUNNERS.build(cfg).train()
-        except SystemExit as stop:
-            os._exit(stop.code)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
+def train(cfg: dict) -> None:
+    runner = RUNNERS.build(cfg)
+    state = runner.train().state_dict()
+    if runner.world_size > 1:
+        torch.save(state, Path(runner.work_dir).parent / f'{runner.rank}.pth')
+
+
+def fork(cfg: dict, **env: str) -> int:
+    """Train in a process of its own; its pid."""
+    if child := os.fork():
+        return child
+    os.environ |= env
+    try:
+        train(cfg)
+    except SystemExit as stop:
+        os._exit(stop.code)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def end(child: int) -> int:
+    """Wait for a process; its exit code."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def main(
-    folder: Path, rank: int = 0, place: str = '', strategy: str = ''
+def in_torchrun(
+    folder: Path, rank: str, place: str, strategy: str = ''
 ) -> None:
-    torch.set_num_threads(1)
-    if 'RANK' in os.environ:
-        cfg = config(folder / 'distributed', batch=2, drop=0.0)
-        cfg |= dict(launcher='pytorch')
-        if place:
-            val_loader = cfg['train_dataloader'] | dict(
-                sampler=dict(type='DefaultSampler', shuffle=False)
-            )
-            cfg |= dict(
-                custom_hooks=[dict(type='KillOnce', rank=rank, place=place)],
-                resume=True,
-                val_dataloader=val_loader,
-                val_cfg=dict(),
-                val_evaluator=[],
-            )
-        if strategy:
-            import_module('mmvovnet.engine')
-            cfg |= dict(
-                runner_type='FlexibleRunner',
-                env_cfg=dict(dist_cfg=dict(backend='gloo')),
-                strategy=dict(
-                    type=strategy,
-                    model_wrapper=dict(use_orig_params=True),
-                    state_dict_cfg='full',
-                ),
-            )
-        runner = RUNNERS.build(cfg)
-        torch.save(runner.train().state_dict(), folder / f'{runner.rank}.pth')
-        return
+    cfg = distributed(folder)
+    val_loader = cfg['train_dataloader'] | dict(
+        sampler=dict(type='DefaultSampler', shuffle=False)
+    )
+    cfg |= dict(
+        custom_hooks=[dict(type='KillOnce', rank=int(rank), place=place)],
+        resume=True,
+        val_dataloader=val_loader,
+        val_cfg=dict(),
+        val_evaluator=[],
+    )
+    if strategy:
+        import_module('mmvovnet.engine')
+        cfg |= dict(
+            runner_type='FlexibleRunner',
+            env_cfg=dict(dist_cfg=dict(backend='gloo')),
+            strategy=dict(
+                type=strategy,
+                model_wrapper=dict(use_orig_params=True),
+                state_dict_cfg='full',
+            ),
+        )
+    train(cfg)
+
+
+def distributed(folder: Path) -> dict:
+    """The config of two processes."""
+    cfg = config(folder / 'distributed', batch=2, drop=0.0)
+    return cfg | dict(launcher='pytorch')
+
+
+def main(folder: Path) -> None:
     RUNNERS.build(config(folder / 'warm-up'))  # imports, once for all
     for name, case in CASES.items():
-        assert forked(config(folder / f'{name}-whole', **case)) == 0
-        cfg = config(folder / f'{name}-killed', **case)
-        kill = dict(type='Kill', at=2 * ITERS + 1)
-        assert forked(cfg | dict(custom_hooks=[kill])) == -signal.SIGKILL
-        assert forked(cfg | dict(resume=True)) == 0
-        cfg = config(folder / f'{name}-told', **case)
-        told = dict(type='Kill', at=2 * ITERS + 1, by='SIGTERM')
-        assert forked(cfg | dict(custom_hooks=[told])) == 128 + signal.SIGTERM
-        assert forked(cfg | dict(resume=True)) == 0
-    assert forked(config(folder / 'single', batch=4, drop=0.0)) == 0
+        assert end(fork(config(folder / f'{name}-whole', **case))) == 0
+        for by, code in (
+            ('SIGKILL', -signal.SIGKILL),
+            ('SIGTERM', 128 + signal.SIGTERM),
+        ):
+            cfg = config(folder / f'{name}-{by}', **case)
+            kill = dict(type='Kill', at=2 * ITERS + 1, by=by)
+            assert end(fork(cfg | dict(custom_hooks=[kill]))) == code
+            assert end(fork(cfg | dict(resume=True))) == 0
+    assert end(fork(config(folder / 'single', drop=0.0))) == 0
+    with socket.create_server(('127.0.0.1', 0)) as free:
+        port = free.getsockname()[1]
+    address = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+    pair = [
+        fork(
+            distributed(folder),
+            **address | dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE='2'),
+        )
+        for rank in '01'
+    ]
+    assert [*map(end, pair)] == [0, 0]
 
 
 if __name__ == '__main__':
-    main(Path(sys.argv[1]), *map(int, sys.argv[2:3]), *sys.argv[3:])
+    torch.set_num_threads(1)
+    run = in_torchrun if 'RANK' in os.environ else main
+    run(Path(sys.argv[1]), *sys.argv[2:])
