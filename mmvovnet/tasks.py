@@ -8,6 +8,9 @@ from mmengine.config import Config, ConfigDict
 Path = tuple[str | int, ...]
 """Keys and indices from a config's root."""
 
+ABSENT = object()
+"""What :func:`get` returns where a config has nothing."""
+
 
 def library(cfg: Config) -> str | None:
     """Name the library whose models a config describes, such as ``mmdet``.
@@ -62,6 +65,44 @@ def dicts(node: Any, path: Path = ()) -> Iterator[tuple[Path, dict]]:
     elif isinstance(node, list | tuple):
         for i, value in enumerate(node):
             yield from dicts(value, (*path, i))
+
+
+def get(node: Any, path: Path) -> Any:
+    """The part of a config at a path, :data:`ABSENT` if there is none."""
+    for part in path:
+        try:
+            node = node[part]
+        except (KeyError, IndexError, TypeError):
+            return ABSENT
+    return node
+
+
+def dotted(path: Path) -> str:
+    """Write a path as in Python.
+
+    Example:
+        >>> dotted(('model', 'neck', 0, 'in_channels'))
+        'model.neck[0].in_channels'
+    """
+    text = ''.join(f'[{p}]' if type(p) is int else f'.{p}' for p in path)
+    return text.removeprefix('.')
+
+
+def parts(model: dict, name: str) -> list[Path]:
+    """Parts of a config that may have built a module, the inner ones first.
+
+    Example:
+        >>> parts(dict(neck=dict(type='FPN')), 'neck.fpn_convs.0')
+        [('neck',), ()]
+    """
+    found: list[Path] = [()]
+    for word in name.split('.'):
+        part = (*found[-1], int(word) if word.isdigit() else word)
+        if isinstance(get(model, part), dict | list | tuple):
+            found.append(part)
+        elif not isinstance(get(model, (*found[-1], 0)), dict):
+            break
+    return found[::-1]
 
 
 def leaves(dataset: Any) -> Iterator[ConfigDict]:

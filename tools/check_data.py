@@ -21,8 +21,7 @@ def parse_args() -> argparse.Namespace:
         choices=['train', 'val', 'test'],
         default=['train', 'val'],
     )
-    depth = parser.add_mutually_exclusive_group()
-    depth.add_argument(
+    parser.add_argument(
         '--headers',
         dest='depth',
         action='store_const',
@@ -30,22 +29,16 @@ def parse_args() -> argparse.Namespace:
         default='decode',
         help='read only the headers of images, which is faster',
     )
-    depth.add_argument(
-        '--no-headers',
-        dest='depth',
-        action='store_const',
-        const='presence',
-        help='only check that images exist, do not open them',
-    )
     parser.add_argument(
         '--no-steps',
         action='store_true',
         help='do not build the model and take trial steps',
     )
     parser.add_argument(
+        '--workers',
         '--processes',
         type=int,
-        help='how many open images (default: as many as cores)',
+        help='how many threads open images (default: as many as cores)',
     )
     parser.add_argument(
         '--cfg-options',
@@ -72,7 +65,7 @@ def main() -> None:
     ignore_known_warnings()
     cfg = load_config(args.config, args.cfg_options)
     report = check(
-        cfg, args.splits, args.depth, args.processes, not args.no_steps
+        cfg, args.splits, args.depth, args.workers, not args.no_steps
     )
     print(report)
     sys.exit(bool(report.errors))

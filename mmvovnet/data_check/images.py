@@ -3,11 +3,7 @@
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from concurrent.futures import (
-    Executor,
-    ProcessPoolExecutor,
-    ThreadPoolExecutor,
-)
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +14,7 @@ from mmengine.registry import TRANSFORMS
 from mmengine.utils import track_iter_progress
 from PIL import Image
 
+from .records import Records
 from .report import ERROR, WARNING, Report
 
 # Pillow's own limit, from which a file may be a decompression bomb.
@@ -27,127 +24,106 @@ DEPTHS = ('decode', 'headers', 'presence')
 """Images are decoded as the training does, by header alone, or only found."""
 
 _SUFFIXES = ('.jpg', '.jpeg', '.JPG', '.JPEG', '.png', '.PNG', '.bmp', '.tif')
-_UNREADABLE = (
-    'an image is missing',
-    'an image is a folder, a pipe or a device',
-    'an image is an empty file',
-    'an image cannot be read',
-)
+_UNREADABLE = 'unreadable'  # an error, or left out by `ignore_empty`
 
-Size = tuple[float, float]  # width and height by the annotations, or NaN
+Size = Sequence[float]  # width and height by the annotations, or NaN
 Found = tuple[str, str, str] | None  # level, fault, detail of a file
 
 
 def check_images(
-    files: Sequence[str],
-    sizes: np.ndarray | None,
-    where: str,
+    records: Records,
     report: Report,
     depth: str = 'decode',
     loader: Mapping[str, Any] | None = None,
-    processes: int | None = None,
+    workers: int | None = None,
 ) -> None:
-    """Look at image files, those of the annotations ``where``.
-
-    Args:
-        files (Sequence[str]): Paths.
-        sizes (np.ndarray, optional): Width and height by the annotations,
-            shape (N, 2), NaN where these do not say.
-        where (str): The annotations.
-        report (Report): Gets what is found.
-        depth (str): One of :data:`DEPTHS`. The first two show a progress bar.
-        loader (Mapping, optional): The pipeline's ``LoadImageFromFile``. What
-            its ``ignore_empty`` leaves out is no error.
-        processes (int, optional): Defaults to the number of cores.
-    """
-    claims = [[np.nan] * 2] * len(files) if sizes is None else sizes.tolist()
-    claimed = dict(zip(files, map(tuple, claims), strict=True))
+    """Look at image files, as the pipeline's ``loader`` loads them."""
+    pairs = zip(records.files, records.sizes.tolist(), strict=True)
+    claimed = {file: size for file, size in pairs if '://' not in file}
     loader = dict(loader or dict(type='LoadImageFromFile'))
     lenient = loader.pop('ignore_empty', False)
     flag = str(loader.get('color_type', 'color'))
     turns = 'ignore_orientation' not in flag and flag != 'unchanged'
     load = TRANSFORMS.build(loader) if depth == 'decode' else None
+    look: Any = partial(faulty_image, load=load, turns=turns)
+    workers = workers or os.cpu_count()
     if depth == 'presence':  # a network's latency, not work
-        pool: Executor = ThreadPoolExecutor(16)
-        look: Any = _faulty_file
-    else:
-        pool = ProcessPoolExecutor(
-            processes or os.cpu_count(), None, cv2.setNumThreads, (0,)
-        )
-        look = partial(_faulty, load=load, turns=turns)
-    with pool:
-        said = pool.map(look, claimed, claimed.values(), chunksize=64)
-        if depth != 'presence':
-            said = track_iter_progress((said, len(claimed)))
-        faulty = [(f, s) for f, s in zip(claimed, said, strict=True) if s]
+        look, workers = faulty_file, 16
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            said: Any = pool.map(look, claimed, claimed.values())
+            if depth != 'presence':
+                said = track_iter_progress((said, len(claimed)))
+            faulty = [(f, s) for f, s in zip(claimed, said, strict=True) if s]
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
     kinds: dict[tuple[str, str], list[str]] = {}
     for file, (level, what, detail) in faulty:
         kinds.setdefault((level, what), []).append(file + detail)
     for (level, what), examples in kinds.items():
-        if lenient and what in _UNREADABLE and len(examples) < len(claimed):
+        if level == _UNREADABLE and lenient and len(examples) < len(claimed):
             level, what = WARNING, f'{what} and left out (ignore_empty)'
-        report.add(level, where, what, examples)
+        elif level == _UNREADABLE:
+            level = ERROR
+        report.add(level, records.source, what, examples)
 
 
-def _faulty(file: str, claimed: Size, **how: Any) -> Found:
-    return _faulty_file(file, claimed) or _faulty_image(file, claimed, **how)
-
-
-def _faulty_file(file: str, _: Size) -> Found:
-    if '://' in file:
-        return None
-    missing, special, empty, _unread = _UNREADABLE
+def faulty_file(file: str, _: Size) -> Found:
+    """Look for a file, which is not opened."""
     try:
         found = os.stat(file)
     except FileNotFoundError:
         others = [Path(file).with_suffix(suffix) for suffix in _SUFFIXES]
         near = next(filter(Path.exists, others), None)
         hint = near and f' ({near.name} is there: convert it, or say its name)'
-        return ERROR, missing, hint or ''
+        return _UNREADABLE, 'an image is missing', hint or ''
     except OSError as error:
         return ERROR, f'an image {error.strerror}', ''
     if not stat.S_ISREG(found.st_mode):
-        return ERROR, special, ''
-    return None if found.st_size else (ERROR, empty, '')
+        return _UNREADABLE, 'an image is a folder, a pipe or a device', ''
+    if not found.st_size:
+        return _UNREADABLE, 'an image is an empty file', ''
+    return None
 
 
-def _faulty_image(
+def faulty_image(
     file: str, claimed: Size, load: Any = None, turns: bool = True
 ) -> Found:
-    """Look at a file by its header, and as the transform ``load`` loads it.
+    """Look at a file, its header, and as the transform ``load`` loads it.
 
     ``turns`` says whether the training turns images by their EXIF data.
     """
-    if '://' in file:
-        return None
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    said = ''
+    if found := faulty_file(file, claimed):
+        return found
+    dark = ''
     try:
         try:
             with Image.open(file) as image:
-                size = image.size
                 turned = turns and image.getexif().get(0x0112, 1) > 4
-            seen = size[::-1] if turned else size
+                seen = image.size[::-1] if turned else image.size
         except Exception:  # a damaged header can raise anything
             if load is None:
                 raise
             seen = (1, 1)  # OpenCV may know the format
-        if seen[0] * seen[1] > MAX_PIXELS:
-            said = f' ({seen[0]}x{seen[1]})'
-            return ERROR, f'an image has more than {MAX_PIXELS} pixels', said
-        if load is not None:
+        many = seen[0] * seen[1] > MAX_PIXELS
+        if load is not None and not many:
             pixels = load.transform(dict(img_path=file))['img']
-            seen, said = pixels.shape[1::-1], _darkened(file, pixels)
+            seen, dark = pixels.shape[1::-1], _darkened(file, pixels)
     except Exception:  # OpenCV's and Pillow's own, among others
         with open(file, 'rb') as content:
             begin = content.read(12)
-        return ERROR, _UNREADABLE[-1], f' (it begins {begin!r})'
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
-    if said:
-        what = 'an image of 16 bits is loaded as 8, nearly black'
-        return WARNING, f'{what}: scale its values to 0 to 65535', said
+        return (
+            _UNREADABLE,
+            'an image cannot be read',
+            f' (it begins {begin!r})',
+        )
     said = f' ({seen[0]}x{seen[1]})'
+    if many:
+        return ERROR, f'an image has more than {MAX_PIXELS} pixels', said
+    if dark:
+        what = 'an image of 16 bits is loaded as 8, nearly black'
+        return WARNING, f'{what}: scale its values to 0 to 65535', dark
     if min(seen) < 8 or max(seen) > 50 * min(seen):
         return WARNING, 'an image is a line of pixels', said
     if all(map(np.isfinite, claimed)) and seen != tuple(map(int, claimed)):

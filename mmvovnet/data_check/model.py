@@ -1,15 +1,15 @@
 """Checks of a model's config against the data and against its own parts."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from mmengine.registry import MODELS
 
-from mmvovnet.tasks import dicts
+from mmvovnet.tasks import dicts, dotted, get
 
-from .report import ERROR, WARNING, Report, dotted
+from .report import ERROR, WARNING, Report
 
 # RPN separates objects from background; semantic heads have other classes.
 _OTHER_CLASSES = re.compile('rpn|semantic|backbone|teacher')
@@ -21,7 +21,11 @@ def check_classes(
     """Compare ``num_classes`` of the heads with the classes of the data."""
     # The Runner gives the model the preprocessor that stands outside it.
     outer = dict(data_preprocessor=cfg.get('data_preprocessor') or {})
-    for key, number in _heads(outer | (cfg.get('model') or {})):
+    for path, node in dicts(outer | (cfg.get('model') or {}), ('model',)):
+        key = dotted((*path, 'num_classes'))
+        if 'num_classes' not in node or _OTHER_CLASSES.search(key):
+            continue
+        number = node['num_classes']
         if not (isinstance(number, int) and number > 0):
             what = f'is {number!r} and must be a number above 0'
             report.add(ERROR, key, what)
@@ -36,24 +40,12 @@ def check_classes(
             report.add(ERROR if fewer else WARNING, key, what + remedy)
 
 
-def _heads(model: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Keys and values of num_classes that the data decides."""
-    for path, node in dicts(model):
-        if 'num_classes' in node:
-            key = dotted('model', *path, 'num_classes')
-            if not _OTHER_CLASSES.search(key):
-                yield key, node['num_classes']
-
-
 def check_shapes(
     cfg: Mapping[str, Any], report: Report, side: int = 256
-) -> list[float]:
+) -> None:
     """Compare ``in_channels`` of the neck, and the strides of the heads.
 
-    Backbone and neck run on PyTorch's meta device, where nothing is computed
-    and no memory is taken, on a square of ``side`` pixels. What cannot be
-    built is left to the training. Returns the strides of the neck's maps, none
-    where they are not known.
+    Backbone and neck run on PyTorch's meta device, where nothing is computed.
     """
     model = cfg.get('model') or {}
     try:
@@ -61,14 +53,12 @@ def check_shapes(
             backbone, neck = (
                 MODELS.build(model[key]).eval() for key in ('backbone', 'neck')
             )
-            channels = getattr(backbone, 'in_channels', 3)
-            channels = channels if isinstance(channels, int) else 3
+            channels = model['backbone'].get('in_channels', 3)
             maps = backbone(torch.empty(1, channels, side, side))
             given = [m.shape[1] for m in maps]
             wanted: Any = model['neck'].get('in_channels', given)
-            wanted = (
-                [wanted] * len(given) if isinstance(wanted, int) else wanted
-            )
+            if isinstance(wanted, int):
+                wanted = [wanted] * len(given)
             if list(wanted) != given:
                 report.add(
                     ERROR,
@@ -77,29 +67,26 @@ def check_shapes(
                     f'{len(given)} maps of {given} channels (out_indices): '
                     f'set {given}',
                 )
-                return []
+                return
             strides = [side / m.shape[3] for m in neck(maps)]
     except Exception:  # mmcv's compiled ops know no meta tensors, among others
-        return []
-    for name in ('bbox_head', 'rpn_head'):
-        head = model.get(name) or {}
-        generator = head.get('anchor_generator') or {}
-        for key, strided in (
-            ('strides', head.get('strides')),
-            ('anchor_generator.strides', generator.get('strides')),
-        ):
-            flat = [
-                s[0] if isinstance(s, Sequence) else s for s in strided or ()
-            ]
-            whole = [round(stride) for stride in strides]
-            near = [
-                0.8 < a / b < 1.25 for a, b in zip(flat, strides, strict=False)
-            ]
-            if flat and (len(flat) != len(strides) or not all(near)):
-                report.add(
-                    ERROR,
-                    f'model.{name}.{key}',
-                    f'are {flat}, and the neck puts out {len(strides)} maps '
-                    f'of strides {whole}: set {whole}',
-                )
-    return strides
+        return
+    whole = [round(stride) for stride in strides]
+    for path in (
+        'bbox_head.strides',
+        'bbox_head.anchor_generator.strides',
+        'rpn_head.anchor_generator.strides',
+    ):
+        said = get(model, tuple(path.split('.')))
+        if not isinstance(said, Sequence):
+            continue
+        flat = [s[0] if isinstance(s, Sequence) else s for s in said]
+        pairs = zip(flat, strides, strict=False)
+        near = all(0.8 < a / b < 1.25 for a, b in pairs)
+        if flat and (len(flat) != len(strides) or not near):
+            report.add(
+                ERROR,
+                f'model.{path}',
+                f'are {flat}, and the neck puts out {len(strides)} maps '
+                f'of strides {whole}: set {whole}',
+            )

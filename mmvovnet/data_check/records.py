@@ -1,13 +1,12 @@
-"""Annotations of any form as arrays."""
+"""Annotations of any form as rows."""
 
 import json
+import math
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,58 +21,44 @@ TORN = (
     'a segmentation is no list of polygons, each a list of six numbers or '
     "more in pairs x, y, and no run lengths of the image's size: correct it"
 )
+_NEEDED = dict(
+    images=('id', 'file_name', 'width', 'height'),
+    annotations=('id', 'image_id', 'category_id', 'bbox', 'area'),
+    categories=('id', 'name'),
+)
 
 
-@dataclass
-class Records:
-    """The images and boxes of a split.
+class Box(NamedTuple):
+    """A box of an image."""
 
-    Attributes:
-        source (str): The annotation file, or the folder.
-        files (list[str]): Paths of the images.
-        names (list[str]): Of the classes in the data.
-        sizes (ndarray, optional): Width and height by the annotations, float
-            of shape (N, 2); NaN where they do not say.
-        image (ndarray): Index into ``files`` of each box, shape (M,).
-        label (ndarray): Index into ``names`` of each box, shape (M,).
-        boxes (ndarray): x, y, width, height, float of shape (M, 4).
-        ignored (ndarray): Crowds and difficult ones, bool of shape (M,).
-        ids (list): What the data calls each box.
-        areas (ndarray, optional): By the annotations, float of shape (M,).
-        masks (list[str], optional): What is wrong with each box's
-            segmentation, :data:`BARE` or :data:`TORN`; '' if nothing is.
-    """
+    id: Any  # what the data calls it
+    image: int  # index of its image
+    name: str  # of its class
+    box: list[float]  # x, y, width, height
+    ignored: bool  # a crowd, or a difficult one
+    area: float = math.nan  # by the annotations
+    flaw: str = ''  # of its segmentation: BARE, TORN or none
 
-    source: str
-    files: list[str]
-    names: list[str]
-    sizes: np.ndarray | None = None
-    image: np.ndarray = field(default_factory=partial(np.zeros, 0, int))
-    label: np.ndarray = field(default_factory=partial(np.zeros, 0, int))
-    boxes: np.ndarray = field(default_factory=partial(np.zeros, (0, 4)))
-    ignored: np.ndarray = field(default_factory=partial(np.zeros, 0, bool))
-    ids: list = field(default_factory=list)
-    areas: np.ndarray | None = None
-    masks: list[str] | None = None
 
-    def only(self, mask: np.ndarray) -> 'Records':
-        """All images, and the boxes that a mask of shape (M,) is true for."""
-        ids = [i for i, keep in zip(self.ids, mask, strict=True) if keep]
-        kept = {
-            name: getattr(self, name)[mask]
-            for name in ('image', 'label', 'boxes', 'ignored')
-        }
-        return replace(self, ids=ids, **kept)
+class Records(NamedTuple):
+    """The images and boxes of a split."""
+
+    source: str  # the annotation file, or the folder
+    files: list[str]  # paths of the images
+    sizes: np.ndarray  # width and height by the annotations, or NaN: (N, 2)
+    names: list[str]  # of the classes in the data
+    boxes: list[Box]
+    classes: Sequence[str]  # by the config or the data set
 
 
 def read_coco(
-    path: str, folder: str, report: Report, scored: bool = False
+    path: str,
+    folder: str,
+    classes: Sequence[str],
+    report: Report,
+    scored: bool = False,
 ) -> Records | None:
-    """Read a COCO file whose images are in ``folder``; None if that fails.
-
-    What is wrong goes to the report, as in all functions here; ``scored``
-    says that COCO's metric reads the file too.
-    """
+    """Read a COCO file; ``scored`` says that COCO's metric reads it too."""
 
     def error(what: str, examples: Sequence[object]) -> None:
         report.add(ERROR, path, what, examples)
@@ -81,19 +66,13 @@ def read_coco(
     data = _read_json(path, report)
     if data is None:
         return None
-    keys = dict(
-        images=('id', 'file_name', 'width', 'height'),
-        annotations=('id', 'image_id', 'category_id', 'bbox', 'area'),
-        categories=('id', 'name'),
-    )
-    for kind, needed in keys.items():
-        data[kind] = _with_keys(data[kind], needed, kind, path, report)
+    for kind, items in data.items():
         error(
             f'several entries of {kind} have one id, and mmdet takes one of '
             'them alone: correct the file',
-            _twice(item['id'] for item in data[kind]),
+            _twice(item['id'] for item in items),
         )
-    images, annotations, categories = (data[kind] for kind in keys)
+    images, annotations, categories = (data[kind] for kind in _NEEDED)
     error(
         'several categories have one name, and mmdet takes both for one '
         'class: give them one id, or two names',
@@ -119,86 +98,75 @@ def read_coco(
             [a['id'] for a in used if a.get('iscrowd') is None],
         )
     place = {item['id']: index for index, item in enumerate(images)}
-    known = {item['id']: index for index, item in enumerate(categories)}
-    for key, index in (('image_id', place), ('category_id', known)):
+    names = {item['id']: item['name'] for item in categories}
+    known: dict[str, dict] = dict(image_id=place, category_id=names)
+    for key, ids in known.items():
         error(
             f'an annotation names an unknown {key}: correct the file',
-            [a['id'] for a in used if a[key] not in index],
+            [a['id'] for a in used if a[key] not in ids],
         )
-        used = [a for a in used if a[key] in index]
-    return Records(
-        source=path,
-        files=[str(Path(folder, item['file_name'])) for item in images],
-        sizes=_floats([[i.get('width'), i.get('height')] for i in images], 2),
-        image=np.array([place[a['image_id']] for a in used], int),
-        label=np.array([known[a['category_id']] for a in used], int),
-        names=[item['name'] for item in categories],
-        boxes=_floats([a['bbox'] for a in used], 4),
-        ignored=np.array(
-            [bool(a.get('iscrowd') or a.get('ignore')) for a in used], bool
-        ),
-        ids=[a['id'] for a in used],
-        areas=_floats([a.get('area', np.nan) for a in used], 1)[:, 0],
-        masks=[
-            _mask_flaw(a.get('segmentation'), images[place[a['image_id']]])
-            for a in used
-        ],
-    )
+        used = [a for a in used if a[key] in ids]
+    boxes = [
+        Box(
+            a['id'],
+            place[a['image_id']],
+            names[a['category_id']],
+            a['bbox'],
+            bool(a.get('iscrowd') or a.get('ignore')),
+            a['area'] if type(a.get('area')) in (int, float) else math.nan,
+            _flaw(a.get('segmentation'), images[place[a['image_id']]]),
+        )
+        for a in used
+    ]
+    files = [str(Path(folder, item['file_name'])) for item in images]
+    sizes = [[i.get('width'), i.get('height')] for i in images]
+    named = [item['name'] for item in categories]
+    return Records(path, files, _sizes(sizes), named, boxes, classes)
 
 
-def read_voc(dataset: Any, report: Report) -> Records | None:
+def read_voc(
+    dataset: Any, classes: Sequence[str], report: Report
+) -> Records | None:
     """Read the files of mmdet's ``XMLDataset``, which need not be loaded."""
-    listed = str(dataset.ann_file)
+    listed, root = str(dataset.ann_file), Path(dataset.sub_data_root)
     try:
-        names = Path(listed).read_text().splitlines()
+        lines = Path(listed).read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         report.add(ERROR, listed, f'cannot be read: {error}')
         return None
-    root = Path(dataset.sub_data_root)
-    records = Records(listed, [], [], masks=None)
-    sizes: list[list[float]] = []
-    rows: list[tuple[int, int, list[float], bool]] = []
+    files: list[str] = []
+    sizes: list[list] = []
+    boxes: list[Box] = []
     unsized: list[str] = []
-    for name in names:  # a blank one is read too, as by mmdet
+    for name in lines:  # a blank one is read too, as by mmdet
         path = root / dataset.ann_subdir / f'{name}.xml'
         try:
             tree = ET.parse(path).getroot()
-            size: list[float] = [
+            size = [
                 int(tree.findtext(f'size/{key}', '-1'))
                 for key in ('width', 'height')
             ]
-            objects = [_voc_object(item) for item in tree.iterfind('object')]
+            found = [
+                _voc_box(item, f'{path} object {number}', len(files))
+                for number, item in enumerate(tree.iterfind('object'), 1)
+            ]
         except (OSError, ET.ParseError, ValueError, TypeError) as error:
             report.add(ERROR, str(path), f'cannot be read: {error}')
             continue
+        boxes += found
         unsized += [str(path)] * (min(size) == 0)
-        for number, (label, box, ignored) in enumerate(objects, 1):
-            if label not in records.names:
-                records.names.append(label)
-            index = records.names.index(label)
-            rows.append((len(sizes), index, box, ignored))
-            records.ids.append(f'{path} object {number}')
-        sizes.append(size if min(size) > 0 else [np.nan] * 2)
-        records.files.append(str(root / dataset.img_subdir / f'{name}.jpg'))
+        sizes.append(size if min(size) > 0 else [math.nan] * 2)
+        files.append(str(root / dataset.img_subdir / f'{name}.jpg'))
     least = (dataset.filter_cfg or {}).get('min_size')
     what = 'an image has the size 0, as labelImg may write it, and '
     what += 'filter_cfg.min_size would drop it: write the size'
     level = ERROR if least and not dataset.test_mode else WARNING
     report.add(level, listed, what, unsized)
-    image, labels, boxes, difficult = (
-        zip(*rows, strict=True) if rows else [()] * 4
-    )
-    return replace(
-        records,
-        sizes=_floats(sizes, 2),
-        image=np.array(image, int),
-        label=np.array(labels, int),
-        boxes=_floats(boxes, 4),
-        ignored=np.array(difficult, bool),
-    )
+    names = list(dict.fromkeys(box.name for box in boxes))
+    return Records(listed, files, _sizes(sizes), names, boxes, classes)
 
 
-def _voc_object(item: ET.Element) -> tuple[str, list[float], bool]:
+def _voc_box(item: ET.Element, number: str, image: int) -> Box:
     name = item.findtext('name')
     if name is None:
         raise ValueError('an object has no name')
@@ -206,11 +174,13 @@ def _voc_object(item: ET.Element) -> tuple[str, list[float], bool]:
         float(item.findtext(f'bndbox/{key}', ''))
         for key in ('xmin', 'ymin', 'xmax', 'ymax')
     )
-    difficult = int(item.findtext('difficult', '0'))  # as mmdet reads it
-    return name, [x1, y1, x2 - x1, y2 - y1], bool(difficult)
+    # As mmdet reads it.
+    difficult = bool(int(item.findtext('difficult', '0')))
+    return Box(number, image, name, [x1, y1, x2 - x1, y2 - y1], difficult)
 
 
-def _read_json(path: str, report: Report) -> dict[str, Any] | None:
+def _read_json(path: str, report: Report) -> dict[str, list] | None:
+    """The lists of a COCO file, without entries that lack keys."""
     try:
         data = json.loads(Path(path).read_text())
     except FileNotFoundError:
@@ -221,31 +191,27 @@ def _read_json(path: str, report: Report) -> dict[str, Any] | None:
     except (OSError, ValueError) as error:
         report.add(ERROR, path, f'is no COCO JSON: {error}')
         return None
-    keys = ('images', 'annotations', 'categories')
-    lists = data if isinstance(data, dict) else {}
-    lacks = [key for key in keys if not isinstance(lists.get(key), list)]
+    given = data if isinstance(data, dict) else {}
+    lacks = [kind for kind in _NEEDED if not isinstance(given.get(kind), list)]
     if lacks:
         report.add(ERROR, path, f'lacks the lists {", ".join(lacks)} of COCO')
         return None
-    return lists
-
-
-def _with_keys(
-    items: list, keys: Sequence[str], kind: str, path: str, report: Report
-) -> list[dict]:
-    good: list[dict] = []
-    lacking: dict[str, list[str]] = {}
-    for number, item in enumerate(items):
-        given = item if isinstance(item, dict) else {}
-        lacks = [key for key in keys if given.get(key) is None]
-        if lacks:
-            where = f'{kind}[{number}]'
-            lacking.setdefault(', '.join(lacks), []).append(where)
-        # mmdet needs these, and the check of boxes does not.
-        if not set(lacks) - {'area', 'width', 'height'}:
-            good.append(item)
-    for keys_lacking, places in lacking.items():
-        what = f'an entry lacks {keys_lacking}: correct the file'
+    good: dict[str, list] = {}
+    lacking: dict[tuple, list[str]] = {}
+    for kind, keys in _NEEDED.items():
+        good[kind] = []
+        for number, item in enumerate(given[kind]):
+            has = item if isinstance(item, dict) else {}
+            lacks = [key for key in keys if has.get(key) is None]
+            if lacks:
+                lacking.setdefault((kind, *lacks), []).append(
+                    f'{kind}[{number}]'
+                )
+            # mmdet needs these, and the check of boxes does not.
+            if not set(lacks) - {'area', 'width', 'height'}:
+                good[kind].append(item)
+    for (_, *lost), places in lacking.items():
+        what = f'an entry lacks {", ".join(lost)}: correct the file'
         report.add(ERROR, path, what, places)
     return good
 
@@ -258,7 +224,7 @@ def _is_box(box: Any) -> bool:
     )
 
 
-def _mask_flaw(segmentation: Any, image: dict) -> str:
+def _flaw(segmentation: Any, image: dict) -> str:
     """Whether mmdet drops a polygon of it, or cannot read it."""
     if not segmentation:
         return BARE
@@ -275,12 +241,11 @@ def _mask_flaw(segmentation: Any, image: dict) -> str:
     return '' if polygons else TORN
 
 
-def _floats(rows: Sequence, width: int) -> np.ndarray:
+def _sizes(rows: list[list]) -> np.ndarray:
     try:
-        array = np.array(rows, dtype=float)
+        return np.array(rows, float).reshape(-1, 2)
     except (TypeError, ValueError):  # a size that is no number
-        array = np.full((len(rows), width), np.nan)
-    return array.reshape(-1, width)
+        return np.full((len(rows), 2), np.nan)
 
 
 def _twice(ids: Iterable[Hashable]) -> list:

@@ -1,11 +1,9 @@
 """What a check of data found, as text."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 ERROR, WARNING, NOTE = 'error', 'warning', 'note'
-_ORDER = (ERROR, WARNING, NOTE)
 _ROWS = 40
 
 
@@ -13,20 +11,15 @@ _ROWS = 40
 class Finding:
     """One kind of fault.
 
-    Attributes:
-        level (str): 'error' where a training would be wrong or end, 'warning'
-            where it may be, 'note' for what is only reported.
-        where (str): A file, or a key of the config.
-        what (str): The fault, what was expected, how to correct it.
-        count (int): How often it was found. Defaults to 1.
-        examples (tuple[str, ...]): Where, for some of them.
+    An error makes a training wrong or ends it, a warning may, and a note is
+    only reported.
     """
 
     level: str
-    where: str
-    what: str
-    count: int = 1
-    examples: tuple[str, ...] = ()
+    where: str  # a file, or a key of the config
+    what: str  # the fault, what was expected, how to correct it
+    count: int  # how often it was found
+    examples: tuple[str, ...]  # where, for some of them
 
 
 class Report:
@@ -57,21 +50,22 @@ class Report:
     @property
     def errors(self) -> list[Finding]:
         """What would make a training wrong."""
-        return [f for f in self.findings if f.level == ERROR]
+        return self._of(ERROR)
 
     def __str__(self) -> str:
         lines = list(self.tables)
-        for found in sorted(
-            self.findings, key=lambda f: _ORDER.index(f.level)
-        ):
-            times = f' ({found.count} times)' if found.count > 1 else ''
-            lines.append(f'{found.level:8}{found.where}: {found.what}{times}')
-            if found.examples:
-                more = ', ...' if found.count > len(found.examples) else ''
-                lines.append(f'{"":8}  {", ".join(found.examples)}{more}')
-        counts = Counter(found.level for found in self.findings)
-        lines.append(f'{counts[ERROR]} errors, {counts[WARNING]} warnings')
-        return '\n'.join(lines)
+        for level in (ERROR, WARNING, NOTE):
+            for found in self._of(level):
+                times = f' ({found.count} times)' if found.count > 1 else ''
+                lines.append(f'{level:8}{found.where}: {found.what}{times}')
+                if found.examples:
+                    more = ', ...' * (found.count > len(found.examples))
+                    lines.append(f'{"":10}{", ".join(found.examples)}{more}')
+        errors, warnings = len(self._of(ERROR)), len(self._of(WARNING))
+        return '\n'.join([*lines, f'{errors} errors, {warnings} warnings'])
+
+    def _of(self, level: str) -> list[Finding]:
+        return [f for f in self.findings if f.level == level]
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence]) -> str:
@@ -94,14 +88,3 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence]) -> str:
         for row in cells
     ]
     return '\n'.join([title, *(f'  {line}' for line in lines)])
-
-
-def dotted(*path: str | int) -> str:
-    """Write the path of an entry as in Python.
-
-    Example:
-        >>> dotted('train_dataloader', 'dataset', 'pipeline', 2)
-        'train_dataloader.dataset.pipeline[2]'
-    """
-    parts = [f'[{p}]' if isinstance(p, int) else f'.{p}' for p in path]
-    return ''.join(parts).lstrip('.')

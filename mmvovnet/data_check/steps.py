@@ -16,9 +16,9 @@ from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from torch import nn
 
-from mmvovnet.tasks import dicts
+from mmvovnet.tasks import dicts, dotted, parts
 
-from .report import ERROR, Report, dotted
+from .report import ERROR, Report
 
 
 def try_steps(cfg: Config, report: Report) -> None:
@@ -93,24 +93,11 @@ def _culprits(
             step = owner.transforms.index(found['t'])
             yield f'{stage}.dataset.pipeline[{step}]'
         elif names.get(id(owner)):
-            yield _key(names[id(owner)], cfg.model)
+            yield dotted(('model', *parts(cfg.model, names[id(owner)])[0]))
 
 
 def _places(part: Any, cfg: dict) -> Iterator[str]:
     """Keys under which a config has a part, to which its owner may add."""
     for path, node in dicts(cfg):
         if 'type' in node and all(part.get(k) == v for k, v in node.items()):
-            yield dotted(*path)
-
-
-def _key(name: str, node: Any) -> str:
-    """The key of a module, as far as the config goes."""
-    path: list[str | int] = ['model']
-    for part in name.split('.'):
-        step = int(part) if part.isdigit() else part
-        try:
-            node = node[step]
-        except (KeyError, IndexError, TypeError):
-            break
-        path.append(step)
-    return dotted(*path)
+            yield dotted(path)

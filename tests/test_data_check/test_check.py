@@ -4,7 +4,7 @@ import copy
 import json
 import os
 import time
-from types import SimpleNamespace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +12,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmvovnet.data_check import check
-from mmvovnet.data_check.images import _faulty_file, _faulty_image
-from mmvovnet.data_check.records import read_voc
-from mmvovnet.data_check.report import Report
+from mmvovnet.data_check.images import faulty_file, faulty_image
 from mmvovnet.engine.images import LoadImageFromFile
 
 pytest.importorskip('mmdet.datasets', exc_type=ImportError)
@@ -55,6 +53,7 @@ def dataset(ann_file, **changes):
 
 
 def config():
+    """A detector whose backbone and neck are not run, to save time."""
     return dict(
         default_scope='mmdet',
         train_cfg=dict(by_epoch=True, max_epochs=1),
@@ -64,15 +63,13 @@ def config():
         val_evaluator=dict(type='CocoMetric', ann_file='val.json'),
         model=dict(
             data_preprocessor=dict(mean=[1.0] * 3, std=[1.0] * 3),
-            backbone=dict(
-                type='mmvovnet.VoVNet', arch='V-27-slim', out_indices=(2, 3)
-            ),
-            neck=dict(
-                type='FPN', in_channels=[384, 512], out_channels=8, num_outs=3
-            ),
             bbox_head=dict(num_classes=2, strides=[16, 32, 64]),
         ),
     )
+
+
+BACKBONE = dict(type='mmvovnet.VoVNet', arch='V-27-slim', out_indices=(2, 3))
+NECK = dict(type='FPN', in_channels=[384, 512], out_channels=8, num_outs=3)
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +91,9 @@ def found(data, cfg=None, **options):
 
 
 def test_says_nothing_of_good_data():
-    report = found(coco())
+    cfg = config()
+    cfg['model'] |= dict(backbone=BACKBONE, neck=NECK)
+    report = found(coco(), cfg)
     assert not report.findings
     assert 'cat        8     8' in str(report)
     assert str(report).endswith('0 errors, 0 warnings')
@@ -256,6 +255,8 @@ def test_masks_that_are_not_there():
 def test_errors_of_settings(setting):
     key, _, value = setting.partition('=')
     cfg = config()
+    if 'strides' in key or 'neck' in key or 'rpn_head' in key:
+        cfg['model'] |= dict(backbone=BACKBONE, neck=dict(NECK))
     number = int(value) if value.lstrip('-').isdigit() else value
     value = VALUES.get(setting.partition('=')[2], number)
     if key == 'model.rpn_head':
@@ -310,15 +311,15 @@ def test_wrapped_data_sets():
     assert error.where == 'none.json' and 'no such file' in error.what
 
 
-def test_100_000_annotations_in_20_seconds():
+def test_20_000_annotations_in_4_seconds():
     data = coco()
     box = data['annotations'][0]
     data['annotations'] = [
-        box | dict(id=i, image_id=i % 8) for i in range(1, 100_001)
+        box | dict(id=i, image_id=i % 8) for i in range(1, 20_001)
     ]
     start = time.process_time()
     found(data)
-    assert time.process_time() - start < 20
+    assert time.process_time() - start < 4
 
 
 VOC = """<annotation><size><width>64</width><height>64</height></size>
@@ -326,19 +327,42 @@ VOC = """<annotation><size><width>64</width><height>64</height></size>
 <xmax>{}</xmax><ymax>{}</ymax></bndbox></object></annotation>"""
 
 
+def found_in_voc(xml, listed='0', images=('0.jpg',), **options):
+    """What is found in a data set of one file."""
+    for name in ('Annotations', 'JPEGImages'):
+        Path(name).mkdir()
+    for name in images:
+        Image.new('RGB', (SIZE, SIZE)).save(f'JPEGImages/{name}')
+    Path('list.txt').write_text(listed)
+    if xml is not None:
+        Path('Annotations', f'{listed.strip()}.xml').write_text(xml)
+    cfg = config()
+    cfg['train_dataloader']['dataset'] = dict(
+        type='XMLDataset',
+        ann_file='list.txt',
+        data_prefix=dict(sub_data_root='.'),
+        metainfo=dict(classes=('cat', 'dog')),
+    ) | dict(options)
+    del cfg['val_dataloader'], cfg['val_evaluator']
+    return found(coco(), cfg).findings
+
+
+CAT = VOC.format('cat', 1, 1, 20, 20)
+
+
 @pytest.mark.parametrize(
     'xml, words',
     [
-        (VOC.format('cat', 1, 1, 20, 20), None),
+        (CAT, None),
         (VOC.format('cat', 20, 1, 1, 20), 'has no area'),
         (VOC.format('cat', 1, 1, 'nan', 20), 'is NaN or infinite'),
         (VOC.format('cow', 1, 1, 20, 20), 'does not list are dropped'),
         (VOC.format('cat', 'x', 1, 20, 20), 'cannot be read'),
         ('<annotation><object/></annotation>', 'an object has no name'),
         ('<html>', 'cannot be read'),
-        (VOC.format('cat', 1, 1, 20, 20).replace('>64<', '>64.0<'), "'64.0'"),
+        (CAT.replace('>64<', '>64.0<'), "'64.0'"),
         (
-            VOC.format('cat', 1, 1, 20, 20).replace(
+            CAT.replace(
                 '</name>', '</name><difficult>Unspecified</difficult>'
             ),
             "cannot be read: invalid literal for int() with base 10: 'Unspec",
@@ -346,27 +370,36 @@ VOC = """<annotation><size><width>64</width><height>64</height></size>
         (None, 'cannot be read'),
     ],
 )
-def test_voc(folder, xml, words):
-    for name in ('Annotations', 'JPEGImages'):
-        (folder / name).mkdir()
-    Image.new('RGB', (SIZE, SIZE)).save('JPEGImages/0.jpg')
-    (folder / 'list.txt').write_text('0')
-    if xml is not None:
-        (folder / 'Annotations' / '0.xml').write_text(xml)
-    cfg = config()
-    cfg['train_dataloader']['dataset'] = dict(
-        type='XMLDataset',
-        ann_file='list.txt',
-        data_prefix=dict(sub_data_root='.'),
-        metainfo=dict(classes=('cat', 'dog')),
-    )
-    del cfg['val_dataloader'], cfg['val_evaluator']
-    said = [f.what for f in found(coco(), cfg).findings]
+def test_voc(xml, words):
+    said = [f.what for f in found_in_voc(xml)]
     if words is None:
         (text,) = said
         assert "'dog' is no class of 'list.txt', which has ['cat']" in text
     else:
         assert any(words in text for text in said), said
+
+
+@pytest.mark.parametrize('least', [None, 32])
+def test_voc_of_size_0(least):
+    """As labelImg may write it: a minimum size drops such images."""
+    findings = found_in_voc(
+        CAT.replace('64', '0'),
+        images=('0.png',),
+        filter_cfg=dict(min_size=least) if least else None,
+    )
+    missing, size = (
+        next(f for f in findings if words in f.what)
+        for words in ('an image is missing', 'has the size 0')
+    )
+    assert size.level == ('error' if least else 'warning')
+    assert size.examples == ('Annotations/0.xml',)
+    assert 'filter_cfg.min_size' in size.what
+    assert '0.png is there' in missing.examples[0]
+
+
+def test_voc_names_with_spaces():
+    findings = found_in_voc(CAT, 'cell (1)\n', ['cell (1).jpg'])
+    assert [f.where for f in findings] == ['metainfo.classes']
 
 
 @pytest.mark.parametrize(
@@ -400,35 +433,8 @@ def test_classification(folder, lines, words):
     assert said == [] if words is None else any(words in t for t in said), said
 
 
-@pytest.mark.parametrize('least', [None, 32])
-def test_voc_of_size_0(folder, least):
-    """As labelImg may write it: a minimum size drops such images."""
-    for name in ('Annotations', 'JPEGImages'):
-        (folder / name).mkdir()
-    Image.new('RGB', (SIZE, SIZE)).save('JPEGImages/0.png')
-    (folder / 'list.txt').write_text('0')
-    xml = VOC.format('cat', 1, 1, 20, 20).replace('64', '0')
-    (folder / 'Annotations' / '0.xml').write_text(xml)
-    cfg = config()
-    cfg['train_dataloader']['dataset'] = dict(
-        type='XMLDataset',
-        ann_file='list.txt',
-        data_prefix=dict(sub_data_root='.'),
-        metainfo=dict(classes=('cat',)),
-        filter_cfg=dict(min_size=least) if least else None,
-    )
-    cfg['model']['bbox_head']['num_classes'] = 1
-    del cfg['val_dataloader'], cfg['val_evaluator']
-    size, missing = found(coco(), cfg).findings
-    assert size.level == ('error' if least else 'warning')
-    assert 'has the size 0' in size.what
-    assert size.examples == ('Annotations/0.xml',)
-    assert 'filter_cfg.min_size' in size.what
-    assert missing.what == 'an image is missing'
-    assert '0.png is there' in missing.examples[0]
-
-
-def test_image_files(folder):
+def test_image_files(folder, monkeypatch):
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', None)
     (folder / 'page.png').write_text('<html></html>')
     (folder / 'empty.png').touch()
     os.mkfifo(folder / 'pipe.png')
@@ -446,14 +452,14 @@ def test_image_files(folder):
     load = LoadImageFromFile()
     for how in (dict(), dict(load=load)):
         for file, words in expected.items():
-            assert words in _faulty_image(file, nothing, **how)[1]
-        assert _faulty_image('images/0.png', (64, 64), **how) is None
-        assert _faulty_image('turned.jpg', (32, 64), **how) is None
-        _, what, sizes = _faulty_image('turned.jpg', (64, 32), **how)
+            assert words in faulty_image(file, nothing, **how)[1]
+        assert faulty_image('images/0.png', (64, 64), **how) is None
+        assert faulty_image('turned.jpg', (32, 64), **how) is None
+        _, what, sizes = faulty_image('turned.jpg', (64, 32), **how)
         assert 'another size' in what
         assert sizes == ' (32x64) (annotations: 64x32)'  # as it is seen
-    assert 'empty file' in _faulty_file('empty.png', nothing)[1]
-    assert 'a pipe' in _faulty_file('pipe.png', nothing)[1]
+    assert 'empty file' in faulty_file('empty.png', nothing)[1]
+    assert 'a pipe' in faulty_file('pipe.png', nothing)[1]
 
 
 def test_the_loaders_options_are_obeyed(folder):
@@ -482,8 +488,12 @@ def test_images_are_decoded_as_the_training_does(folder):
     Image.fromarray(pixels.astype(np.uint8)).save('whole.jpg')
     content = (folder / 'whole.jpg').read_bytes()
     (folder / 'images' / '3.png').write_bytes(content[:-20])
-    assert not found(coco(), depth='headers').errors
-    report = found(coco(), depth='decode', processes=2)
+    (folder / 'images' / '4.png').write_text('<html></html>')
+    (error,) = found(coco(), depth='headers').errors
+    assert error.examples[0].startswith('images/4.png (it begins ')
+    (folder / 'images' / '4.png').unlink()
+    os.link('images/0.png', 'images/4.png')
+    report = found(coco(), depth='decode', workers=2)
     (error,) = report.errors
     assert error.what == 'an image cannot be read'
     assert error.examples[0].startswith('images/3.png (it begins ')
@@ -508,13 +518,6 @@ def test_16_bits_of_small_values(folder):
     whole = dict(type='LoadImageFromFile', color_type='unchanged')
     cfg['train_dataloader']['dataset']['pipeline'] = [whole]
     assert not found(coco(), cfg, depth='decode').findings
-
-
-def test_headers_are_read_by_several_processes(folder):
-    (folder / 'images' / '3.png').write_text('<html></html>')
-    (error,) = found(coco(), depth='headers', processes=2).errors
-    assert 'cannot be read' in error.what
-    assert error.examples[0].startswith('images/3.png (it begins ')
 
 
 def test_boxes_of_area_0_are_not_used():
@@ -592,22 +595,3 @@ def test_two_categories_of_one_name():
     (error,) = found(data).errors
     assert 'several categories have one name' in error.what
     assert error.examples == ('cat',)
-
-
-def test_voc_names_with_spaces(folder):
-    for name in ('Annotations', 'JPEGImages'):
-        (folder / name).mkdir()
-    xml = VOC.format('cat', 1, 1, 20, 20)
-    (folder / 'Annotations' / 'cell (1).xml').write_text(xml)
-    (folder / 'list.txt').write_text('cell (1)\n')
-    report = Report()
-    dataset = SimpleNamespace(
-        ann_file='list.txt',
-        sub_data_root='.',
-        ann_subdir='Annotations',
-        img_subdir='JPEGImages',
-        filter_cfg=None,
-    )
-    records = read_voc(dataset, report)
-    assert records.files == ['JPEGImages/cell (1).jpg']
-    assert not report.errors
