@@ -8,7 +8,7 @@ import torch
 from mmengine.registry import MODELS
 
 from mmvovnet.models.archs import ARCHS, resolve_arch
-from mmvovnet.tasks import Path, dicts
+from mmvovnet.tasks import Path, dicts, dotted
 from mmvovnet.weights.dialects import Pixels
 from mmvovnet.weights.public import (
     default_weights,
@@ -16,7 +16,7 @@ from mmvovnet.weights.public import (
     published_pixels,
 )
 
-from .changes import SwapError, dotted, one_line, type_name
+from .changes import SwapError, one_line, type_name
 
 # Options that mean the same in ResNet and in VoVNet, and VoVNet's defaults.
 _SHARED = dict(
@@ -26,51 +26,27 @@ _SHARED = dict(
     with_cp=False,
     drop_path_rate=0,
 )
-_NO_COUNTERPART = {
-    'style': 'where ResNet strides; VoVNet pools',
-    'contract_dilation': "here a stage's pool and first conv have the "
-    'dilation of the stage before and its own',
-    'multi_grid': 'a stage has one dilation here',
-    'conv_cfg': 'the weights are of plain convs',
-}
-# Options that are translated, and those that say which ResNet it is.
-_KNOWN = (
-    *('type', 'norm_cfg', 'dcn', 'stage_with_dcn', 'strides', 'dilations'),
-    *('out_indices', 'init_cfg', 'depth', 'arch', 'num_stages'),
-    *('base_channels', 'stem_channels', 'groups', 'base_width'),
-    *('width_per_group', 'expansion', 'scales', 'radix', 'reduction_factor'),
-    *('avg_down_stride', 'se_ratio', 'deep_stem', 'zero_init_residual'),
-    *_SHARED,
-)
 _SIZE = 224  # Swin takes no 128
 
 
-class Level(NamedTuple):
-    """One map that a backbone puts out."""
+class Maps(NamedTuple):
+    """What a backbone puts out, and its options that a config leaves out."""
 
-    channels: int
-    stride: int
+    channels: list[int]
+    strides: list[int]
+    defaults: dict[str, Any]
 
 
 class Start(NamedTuple):
-    """What a backbone starts from.
+    """What a backbone starts from."""
 
-    ``options`` are those of the VoVNet that the weights belong to,
-    ``init_cfg`` is None for random weights, and ``pixels`` are the images
-    that they expect, None if that is not known.
-    """
-
-    options: dict[str, Any]
-    init_cfg: dict | None
-    pixels: Pixels | None
+    options: dict[str, Any]  # of the VoVNet that the weights belong to
+    init_cfg: dict | None  # None for random weights
+    pixels: Pixels | None  # that the weights expect, None if not known
 
 
 def find_backbones(model: dict) -> list[Path]:
-    """Find the backbones of a model's config, the one to swap first.
-
-    Raises:
-        SwapError: If there is none, or one gets the maps of another.
-    """
+    """Find the backbones of a model's config, the one to swap first."""
     found = {
         path: type_name(node)
         for path, node in dicts(model)
@@ -92,34 +68,11 @@ def find_backbones(model: dict) -> list[Path]:
     )
 
 
-def _defaults(backbone: dict) -> dict[str, Any]:
-    """What a backbone's class and its parents take without being told."""
-    kind = backbone['type']
-    with MODELS.switch_scope_and_registry(None) as registry:
-        cls = registry.get(kind) if isinstance(kind, str) else kind
-    found: dict[str, Any] = {}
-    for base in reversed(cls.__mro__):
-        if '__init__' in vars(base):
-            for name, value in inspect.signature(base).parameters.items():
-                if value.default is not value.empty:
-                    found[name] = value.default
-    return found
-
-
-def levels_of(backbone: dict) -> list[Level]:
-    """Measure what a backbone puts out, without its weights.
-
-    Raises:
-        SwapError: If it does not run here, or puts out other than maps.
-    """
+def measure(backbone: dict) -> Maps:
+    """Measure what a backbone puts out, without its weights."""
     name = type_name(backbone)
-    if name.startswith('Sparse'):  # MMPretrain's SparK
-        raise SwapError(f'{name} skips masked patches, which VoVNet cannot')
-    cfg = {
-        key: value
-        for key, value in backbone.items()
-        if key not in ('init_cfg', 'pretrained', 'with_cp')
-    }
+    skipped = ('init_cfg', 'pretrained', 'with_cp')
+    cfg = {k: v for k, v in backbone.items() if k not in skipped}
     image = torch.zeros(1, backbone.get('in_channels', 3), _SIZE, _SIZE)
     try:
         with torch.no_grad():
@@ -133,20 +86,19 @@ def levels_of(backbone: dict) -> list[Level]:
     maps = maps if isinstance(maps, list | tuple) else [maps]
     if any(getattr(x, 'ndim', 0) != 4 for x in maps):
         raise SwapError(f'{name} puts out vectors, and VoVNet maps')
-    return [Level(x.size(1), _SIZE // x.size(3)) for x in maps]
+    defaults = {
+        key: value.default
+        for base in reversed(type(net).__mro__)
+        if '__init__' in vars(base)
+        for key, value in inspect.signature(base).parameters.items()
+        if value.default is not value.empty
+    }
+    strides = [_SIZE // x.size(3) for x in maps]
+    return Maps([x.size(1) for x in maps], strides, defaults)
 
 
 def start_from(arch: str, weights: str | None, wanted: bool) -> Start:
-    """Choose weights and the options that they ask for.
-
-    Args:
-        arch (str): A key of :data:`mmvovnet.models.archs.ARCHS`.
-        weights (str | None): As of :func:`mmvovnet.swap.swap_backbone`.
-        wanted (bool): Whether the config started from weights.
-
-    Raises:
-        SwapError: If there are none, or they are of another arch.
-    """
+    """Choose weights; ``wanted`` says that the config started from some."""
     if arch not in ARCHS:
         raise SwapError(
             f'unknown arch {arch!r}; choose one of {", ".join(ARCHS)}'
@@ -166,75 +118,70 @@ def start_from(arch: str, weights: str | None, wanted: bool) -> Start:
     row = public_files().get(name)
     if row is None:
         return Start({}, dict(type='Pretrained', checkpoint=weights), None)
-    # As in configs/_base_/backbones: gates that the weights lack start open.
-    options = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in row.options.items()
-        if key not in ('arch', 'gate_place')
-    }
-    if resolve_arch(row.options['arch']) != resolve_arch(arch):
+    if resolve_arch(row.arch) != resolve_arch(arch):
         raise SwapError(
-            f'the weights {name!r} are of {row.options["arch"]}, not of '
-            f'{arch!r}'
+            f'the weights {name!r} are of {row.arch}, not of {arch!r}'
         )
+    # As in configs/_base_/backbones: gates that the weights lack start open.
+    skipped = ('arch', 'gate_place')
+    options = {k: v for k, v in row.options.items() if k not in skipped}
     checkpoint = f'vovnet://{name}'
     init_cfg = dict(type='Pretrained', checkpoint=checkpoint)
     return Start(options, init_cfg, published_pixels(checkpoint)[0])
 
 
 def translate(
-    backbone: dict, levels: list[Level], arch: str, start: Start
+    backbone: dict, maps: Maps, arch: str, start: Start
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Carry a backbone's options over to VoVNet by their meaning.
 
-    Returns:
-        tuple[dict, dict]: The VoVNet's config, and a remark for each option
-        that changes its value or is dropped.
-
-    Raises:
-        SwapError: If a stage of VoVNet has no such map.
+    Returns the VoVNet's config, and remarks on options that change theirs.
     """
-    said = {**_defaults(backbone), **backbone}
-    remarks = {
-        key: _NO_COUNTERPART.get(key, 'no counterpart')
-        for key, value in backbone.items()
-        if key not in _KNOWN and value not in (None, False)
-    }
-    if said.get('contract_dilation') is not True:
-        remarks.pop('contract_dilation', None)
+    said = {**maps.defaults, **backbone}
+    remarks: dict[str, str] = {}
     new: dict[str, Any] = dict(type='mmvovnet.VoVNet', arch=arch)
     new |= start.options
-    stages, strides, dilations = _stages(backbone, said, levels)
-    new['out_indices'] = tuple(stages)
-    if strides and strides != (1, 2, 2, 2):
+    new['out_indices'], strides, dilations = _stages(backbone, said, maps)
+    if strides != (1, 2, 2, 2):
         # The paper's stem, of stride 2, has a pool in front of the first
         # stage too.
         pooled = math.prod(new.get('stem_strides', (4,))) == 2
         new['strides'] = (strides[0] * (2 if pooled else 1), *strides[1:])
-    if dilations and dilations != (1, 1, 1, 1):
+    if dilations != (1, 1, 1, 1):
         new['dilations'] = dilations
     for key, default in _SHARED.items():
         if key in said and said[key] != default:
             new[key] = said[key]
-    new |= _deformable(said)
+    if said.get('dcn') and any(said.get('stage_with_dcn') or ()):
+        dcn = dict(said['dcn'])
+        dcn.pop('fallback_on_stride', None)
+        if 'deformable_groups' in dcn:
+            dcn['deform_groups'] = dcn.pop('deformable_groups')
+        new |= dict(
+            dcn=dcn, stage_with_dcn=_four(said, 'stage_with_dcn', (False,) * 4)
+        )
     new |= _norm(said, arch, start, remarks)
-    if start.init_cfg is None:
-        _thaw(new, remarks)
-    else:
-        new['init_cfg'] = start.init_cfg
+    if start.init_cfg:
+        return new | dict(init_cfg=start.init_cfg), remarks
+    for key in ('frozen_stages', 'norm_eval'):
+        if new.pop(key, False) not in (False, -1):
+            remarks[key] = 'off: random weights must train'
+    if new.get('norm_cfg', {}).get('requires_grad') is False:
+        new['norm_cfg']['requires_grad'] = True
+        remarks['norm_cfg'] = 'trains: random weights must'
     return new, remarks
 
 
 def _stages(
-    backbone: dict, said: dict, levels: list[Level]
-) -> tuple[list[int], tuple | None, tuple | None]:
-    """Stages that have such maps, and their strides and dilations."""
-    name, found = type_name(backbone), [level.stride for level in levels]
-    strides = dilations = None
+    backbone: dict, said: dict, maps: Maps
+) -> tuple[tuple, tuple, tuple]:
+    """Stages that have such maps, and the strides and dilations of all."""
+    name, found = type_name(backbone), maps.strides
+    strides, dilations = (1, 2, 2, 2), (1, 1, 1, 1)
     stages = [int(math.log2(stride)) - 2 for stride in found]
     if 'Res' in name and 'out_indices' in said and 'strides' in said:
-        strides = _four(said['strides'], 2)
-        dilations = _four(said.get('dilations'), 1)
+        strides = _four(said, 'strides', strides)
+        dilations = _four(said, 'dilations', dilations)
         stages = said['out_indices']
         stages = [stages] if type(stages) is int else list(stages)
         stages = [i % said.get('num_stages', 4) for i in stages]
@@ -242,33 +189,21 @@ def _stages(
         stages = [0, 1, 2, 3]
         strides = (1, 2, found[2] // 8, found[3] // found[2])
         dilations = (1, 1, 16 // found[2], 32 // found[3])
-    if (
-        len(stages) != len(levels)
-        or len({*stages}) < len(stages)
-        or not {*stages} <= {*range(4)}
-    ):
+    known = {*stages} <= {*range(4)}
+    if not (known and len(found) == len(stages) == len({*stages})):
         raise SwapError(
             f'{name} puts out maps of strides {found}, and VoVNet of 4, 8, '
             '16 and 32'
         )
-    return stages, strides, dilations
+    return tuple(stages), strides, dilations
 
 
-def _four(values: Any, rest: int) -> tuple | None:
+def _four(said: dict, key: str, rest: tuple) -> tuple:
     """Values of four stages, where the last may not be built."""
+    values = said.get(key)
     if not isinstance(values, list | tuple) or len(values) > 4:
-        return None
-    return (*values, *[rest] * (4 - len(values)))
-
-
-def _deformable(said: dict) -> dict[str, Any]:
-    stages = said.get('stage_with_dcn') or ()
-    if not said.get('dcn') or not any(stages):
-        return {}
-    dcn = {k: v for k, v in said['dcn'].items() if k != 'fallback_on_stride'}
-    if 'deformable_groups' in dcn:
-        dcn['deform_groups'] = dcn.pop('deformable_groups')
-    return dict(dcn=dcn, stage_with_dcn=_four(stages, False))
+        return rest
+    return (*values, *rest[len(values) :])
 
 
 def _norm(
@@ -282,33 +217,17 @@ def _norm(
     }
     kind = str(norm['type'])
     if 'BN' not in kind and start.init_cfg:
-        remarks['norm_cfg'] = (
-            f'{kind} before; the weights are of BN, whose statistics stay '
-            'those of the weights'
-        )
+        remarks['norm_eval'] = f'{kind} before; the statistics of BN stay'
         return dict(norm_eval=True)
     if 'BN' not in kind and kind != 'GN':
-        remarks['norm_cfg'] = f'{kind} before; VoVNet has BN'
         return {}
     if kind == 'GN':
         row = ARCHS[arch]
-        widths = (
-            row['stem_channels'] + row['conv_channels'] + row['out_channels']
-        )
+        stem, conv, out = ('stem_channels', 'conv_channels', 'out_channels')
+        widths = (*row[stem], *row[conv], *row[out])
         norm['num_groups'] = math.gcd(norm['num_groups'], *widths)
     if not start.init_cfg and said.get('conv_cfg'):
-        remarks.pop('conv_cfg', None)
         return dict(norm_cfg=norm, conv_cfg=dict(said['conv_cfg']))
     if norm in (dict(type='BN'), dict(type='BN', requires_grad=True)):
         return {}
     return dict(norm_cfg=norm)
-
-
-def _thaw(new: dict, remarks: dict[str, str]) -> None:
-    """Let everything train that starts from random values."""
-    for key in ('frozen_stages', 'norm_eval'):
-        if new.pop(key, False) not in (False, -1):
-            remarks[key] = 'off: random weights must train'
-    if new.get('norm_cfg', {}).get('requires_grad') is False:
-        new['norm_cfg'] = dict(new['norm_cfg'], requires_grad=True)
-        remarks['norm_cfg'] = 'trains: random weights must'

@@ -1,11 +1,7 @@
-"""What is changed in a config, and how a config's parts are reached."""
+"""What is changed in a config."""
 
 import traceback
 from typing import Any, NamedTuple
-
-from mmvovnet.tasks import Path
-
-ABSENT = object()
 
 
 class SwapError(ValueError):
@@ -13,37 +9,15 @@ class SwapError(ValueError):
 
 
 class Change(NamedTuple):
-    """One entry of a config that is set anew.
+    """An entry of a config, before and now.
 
-    ``old`` is :data:`ABSENT` if it had no value, a dict in ``new`` replaces
-    the old one whole, and ``why`` says what the values do not show.
+    One that is not there is :data:`mmvovnet.tasks.ABSENT`; ``why`` says what
+    the values do not show.
     """
 
-    path: Path
     old: Any
     new: Any
     why: str = ''
-
-
-def dotted(path: Path) -> str:
-    """Write a path as in Python.
-
-    Example:
-        >>> dotted(('model', 'neck', 0, 'in_channels'))
-        'model.neck[0].in_channels'
-    """
-    text = ''.join(f'[{p}]' if type(p) is int else f'.{p}' for p in path)
-    return text.removeprefix('.')
-
-
-def get(node: Any, path: Path) -> Any:
-    """The part of a config at a path, :data:`ABSENT` if there is none."""
-    for part in path:
-        try:
-            node = node[part]
-        except (KeyError, IndexError, TypeError):
-            return ABSENT
-    return node
 
 
 def type_name(node: Any) -> str:

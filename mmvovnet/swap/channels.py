@@ -10,11 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmvovnet.tasks import Path, dicts
-
-from .changes import Change, get
+from mmvovnet.tasks import Path, dicts, get, parts
 
 _WORDS = ('in_channels', 'context_channels')
 _OTHER_WORDS = ('channel', 'dim', 'planes', 'feat', 'in_features')
@@ -35,32 +32,30 @@ class ChannelMismatch(Exception):
 def watched(model: nn.Module) -> Iterator[None]:
     """Raise :class:`ChannelMismatch` where shapes do not fit."""
 
-    def check(name: str, built_for: int, dim: int) -> Any:
-        def hook(module: nn.Module, inputs: tuple) -> None:
+    def watch(module: nn.Module, name: str, built_for: int, dim: int) -> Any:
+        def hook(_: nn.Module, inputs: tuple) -> None:
             if inputs and isinstance(inputs[0], Tensor):
                 got = inputs[0].size(dim)
                 if got != built_for:
                     raise ChannelMismatch(name, built_for, got)
 
-        return hook
+        return module.register_forward_pre_hook(hook)
 
     handles = []
     for name, module in model.named_modules():
-        # Deformable convs are no subclass of nn.Conv2d, but look like one.
-        weight, channels = (
-            getattr(module, key, None) for key in ('weight', 'in_channels')
-        )
-        if isinstance(module, nn.Linear):
-            hook = check(name, module.in_features, -1)
-        elif isinstance(module, _BatchNorm):
-            hook = check(name, module.num_features, 1)
-        elif isinstance(module, nn.GroupNorm):
-            hook = check(name, module.num_channels, 1)
-        elif isinstance(weight, Tensor) and type(channels) is int:
-            hook = check(name, channels, 1 - weight.dim())
-        else:
+        weight = getattr(module, 'weight', None)
+        if not isinstance(weight, Tensor):
             continue
-        handles.append(module.register_forward_pre_hook(hook))
+        # Deformable convs are no subclass of nn.Conv2d, but look like one.
+        for key, dim in (
+            ('in_features', -1),
+            ('num_features', 1),
+            ('num_channels', 1),
+            ('in_channels', 1 - weight.dim()),
+        ):
+            built_for = getattr(module, key, None)
+            if type(built_for) is int:
+                handles.append(watch(module, name, built_for, dim))
     try:
         yield
     finally:
@@ -70,8 +65,8 @@ def watched(model: nn.Module) -> Iterator[None]:
 
 def obvious(
     model: dict, place: Path, old: list[int], new: list[int]
-) -> Iterator[Change]:
-    """Change what can be nothing else than channels of the maps.
+) -> Iterator[tuple[Path, Any]]:
+    """Find what can be nothing else than channels of the maps, set anew.
 
     That is a list of the channels of several levels, a number whose
     ``in_index`` names the level, and the last level's if it is more than the
@@ -81,74 +76,48 @@ def obvious(
         for key, value in node.items():
             if path == place or not str(key).endswith(_WORDS):
                 continue
-            if isinstance(value, list | tuple):
-                step = -1 if list(value) == old[::-1] else 1  # YOLOv3
-                first = _run_of(value[::step], old)
-                if first is None:
+            many = isinstance(value, list | tuple)
+            step = -1 if many and list(value) == old[::-1] else 1  # YOLOv3
+            values = [*value][::step] if many else [value]
+            for first in range(len(old) - len(values), -1, -1):
+                levels = new[first : first + len(values)][::step]
+                if not values or values != old[first : first + len(values)]:
                     continue
-                levels = new[first : first + len(value)][::step]
-                yield Change((*path, key), value, type(value)(levels))
-                if 'spatial_channels' in node:
-                    # BiSeNet joins the last of these to the first level, and
-                    # has the second level's channels then.
-                    *rest, last = node['spatial_channels']
-                    fixed = (*rest, levels[1] - levels[0])
-                    target = (*path, 'spatial_channels')
-                    yield Change(target, (*rest, last), fixed)
-            elif value in old:
-                index: Any = node.get('in_index')
-                if value == old[-1] and value > 512:
-                    index = -1
-                if index in range(-1, len(old)) and old[index] == value:
-                    yield Change((*path, key), value, new[index])
+                index = None if many else node.get('in_index')
+                sure = len({*values}) > 1 or values[0] == old[-1] > 512
+                if sure or index in (first, first - len(old)):
+                    fixed = type(value)(levels) if many else levels[0]
+                    yield (*path, key), fixed
+                    if 'spatial_channels' in node:
+                        # BiSeNet joins the last of these to the first level,
+                        # and has the second level's channels then.
+                        *rest, _ = node['spatial_channels']
+                        joined = (*rest, levels[1] - levels[0])
+                        yield (*path, 'spatial_channels'), joined
+                    break
 
 
-def _run_of(values: list | tuple, old: list[int]) -> int | None:
-    """Where a run of several levels, or of the last, begins."""
-    if len(values) == 1 and values[0] == old[-1] and values[0] > 512:
-        return len(old) - 1
-    if len({*values}) > 1:
-        for first in range(len(old) - len(values) + 1):
-            if list(values) == old[first : first + len(values)]:
-                return first
-    return None
-
-
-def repair(model: dict, mismatch: ChannelMismatch) -> Change | None:
-    """Find the number that a layer was built by, None if there is none.
+def repair(model: dict, mismatch: ChannelMismatch) -> tuple[Path, Any] | None:
+    """Find the number that a layer was built by, set right; None without one.
 
     It is in the part of the config that built the layer; the names of a
     model's parts are mostly those of the config. An inner part goes before
     an outer one, and ``in_channels`` before other words.
     """
     wrong, right = mismatch.built_for, mismatch.got
-
-    def named(key: str, is_first: bool) -> bool:
-        if is_first:
-            return key.endswith(_WORDS)
-        return 'out' not in key and any(word in key for word in _OTHER_WORDS)
-
     for part in parts(model, mismatch.name):
-        for is_first in (True, False):
+        for words in (_WORDS, _OTHER_WORDS):
             for path, node in dicts(get(model, part), part):
                 for key, value in node.items():
-                    if not named(str(key), is_first):
-                        continue
-                    if value == wrong and type(value) is int:
-                        return Change((*path, key), value, right)
-                    if isinstance(value, list | tuple) and wrong in value:
+                    named = (
+                        key.endswith(words)
+                        if words is _WORDS
+                        else 'out' not in key and any(w in key for w in words)
+                    )
+                    if named and value == wrong and type(value) is int:
+                        return (*path, key), right
+                    is_list = isinstance(value, list | tuple)
+                    if named and is_list and wrong in value:
                         fixed = [right if v == wrong else v for v in value]
-                        return Change((*path, key), value, type(value)(fixed))
+                        return (*path, key), type(value)(fixed)
     return None
-
-
-def parts(model: dict, name: str) -> list[Path]:
-    """Parts of a config that may have built a layer, the inner ones first."""
-    found: list[Path] = [()]
-    for word in name.split('.'):
-        part = (*found[-1], int(word) if word.isdigit() else word)
-        if isinstance(get(model, part), dict | list | tuple):
-            found.append(part)
-        elif not isinstance(get(model, (*found[-1], 0)), dict):
-            break
-    return found[::-1]

@@ -8,17 +8,16 @@ from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
-from torch import nn
+from mmengine.registry import init_default_scope
 
 from mmvovnet.models.archs import ARCHS
-from mmvovnet.tasks import Path, dicts, library
+from mmvovnet.tasks import ABSENT, Path, dicts, dotted, get, library, parts
 from mmvovnet.weights.dialects import Pixels
 
 from . import toy
-from .backbone import find_backbones, levels_of, start_from, translate
-from .changes import Change, SwapError, dotted, get, one_line, type_name
-from .channels import ChannelMismatch, obvious, parts, repair, watched
+from .backbone import find_backbones, measure, start_from, translate
+from .changes import Change, SwapError, one_line, type_name
+from .channels import ChannelMismatch, obvious, repair, watched
 
 _MOST_REPAIRS = 20
 # Sides of toy images; what fails at one is tried at the next. RoIs of small
@@ -36,24 +35,14 @@ class Step(NamedTuple):
 
 @dataclass
 class Swap:
-    """A config with another backbone.
+    """A config with another backbone."""
 
-    Attributes:
-        cfg (Config): The config as it is now.
-        place (Path): Where its backbone is.
-        changes (list[Change]): What was changed.
-        remarks (dict[str, str]): Options of the backbone that changed their
-            value or were dropped, and why.
-        left (list[str]): What was left alone, and why.
-        step (Step | None): The step that was taken.
-    """
-
-    cfg: Config
-    place: Path
-    changes: list[Change] = field(default_factory=list)
-    remarks: dict[str, str] = field(default_factory=dict)
-    left: list[str] = field(default_factory=list)
-    step: Step | None = None
+    cfg: Config  # as it is now
+    place: Path  # of its backbone
+    # What was changed, and all options of the backbone.
+    changes: dict[Path, Change] = field(default_factory=dict)
+    left: list[str] = field(default_factory=list)  # left alone, and why
+    step: Step | None = None  # the step that was taken
 
     def change(self, path: Path, new: Any, why: str = '') -> None:
         """Set an entry of the config, unless it has that value."""
@@ -69,11 +58,8 @@ class Swap:
                 node[part] = list(node[part])
             node = node[part]
         node[last] = deepcopy(new)
-        for i, before in enumerate(self.changes):
-            if before.path == path:  # keep what was there at first
-                self.changes[i] = Change(path, before.old, new, why)
-                return
-        self.changes.append(Change(path, old, new, why))
+        first = self.changes.get(path, Change(old, new))
+        self.changes[path] = Change(first.old, new, why)
 
 
 def swap_backbone(
@@ -116,9 +102,6 @@ def plan_swap(
     """Swap as :func:`swap_backbone` does, and record what changes and why.
 
     ``with_step`` also takes a step of training on two toy images.
-
-    Raises:
-        SwapError: As there.
     """
     if not isinstance(cfg.get('model'), dict):
         raise SwapError("the config has no 'model'")
@@ -128,19 +111,28 @@ def plan_swap(
     backbone = get(cfg.model, place)
     if 'VoVNet' in type_name(backbone):
         raise SwapError('its backbone is VoVNet already')
-    levels = levels_of(backbone)
+    maps = measure(backbone)
     loaded = [*_weights(cfg, ('model', *place))]
     wanted = bool(loaded) or backbone.get('frozen_stages', -1) >= 0
     start = start_from(arch, weights, wanted)
-    new, remarks = translate(backbone, levels, arch, start)
-    left = [
+    new, remarks = translate(backbone, maps, arch, start)
+    swap = Swap(cfg, ('model', *place))
+    swap.change(swap.place, new)
+    swap.changes = {
+        (*swap.place, key): Change(
+            backbone.get(key, ABSENT),
+            new.get(key, ABSENT),
+            remarks.get(key, ''),
+        )
+        for key in {**new, **backbone}
+        if key in new or backbone[key] not in (None, False)
+    }
+    swap.left += [
         f'{dotted(("model", *other))}: a second backbone '
         f'({type_name(get(cfg.model, other))}), which keeps its weights and '
         'gets the pixels of the first'
         for other in others
     ]
-    swap = Swap(cfg, ('model', *place), remarks=remarks, left=left)
-    swap.change(swap.place, new)
     for path in loaded:
         if path[:-1] != swap.place:
             why = 'weights of a model with the old backbone'
@@ -150,27 +142,21 @@ def plan_swap(
     _rename_layers(swap)
     stages = ARCHS[arch]['out_channels']
     channels = [stages[i] for i in new['out_indices']]
-    before = [level.channels for level in levels]
-    for change in [*obvious(cfg.model, place, before, channels)]:
-        if not any(_is_of(other, change.path) for other in others):
-            swap.change(('model', *change.path), change.new)
+    for path, value in [*obvious(cfg.model, place, maps.channels, channels)]:
+        if not any(_is_of(other, path) for other in others):
+            swap.change(('model', *path), value)
     _prove(swap, original, with_step)
-    after = levels_of({k: v for k, v in new.items() if k != 'init_cfg'})
-    was, now = ([level.stride for level in x] for x in (levels, after))
-    if was != now:
+    now = measure({k: v for k, v in new.items() if k != 'init_cfg'}).strides
+    if now != maps.strides:
         swap.left.append(
-            f'the maps have strides {now}, and had {was}: give it images of '
-            'another size, or anchors of another'
+            f'the maps have strides {now}, and had {maps.strides}: give it '
+            'images of another size, or anchors of another'
         )
     return swap
 
 
 def _is_of(backbone: Path, path: Path) -> bool:
-    """Whether a part of the model is of a second backbone, by its name.
-
-    ``teacher_neck`` is of ``teacher_backbone``, and ``reid.head`` of
-    ``reid.backbone``.
-    """
+    """Whether a part is of a backbone, as its teacher_neck or reid.head is."""
     *parent, name = backbone
     prefix = dotted((*parent, str(name).partition('backbone')[0]))
     return prefix != '' and dotted(path).startswith(prefix)
@@ -195,40 +181,41 @@ def _weights(cfg: Config, place: Path) -> Iterator[Path]:
 
 def _set_pixels(swap: Swap, pixels: Pixels | None) -> None:
     """Give the weights the images that they expect."""
+    outer: Path = ('data_preprocessor',)
+    nodes = [*dicts(swap.cfg.model, ('model',))]
+    if not any(path[-1] == outer[-1] for path, _ in nodes):
+        nodes = [(outer, swap.cfg.get(outer[-1]) or {})]
+    holders = [
+        (path, node)
+        for path, node in nodes
+        if path[-1] == outer[-1] and len(node.get('mean') or ()) == 3
+    ]
     if pixels is None:
+        random = get(swap.cfg, (*swap.place, 'init_cfg')) is ABSENT
         swap.left.append(
             'the pixels: random weights take any'
-            if get(swap.cfg, swap.place).get('init_cfg') is None
+            if random
             else 'the pixels: which the weights expect is not known; '
             '`python tools/check_checkpoint.py` compares'
         )
         return
-    holders = [
-        path
-        for path, node in dicts(swap.cfg.model, ('model',))
-        if path[-1] == 'data_preprocessor' and node.get('mean')
-    ]
-    if not holders and (swap.cfg.get('data_preprocessor') or {}).get('mean'):
-        holders = [('data_preprocessor',)]
     if not holders:
         swap.left.append(
-            f'the pixels: no data_preprocessor sets them; give it {pixels}'
+            'the pixels: no data_preprocessor sets them for 3 channels; give '
+            f'it {pixels}'
         )
-    for path in holders:
-        node = get(swap.cfg, path)
-        if len(node['mean']) != 3:
-            swap.left.append(f'{dotted(path)}: it has no 3 channels')
-            continue
+    for path, node in holders:
         short = 'to_rgb' in node or library(swap.cfg) == 'mmpretrain'
-        wanted: dict[str, Any] = dict(
-            mean=[*pixels.mean], std=[*pixels.std], rgb_to_bgr=False
-        )
-        wanted['to_rgb' if short else 'bgr_to_rgb'] = pixels.order == 'RGB'
-        for key, value in wanted.items():
-            is_list = isinstance(value, list)
-            old = [*node.get(key, ())] if is_list else bool(node.get(key))
-            if old != value:
-                swap.change((*path, key), value, 'as the weights expect')
+        why = 'as the weights expect'
+        for key, value in dict(mean=pixels.mean, std=pixels.std).items():
+            if [*node.get(key, ())] != [*value]:
+                swap.change((*path, key), [*value], why)
+        for key, flag in (
+            ('rgb_to_bgr', False),
+            ('to_rgb' if short else 'bgr_to_rgb', pixels.order == 'RGB'),
+        ):
+            if bool(node.get(key)) != flag:
+                swap.change((*path, key), flag, why)
 
 
 def _set_runtime(swap: Swap) -> None:
@@ -259,54 +246,41 @@ def _rename_layers(swap: Swap) -> None:
         default = 'DefaultOptimWrapperConstructor'
         swap.change(('optim_wrapper', 'constructor'), default, why)
         swap.change(('optim_wrapper', 'paramwise_cfg'), None, why)
-    for path, node in [*dicts(wrapper)]:
-        keys = node.get('custom_keys')
-        if isinstance(keys, dict):
-            renamed = {
-                _LAYER.sub(ours, key) if 'backbone' in key else key: value
-                for key, value in keys.items()
-            }
-            if list(renamed) != list(keys):
-                place = ('optim_wrapper', *path, 'custom_keys')
-                swap.change(place, renamed)
+    path = ('optim_wrapper', 'paramwise_cfg', 'custom_keys')
+    keys = get(swap.cfg, path)
+    if isinstance(keys, dict):
+        renamed = {
+            _LAYER.sub(ours, key) if 'backbone' in key else key: value
+            for key, value in keys.items()
+        }
+        if list(renamed) != list(keys):
+            swap.change(path, renamed)
 
 
 def _prove(swap: Swap, original: Config, with_step: bool) -> None:
     """Run the model, and repair the channels that do not fit."""
-    last = ''
     for _ in range(_MOST_REPAIRS):
         try:
-            try:
-                _run(swap, with_step)
-            except ChannelMismatch:
-                raise
-            except Exception as error:
-                _blame(swap, original, error)
-            return
+            return _run(swap, with_step)
         except ChannelMismatch as mismatch:
-            change = repair(swap.cfg.model, mismatch)
-            if change is None:
-                part = ('model', *parts(swap.cfg.model, mismatch.name)[0])
-                kind = type_name(get(swap.cfg, part))
-                reason = (
-                    'it is a stage of ResNet, and takes maps of ResNet only'
-                    if 'Res' in kind
-                    else f'{mismatch}, and no number in the config sets them'
-                )
-                raise SwapError(f'{dotted(part)} ({kind}): {reason}') from None
-            swap.change(('model', *change.path), change.new)
-            last = f'{dotted(change.path)} is {change.old} or {change.new}'
-    raise SwapError(f'no numbers of channels fit it, whether {last}')
+            last, found = mismatch, repair(swap.cfg.model, mismatch)
+        except Exception as error:
+            return _blame(swap, original, error)
+        if found is None:
+            part = ('model', *parts(swap.cfg.model, last.name)[0])
+            kind = type_name(get(swap.cfg, part))
+            reason = (
+                'it is a stage of ResNet, and takes maps of ResNet only'
+                if 'Res' in kind
+                else f'{last}, and no number in the config sets them'
+            )
+            raise SwapError(f'{dotted(part)} ({kind}): {reason}')
+        swap.change(('model', *found[0]), found[1])
+    raise SwapError(f'no numbers of channels fit it: {last}')
 
 
 def _run(swap: Swap, with_step: bool = False) -> None:
-    """Let two toy images through, as in training.
-
-    Raises:
-        ChannelMismatch: If shapes do not fit.
-        ValueError: If a step is taken, the loss is not finite, or a weight of
-            the backbone that trains gets no gradient.
-    """
+    """Let two toy images through, as in training."""
     small = library(swap.cfg) in ('mmseg', 'mmpretrain')
     errors = []
     for size in _SIZES if small else _DETECTION_SIZES:
@@ -351,29 +325,12 @@ def _blame(swap: Swap, original: Config, error: Exception) -> None:
         _run(Swap(original, swap.place), with_step=True)
     except Exception as same:
         reason = f'the original fails as well ({one_line(same)})'
-    else:
-        holder = get(original, swap.place[:-1])
-        raise SwapError(
-            f'{dotted(swap.place)}: {type_name(holder)} needs more of '
-            f'its backbone than maps ({one_line(error)})'
-            if isinstance(error, AttributeError)
-            else f'the model does not work with it: {one_line(error)}'
-        ) from error
-    holder, name = get(swap.cfg, swap.place[:-1]), str(swap.place[-1])
-    maps: Any = torch.rand(2, holder[name].get('in_channels', 3), 256, 256)
-    ran = []
-    for part in (name, name.replace('backbone', 'neck')):
-        if not holder.get(part):
-            continue
-        try:
-            net = nn.ModuleDict({part: MODELS.build(holder[part])}).eval()
-            with watched(net), torch.no_grad():
-                maps = net[part](maps)
-        except ChannelMismatch:
-            raise
-        except Exception:  # it is said below how far it came
-            break
-        ran.append(part)
-    swap.left.append(
-        f'the model was not run, only its {" and ".join(ran)}: {reason}'
-    )
+        swap.left.append(f'the model was not run: {reason}')
+        return
+    holder = type_name(get(original, swap.place[:-1]))
+    raise SwapError(
+        f'{dotted(swap.place)}: {holder} needs more of its backbone than maps '
+        f'({one_line(error)})'
+        if isinstance(error, AttributeError)
+        else f'the model does not work with it: {one_line(error)}'
+    ) from error

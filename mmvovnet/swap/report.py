@@ -6,28 +6,23 @@ from mmengine.config import Config
 
 from mmvovnet.analysis.cost import count_cost
 from mmvovnet.analysis.summary import markdown_table
+from mmvovnet.tasks import ABSENT, dotted, get
 
 from . import toy
-from .changes import ABSENT, dotted, get, one_line
+from .changes import one_line
 from .plan import Swap
 from .write import shown
 
 
 def report(swap: Swap) -> str:
     """Write what a swap changed as a table, and what it left alone."""
-    rows = []
-    for path, old, new, why in swap.changes:
-        if path != swap.place:
-            rows.append((path, old, new, why))
-            continue
-        for key in dict.fromkeys([*old, *new]):
-            pair = old.get(key, ABSENT), new.get(key, ABSENT)
-            if pair[0] != pair[1]:
-                rows.append(((*path, key), *pair, swap.remarks.get(key, '')))
     table = markdown_table(
         [
-            dict(entry=dotted(path), before=_cell(old), now=_cell(new), why=w)
-            for path, old, new, w in rows
+            dict(
+                entry=dotted(path), before=_cell(old), now=_cell(new), why=why
+            )
+            for path, (old, new, why) in swap.changes.items()
+            if old != new
         ]
     )
     return '\n'.join([table, *(f'left alone: {line}' for line in swap.left)])

@@ -108,15 +108,15 @@ def _detection(cfg: Config, images: list[Tensor], classes: int) -> dict:
     from mmdet import testing
 
     shape = tuple(images[0].shape)
-    options = dict(image_shapes=[shape] * 2, num_items=[2, 2])
     steps = [node for _, node in dicts(cfg.get('train_dataloader') or {})]
     kinds = {type_name(step): step for step in steps}
     panoptic = 'LoadPanopticAnnotations' in kinds
-    for option, key in (
-        ('with_mask', 'with_mask'),
-        ('with_semantic', 'with_seg'),
-    ):
-        options[option] = panoptic or any(step.get(key) for step in steps)
+    options: dict[str, Any] = dict(
+        image_shapes=[shape] * 2,
+        num_items=[2, 2],
+        with_mask=panoptic or any(s.get('with_mask') for s in steps),
+        with_semantic=panoptic or any(s.get('with_seg') for s in steps),
+    )
     preprocessor = type_name(cfg.model.get('data_preprocessor'))
     if preprocessor == 'ReIDDataPreprocessor':
         return _reid(images, classes)

@@ -7,17 +7,17 @@ from mmengine.hub import get_config
 from mmengine.registry import DefaultScope
 
 from mmvovnet.swap import SwapError, plan_swap, swap_backbone
-from mmvovnet.swap.changes import get
+from mmvovnet.tasks import get
 
 FAST = {
-    'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py': {
+    'mmdet::retinanet/retinanet_r18_fpn_1x_coco.py': {
         'neck.in_channels': [128, 256, 384, 512]
     },
     'mmdet::yolof/yolof_r50-c5_8xb8-1x_coco.py': {
         'neck.in_channels': 512,
         'data_preprocessor.bgr_to_rgb': True,
     },
-    'mmseg::pspnet/pspnet_r50-d8_4xb4-160k_ade20k-512x512.py': {
+    'mmseg::pspnet/pspnet_r18-d8_4xb2-80k_cityscapes-512x1024.py': {
         'decode_head.in_channels': 512,
         'auxiliary_head.in_channels': 384,
         'backbone.strides': (1, 2, 1, 1),
@@ -30,7 +30,7 @@ FAST = {
         'backbone.context_channels': (256, 384, 512),
         'backbone.spatial_channels': (64, 64, 64, 128),
     },
-    'mmpretrain::resnet/resnet18_8xb16_cifar10.py': {'head.in_channels': 512},
+    'mmpretrain::resnet/resnet18_8xb32_in1k.py': {'head.in_channels': 512},
     # Of another family: its strides are of patches, and its norm is LN.
     'mmseg::segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py': {
         'backbone.out_indices': (0, 1, 2, 3),
@@ -196,10 +196,12 @@ def test_weights_bring_their_pixels_and_the_old_ones_go():
         backbone=dict(frozen_stages=1),
     )
     cfg.load_from = 'detector.pth'
-    swap = plan_swap(cfg, 'V-57-eSE')
+    swap = plan_swap(cfg, 'V-19-dw-eSE')
     assert swap.cfg.load_from is None and swap.cfg.model.init_cfg is None
     assert swap.cfg.model.data_preprocessor == dict(
-        mean=[127.5] * 3, std=[127.5] * 3, to_rgb=True
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        to_rgb=True,
     )
     assert swap.cfg.model.backbone.init_cfg.checkpoint.startswith('vovnet://')
     assert swap.cfg.model.backbone.frozen_stages == 1
@@ -212,7 +214,9 @@ def test_nothing_random_is_frozen():
     swap = plan_swap(cfg, 'V-27-slim', 'none')
     backbone = swap.cfg.model.backbone
     assert {'frozen_stages', 'norm_eval', 'init_cfg'}.isdisjoint(backbone)
-    assert {'frozen_stages', 'norm_eval'} <= swap.remarks.keys()
+    for key in ('frozen_stages', 'norm_eval'):
+        change = swap.changes['model', 'backbone', key]
+        assert change.why == 'off: random weights must train'
 
 
 @pytest.mark.parametrize(
@@ -230,7 +234,7 @@ def test_wrong_arch(arch, weights, message):
 @pytest.mark.parametrize(
     ('kind', 'message'),
     [
-        ('SparseResNet', 'SparseResNet skips masked patches'),
+        ('SparseResNet', 'the original SparseResNet does not run here'),
         ('Nowhere', 'the original Nowhere does not run here: KeyError'),
     ],
 )
@@ -241,8 +245,8 @@ def test_backbone_that_cannot_be_replaced(kind, message):
 
 
 def test_paper_stem_keeps_the_strides():
-    cfg = config('mmseg::fcn/fcn_r50-d8_4xb4-80k_ade20k-512x512.py')
+    cfg = config('mmseg::fcn/fcn_r18-d8_4xb2-80k_cityscapes-512x1024.py')
     cfg = swap_backbone(cfg, 'V-27-slim', 'vovnet27_slim_toolbox')
-    assert cfg.model.backbone.stem_strides == (2, 1, 1)
+    assert cfg.model.backbone.stem_strides == [2, 1, 1]
     assert cfg.model.backbone.strides == (2, 2, 1, 1)
     assert torch.is_grad_enabled()
