@@ -34,29 +34,23 @@ def test_all_are_here():
 
 
 # arXiv 1911.06667, Table 4, rows of eSE: the whole model, M
-def test_parameters_are_the_published_ones():
-    cfg = load('centermask_vovnet39-ese_fpn_ms-3x_coco')
+@pytest.mark.parametrize(
+    ('depth', 'published'), [(39, 52.6), (57, 68.9), (99, 96.9)]
+)
+def test_parameters_are_the_published_ones(depth, published):
+    cfg = load(f'centermask_vovnet{depth}-ese_fpn_ms-3x_coco')
     with torch.device('meta'):
         model = MODELS.build(cfg.model)
     count = sum(p.numel() for p in model.parameters()) / 1e6
-    assert abs(count - 52.6) < 0.1
+    assert abs(count - published) < 0.1
 
 
 # configs/centermask and centermask/config/defaults.py of
 # youngwanLEE/centermask2
-@pytest.mark.parametrize(
-    'name',
-    [
-        'centermask-lite_vovnet19-slim-dw-ese_fpn_ms-4x_coco',
-        'centermask-lite_vovnet39-ese_fpn_ms-4x_coco',
-        'centermask_vovnet39-ese_fpn_ms-3x_coco',
-        'centermask_vovnet99-ese-dcn_fpn_ms-3x_coco',
-        'panoptic-centermask_vovnet57-ese_fpn_ms-3x_coco',
-    ],
-)
+@pytest.mark.parametrize('name', sorted(FULL | LITE))
 def test_settings_of_the_authors(name):
     cfg = load(name)
-    model, lite = cfg.model, 'lite' in name
+    model, lite = cfg.model, name in LITE
     width, convs = (128, 2) if lite else (256, 4)
     scratch = 'slim-dw' in name  # no weights, so nothing is frozen
     assert model.backbone.norm_eval is not scratch
