@@ -57,7 +57,7 @@ def test_parameters(arch, expected):
     assert count(on_meta(arch)) == expected
 
 
-@pytest.mark.parametrize('arch', ['V-27-slim', 'V-39', 'V-19-slim-dw-eSE'])
+@pytest.mark.parametrize('arch', VoVNet.arch_settings)
 def test_shapes(arch):
     model = on_meta(arch)
     assert model.out_strides == (4, 8, 16, 32)
@@ -72,7 +72,11 @@ def test_shapes(arch):
 
 @pytest.mark.parametrize(
     ('arch', 'expected'),
-    [('V-39-eSE', 23_543_936), ('V-57-eSE', 37_583_936)],
+    [
+        ('V-39-eSE', 23_543_936),
+        ('V-57-eSE', 37_583_936),
+        ('V-99-eSE', 62_174_272),
+    ],
 )
 def test_parameters_with_the_gate_in_the_last_module(arch, expected):
     assert count(on_meta(arch, gate_place='last')) == expected
@@ -105,9 +109,10 @@ def test_gmacs_as_published(arch, published):
     assert round(total / 1e9, 2) == published
 
 
-def test_gmacs_with_the_stem_of_the_paper():
-    macs, _ = conv_macs(on_meta('V-39', stem_strides=(2, 1, 1)), 224)
-    assert round(macs / 1e9, 2) == 7.76
+@pytest.mark.parametrize(('arch', 'gmacs'), [('V-39', 7.76), ('V-57', 9.62)])
+def test_gmacs_with_the_stem_of_the_paper(arch, gmacs):
+    macs, _ = conv_macs(on_meta(arch, stem_strides=(2, 1, 1)), 224)
+    assert round(macs / 1e9, 2) == gmacs
 
 
 def test_the_bottleneck_of_table_3():

@@ -1,7 +1,5 @@
 """The published cost of RefineDet (arXiv 1904.09730, Table 4)."""
 
-from functools import cache
-
 import pytest
 import torch
 from mmengine.config import Config
@@ -12,7 +10,6 @@ from mmvovnet.analysis import count_cost
 from tests.test_deploy.small import CONFIGS
 
 
-@cache
 def cost(name, size):
     """Parameters, multiply-accumulates, and values that norms put out."""
     cfg = Config.fromfile(CONFIGS / name)
@@ -35,8 +32,10 @@ def cost(name, size):
 @pytest.mark.parametrize(
     ('name', 'size', 'millions', 'gmacs'),
     [
+        ('refinedet/refinedet320_vovnet39_400k_coco.py', 320, 56.28, 32.63),
         ('refinedet/refinedet320_vovnet57_400k_coco.py', 320, 70.32, 36.42),
         ('refinedet/refinedet512_vovnet39_400k_coco.py', 512, 56.28, 83.52),
+        ('refinedet/refinedet512_vovnet57_400k_coco.py', 512, 70.32, 93.23),
     ],
 )
 def test_vovnet(name, size, millions, gmacs):
@@ -49,6 +48,7 @@ def test_vovnet(name, size, millions, gmacs):
     ('name', 'millions', 'gflops'),
     [
         ('refinedet/refinedet320_r50-caffe_400k_coco.py', 63.46, 25.43),
+        ('refinedet/refinedet320_r101-caffe_400k_coco.py', 82.45, 33.02),
         ('refinedet/refinedet320_vovnet57_400k_coco.py', 70.32, 36.45),
     ],
 )
