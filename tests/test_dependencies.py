@@ -25,7 +25,7 @@ DISTRIBUTIONS = {
 # What a folder may import besides the backbone's dependencies and OpenMMLab.
 FOLDERS = {
     'mmvovnet/analysis': ['analysis'],
-    'mmvovnet/weights': ['hub'],
+    'mmvovnet/weights': ['analysis', 'hub'],
     'mmvovnet/datasets': ['demo'],
     'mmvovnet/deploy': ['export'],
     'tools': ['analysis', 'demo', 'dev', 'export', 'mim'],

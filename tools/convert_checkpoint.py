@@ -43,7 +43,7 @@ def main() -> None:
             written = write_hub_folder(args.src, args.dst)
         else:
             written = convert_file(args.src, args.dst, args.to)
-    except (CheckpointError, OSError, ValueError) as error:
+    except (CheckpointError, ImportError, OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
     for path in written:
         print(f'{path} ({path.stat().st_size / 1e6:.1f} MB, {args.to})')

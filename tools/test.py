@@ -162,7 +162,6 @@ def main() -> None:
     from mmvovnet.engine import load_config
     from mmvovnet.engine.known_warnings import ignore_known_warnings
     from mmvovnet.fileio import keep_apart
-    from mmvovnet.weights.pretrained import take_network
 
     ignore_known_warnings()
     try:
@@ -177,7 +176,6 @@ def main() -> None:
     detector = cfg.get('default_scope') == 'mmdet'
     if not args.exported:
         cfg.load_from = args.checkpoint
-        take_network(cfg.get('model', {}), args.checkpoint)
     elif not detector:
         raise ValueError(
             f"'{args.checkpoint}' is an exported file, of which detectors "

@@ -25,7 +25,7 @@ from mmengine.runner import (
 from mmengine.runner.checkpoint import _process_mmcls_checkpoint
 from torch import Tensor
 
-from mmvovnet.weights.adapter import detect, fits, not_finite, summary, unwrap
+from mmvovnet.weights.adapter import detect, not_finite, summary, unwrap
 from mmvovnet.weights.dialects import OURS
 from mmvovnet.weights.download import fetch
 from mmvovnet.weights.errors import CheckpointError
@@ -97,9 +97,10 @@ def load_from_name(filename: str, map_location: MapLocation = None) -> dict:
     with _main_process_first():
         path, row = locate(filename)
     if row:
-        _log(
+        print_log(
             f'{row.name} of {row.source}: VoVNet with {row.options}, for '
-            f'{row.pixels}'
+            f'{row.pixels}',
+            logger='current',
         )
     return _weights(path, map_location)
 
@@ -128,7 +129,11 @@ def to_openmmlab(checkpoint: Any) -> Any:
         return checkpoint
     state = unwrap(checkpoint)
     if broken := not_finite(state):
-        _log(f'NaN or infinite weights: {summary(broken)}', logging.WARNING)
+        print_log(
+            f'NaN or infinite weights: {summary(broken)}',
+            logger='current',
+            level=logging.WARNING,
+        )
     try:
         adapter = detect(state)
     except CheckpointError:  # several, as in a teacher and its student
@@ -142,19 +147,11 @@ def to_openmmlab(checkpoint: Any) -> Any:
             if key != 'model' and not isinstance(value, Tensor | np.ndarray)
         }
         return rest | {'state_dict': state}
-    renamed, constants = {}, []
+    renamed = {}
     for name, value in state.items():
         if adapter.in_backbone(name) is not None:
             inner = name.removeprefix(adapter.prefix)
             renamed[(adapter.prefix or 'backbone.') + inner] = value
-        elif fits(name, adapter.dialect.constants):
-            constants.append(name)
         else:
             renamed |= adapter.to_ours({name: value}) or {name: value}
-    if constants:
-        _log(f'Left out, as they are no weights: {summary(constants)}')
     return {'meta': checkpoint.get('meta', {}), 'state_dict': renamed}
-
-
-def _log(message: str, level: int = logging.INFO) -> None:
-    print_log(message, logger='current', level=level)

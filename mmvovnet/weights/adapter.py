@@ -20,23 +20,13 @@ from .errors import CheckpointError
 
 # A weight of every VoVNet, by which its backbone is found.
 _ANCHOR = 'stages.0.blocks.0.aggregate.conv.weight'
-_CONTAINERS = ('state_dict', 'model')  # where files keep the weights
-_DATA_PARALLEL = ('module.', 'model.')  # what may precede every name
 _COMPILED = re.compile(r'(?<![^.])_orig_mod\.')
 _FIELD = re.compile(r'{(\w+)(?:\*(\d+))?(?:\+(\d+))?}')
 _WORDS = {'name': r'\w+', 'part': r'\w+', 'rest': '.+'}
 
 
 def rename(name: str, pairs: Pairs, to_ours: bool) -> str | None:
-    """Translate one name by templates; None if no pair fits.
-
-    Example:
-        >>> pairs = (('blocks.{block}.{name}', 'OSA_{block+1}/{name}'),)
-        >>> rename('OSA_3/weight', pairs, to_ours=True)
-        'blocks.2.weight'
-        >>> rename('blocks.2.weight', pairs, to_ours=False)
-        'OSA_3/weight'
-    """
+    """Translate one name by templates; None if no pair fits."""
     for ours, other in pairs:
         source, target = (other, ours) if to_ours else (ours, other)
         fields = _read(source, name)
@@ -45,37 +35,28 @@ def rename(name: str, pairs: Pairs, to_ours: bool) -> str | None:
     return None
 
 
-def fits(name: str, templates: Iterable[str]) -> bool:
-    """Whether one of the templates reads a name."""
-    return any(_read(template, name) is not None for template in templates)
-
-
 @cache
 def _pattern(template: str) -> re.Pattern:
-    pattern, seen = '', set()
-    for i, part in enumerate(_FIELD.split(template)):
-        field = part if i % 4 == 1 else ''  # text, field, factor, offset
-        if i % 4 == 0:
-            pattern += re.escape(part)
-        elif field in seen:
-            pattern += f'(?P={field})'
-        elif field:
-            pattern += f'(?P<{field}>{_WORDS.get(field, "[0-9]+")})'
-            seen.add(field)
-    return re.compile(pattern)
+    parts = _FIELD.split(template)  # text, field, factor, offset, text...
+    parts[::4] = map(re.escape, parts[::4])
+    parts[1::4] = [f'({_WORDS.get(part, "[0-9]+")})' for part in parts[1::4]]
+    return re.compile(''.join(p for i, p in enumerate(parts) if i % 4 < 2))
 
 
 def _read(template: str, name: str) -> dict[str, Any] | None:
     match = _pattern(template).fullmatch(name)
     if match is None:
         return None
-    fields: dict[str, Any] = match.groupdict()
-    for field, factor, offset in _FIELD.findall(template):
+    fields: dict[str, Any] = {}
+    written = zip(_FIELD.findall(template), match.groups(), strict=True)
+    for (field, factor, offset), value in written:
         if field not in _WORDS:
-            number = int(match[field]) - int(offset or 0)
-            fields[field], rest = divmod(number, int(factor or 1))
+            number = int(value) - int(offset or 0)
+            value, rest = divmod(number, int(factor or 1))
             if rest or number < 0:
                 return None
+        if fields.setdefault(field, value) != value:
+            return None
     return fields
 
 
@@ -107,7 +88,7 @@ class Adapter(NamedTuple):
         """Weights in our names; those that have none are left out."""
         ours = {}
         for name, value in state.items():
-            our_name = self.name_to_ours(name)
+            our_name = self.rename(name)
             if our_name is not None:
                 if our_name != name or self.in_backbone(name):
                     value = as_tensor(name, value)
@@ -120,15 +101,15 @@ class Adapter(NamedTuple):
         return {
             other: self._arrange(name, value, (1,), 1)
             for name, value in state.items()
-            if (other := self.name_from_ours(name)) is not None
+            if (other := self.rename(name, to_ours=False)) is not None
         }
 
     def _arrange(
         self, our_name: str, value: Any, shape: tuple, shift: int
     ) -> Any:
-        if fits(our_name, self.dialect.vectors):
+        if any(_read(name, our_name) for name in self.dialect.vectors):
             return value.reshape(shape)
-        if fits(our_name, self.dialect.thing_first):
+        if any(_read(name, our_name) for name in self.dialect.thing_first):
             return value.roll(shift, 0)
         return value
 
@@ -137,6 +118,11 @@ class Adapter(NamedTuple):
         named = ((self.in_backbone(name), name) for name in state)
         return {o: as_tensor(n, state[n]) for o, n in named if o is not None}
 
+    def options(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the VoVNet, with what its code takes for granted."""
+        options = describe(self.backbone(state))
+        return options | self.dialect.hidden(options['gate'])
+
     def in_backbone(self, name: str) -> str | None:
         """Our name of a weight within the backbone; None if it has none."""
         if not name.startswith(self.prefix):
@@ -144,23 +130,16 @@ class Adapter(NamedTuple):
         inner = name.removeprefix(self.prefix)
         return rename(inner, self.dialect.backbone, to_ours=True)
 
-    def name_to_ours(self, name: str) -> str | None:
-        """Our name of a weight; None if it has none."""
-        inner = self.in_backbone(name)
-        if inner is not None:
-            return self.our_prefix + inner
-        return self._rename_head(name, to_ours=True)
-
-    def name_from_ours(self, name: str) -> str | None:
-        """The dialect's name of our weight; None if it has none."""
-        if name.startswith(self.our_prefix):
-            inner = name.removeprefix(self.our_prefix)
-            other = rename(inner, self.dialect.backbone, to_ours=False)
-            if other is not None:
-                return self.prefix + other
-        return self._rename_head(name, to_ours=False)
-
-    def _rename_head(self, name: str, to_ours: bool) -> str | None:
+    def rename(self, name: str, to_ours: bool = True) -> str | None:
+        """Our name of a weight, or the dialect's; None if it has none."""
+        source, target = self.prefix, self.our_prefix
+        if not to_ours:
+            source, target = target, source
+        if name.startswith(source):
+            inner = name.removeprefix(source)
+            found = rename(inner, self.dialect.backbone, to_ours)
+            if found is not None:
+                return target + found
         if self.is_whole:
             return rename(name, self.dialect.heads, to_ours)
         # Of a model that this code does not know, the rest keeps its names.
@@ -171,10 +150,7 @@ def detect(names: Iterable[str], place: str = '') -> Adapter | None:
     """Find the backbone of a VoVNet and the dialect that names it, or None.
 
     ``place`` is the prefix of all of these names in a whole model. It tells
-    codes apart that name a backbone alike.
-
-    Raises:
-        CheckpointError: There are several.
+    codes apart that name a backbone alike. Several VoVNets are an error.
     """
     names = [name for name in names if isinstance(name, str)]
     found = []
@@ -184,6 +160,8 @@ def detect(names: Iterable[str], place: str = '') -> Adapter | None:
             prefix = name.removesuffix(anchor)
             if prefix != name and (not prefix or prefix.endswith('.')):
                 found.append(Adapter(dialect, prefix, prefix))
+    if not found:
+        return None
     prefixes = sorted({adapter.prefix for adapter in found})
     if len(prefixes) > 1:
         raise CheckpointError(
@@ -191,23 +169,30 @@ def detect(names: Iterable[str], place: str = '') -> Adapter | None:
             "name one of them: init_cfg=dict(type='Pretrained', "
             f'checkpoint=..., prefix={prefixes[0]!r})'
         )
-    if not found:
-        return _detect_heads(names)
 
-    def known(adapter: Adapter) -> tuple[int, bool]:
+    def score(adapter: Adapter) -> tuple[int, bool]:
+        """How many names it knows, and whether the prefix is its own."""
         heads = adapter.dialect.heads if adapter.is_whole else ()
         number = sum(
             adapter.in_backbone(name) is not None
             or rename(name, heads, to_ours=True) is not None
             for name in names
         )
-        return number, _is_place(place + adapter.prefix, adapter.dialect)
+        home = adapter.dialect.place
+        # A bare backbone is put under 'backbone.' when a file is read.
+        homes = [home] if home else ['', 'backbone.']
+        return number, place + adapter.prefix in homes
 
-    best = max(found, key=known)
+    scores = [score(adapter) for adapter in found]
+    best = found[scores.index(max(scores))]
+    if not max(scores)[1]:
+        alike = [
+            adapter.dialect
+            for adapter, each in zip(found, scores, strict=True)
+            if each == max(scores)
+        ]
+        best = best._replace(others=tuple(alike[1:]))
     dialect = best.dialect
-    if not _is_place(place + best.prefix, dialect):
-        others = [t.dialect for t in found if known(t) == known(best)]
-        best = best._replace(others=tuple(others[1:]))
     whole = dialect.place or any(
         rename(name, dialect.heads, to_ours=True) for name in names
     )
@@ -216,64 +201,24 @@ def detect(names: Iterable[str], place: str = '') -> Adapter | None:
     return best
 
 
-def _is_place(prefix: str, dialect: Dialect) -> bool:
-    # A bare backbone is put under 'backbone.' when a file is read.
-    places = [dialect.place] if dialect.place else ['', 'backbone.']
-    return prefix in places
-
-
-def _detect_heads(names: list[str]) -> Adapter | None:
-    """The dialect of a file that holds nothing but heads."""
-    for dialect in DIALECTS if names else ():
-        heads = dialect.heads if dialect.place else ()
-        if ('{rest}', '{rest}') not in heads and all(
-            rename(name, heads, to_ours=True) for name in names
-        ):
-            return Adapter(dialect, dialect.place, dialect.our_place)
-    return None
-
-
 def target(to: str, our_prefix: str, names: Iterable[str]) -> Adapter:
-    """The adapter to a dialect: of its variants, what names most of ours.
-
-    Raises:
-        ValueError: There is no such dialect.
-    """
+    """The adapter to a dialect: of its variants, what names most of ours."""
     if to not in NAMES:
         raise ValueError(f'to must be one of {NAMES}, got {to!r}')
-    names = list(names)
-
-    def adapter(dialect: Dialect) -> Adapter:
-        whole = our_prefix == dialect.our_place
-        return Adapter(
-            dialect, dialect.place if whole else our_prefix, our_prefix
+    adapters = [
+        Adapter(
+            dialect,
+            dialect.place if our_prefix == dialect.our_place else our_prefix,
+            our_prefix,
         )
-
-    def count(variant: Adapter) -> int:
-        return sum(variant.name_from_ours(n) is not None for n in names)
-
-    return max((adapter(d) for d in DIALECTS if d.name == to), key=count)
-
-
-class Backbone(NamedTuple):
-    """The backbone in a checkpoint."""
-
-    adapter: Adapter
-    state: dict[str, Any]  # in the names of the checkpoint
-    # By :func:`.describe.describe`, and what its code takes for granted.
-    options: dict[str, Any]
-
-
-def backbone(checkpoint: Mapping[str, Any]) -> Backbone | None:
-    """The backbone in a checkpoint; None if it holds no VoVNet."""
-    state = unwrap(checkpoint)
-    adapter = detect(state)
-    if adapter is None:
-        return None
-    options = describe(adapter.backbone(state))
-    options |= adapter.dialect.hidden(options['gate'])
-    own = {n: v for n, v in state.items() if adapter.in_backbone(n)}
-    return Backbone(adapter, own, options)
+        for dialect in DIALECTS
+        if dialect.name == to
+    ]
+    names = list(names)
+    return max(
+        adapters,
+        key=lambda one: sum(one.rename(n, False) is not None for n in names),
+    )
 
 
 def unwrap(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -281,19 +226,12 @@ def unwrap(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
 
     ``_orig_mod.`` (torch.compile) goes at any depth, ``module.`` and
     ``model.`` where every name begins so.
-
-    Example:
-        >>> unwrap({'model': {'module.backbone._orig_mod.stem': 1}})
-        {'backbone.stem': 1}
     """
-    state = checkpoint
-    for key in _CONTAINERS:
-        if isinstance(checkpoint.get(key), Mapping):
-            state = checkpoint[key]
-            break
+    inner = [checkpoint.get(key) for key in ('state_dict', 'model')]
+    state = next((x for x in inner if isinstance(x, Mapping)), checkpoint)
     names = [name for name in state if isinstance(name, str)]
     bare = [_COMPILED.sub('', name) for name in names]
-    for prefix in _DATA_PARALLEL * 2:
+    for prefix in ('module.', 'model.') * 2:
         if all(name.startswith(prefix) for name in bare):
             bare = [name.removeprefix(prefix) for name in bare]
     if bare == names:
@@ -330,17 +268,12 @@ def not_finite(weights: Mapping[str, Any]) -> list[str]:
 
 
 def summary(names: Iterable[str]) -> str:
-    """Names in a message: more than four of one module become one.
-
-    Example:
-        >>> summary(['fc', *(f'stem.0.{part}' for part in 'abcde')])
-        'fc, stem.0.* (5 names)'
-    """
+    """Names in a message: more than four of one module become one."""
     words: list[str] = []
-    for module, found in groupby(
-        sorted(names), lambda name: '.'.join(name.split('.')[:2])
-    ):
+    modules = groupby(sorted(names), lambda name: name.split('.')[:2])
+    for module, found in modules:
         group = list(found)
-        few = len(group) <= 4
-        words += group if few else [f'{module}.* ({len(group)} names)']
+        if len(group) > 4:
+            group = [f'{".".join(module)}.* ({len(group)} names)']
+        words += group
     return ', '.join(words)

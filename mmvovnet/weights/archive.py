@@ -9,7 +9,6 @@ import io
 import os
 import shutil
 import struct
-import sys
 import tempfile
 import zipfile
 import zlib
@@ -18,7 +17,6 @@ from typing import Any, cast
 
 import torch
 
-from .allowed import Storage, StorageType
 from .errors import CheckpointError
 from .pickles import PickleReader
 
@@ -29,40 +27,24 @@ Restore = Callable[[torch.UntypedStorage, str], torch.UntypedStorage]
 _MAX_DIRECTORY = 16 * 2**20  # 200 000 records, listed in a second
 _SLACK = 16 * 2**20  # what small files may make of themselves, in bytes
 _MAX_RATIO = 20  # weights shrink by a tenth, those of zeros more
-# What zipfile unpacks in pieces of a given size.
-_BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _CHUNK = 2**20  # stays in a core's cache from reading to checksum to copy
 
 
 def read_zip(file: io.BufferedReader, restore: Restore) -> Any:
-    """Read a zip archive of ``torch.save``.
-
-    Raises:
-        UnsafeCheckpointError: It asks for more than data.
-        Exception: Of any kind: it is damaged.
-    """
+    """Read a zip archive of ``torch.save``."""
     size = os.fstat(file.fileno()).st_size
     with _open_zip(file, size) as archive:
         records = _records(archive, size)
         folder = next(iter(records)).partition('/')[0]
-        order = records.get(f'{folder}/byteorder')
-        swap = order and archive.read(order).decode() != sys.byteorder
-        storages: dict[str, torch.UntypedStorage] = {}
+        if order := records.get(f'{folder}/byteorder'):
+            _require_little_endian(archive.read(order) == b'little')
 
-        def storage(identity: tuple) -> Storage:
-            dtype, key, location, nbytes = _parse(identity)
-            if key not in storages:
-                record = records.pop(f'{folder}/data/{key}')
-                _check_size(key, record.file_size, nbytes)
-                untyped = _read_record(file, record)
-                if swap:
-                    untyped.byteswap(dtype)
-                storages[key] = restore(untyped, location)
-            _check_size(key, storages[key].nbytes(), nbytes)
-            return Storage(storages[key], dtype)
+        def make(key: str, location: str, _: int) -> torch.UntypedStorage:
+            record = records.pop(f'{folder}/data/{key}')
+            return restore(_read_record(file, record), location)
 
         pickled = archive.read(records.pop(f'{folder}/data.pkl'))
-        data = PickleReader(storage, size + _SLACK).read(io.BytesIO(pickled))
+        data = PickleReader(make, size + _SLACK).read(io.BytesIO(pickled))
         for record in records.values():  # of no tensor, but with a checksum
             _read_record(file, record)
         return data
@@ -71,80 +53,59 @@ def read_zip(file: io.BufferedReader, restore: Restore) -> Any:
 def unpack(file: io.BufferedReader) -> io.BufferedReader | None:
     """Unpack a zip that holds one ``.pth``, as pytorchcv publishes them.
 
-    It gets a temporary file, or None for an archive of ``torch.save`` itself.
-
-    Raises:
-        CheckpointError: It holds anything else too, or unpacks to more than
-            weights do.
-        Exception: Of any kind: it is damaged.
+    Returns a temporary file, or None for an archive of ``torch.save`` itself.
     """
     size = os.fstat(file.fileno()).st_size
     with _open_zip(file, size) as archive:
-        first, *others = archive.infolist()
-        names = [info.filename for info in (first, *others)]
-        if not any(name.endswith('.pth') for name in names):
+        infos = archive.infolist()
+        if not any(info.filename.endswith('.pth') for info in infos):
             return None
-        if others:
+        first = infos[0]
+        if (
+            len(infos) > 1
+            or first.file_size > _MAX_RATIO * size + _SLACK
+            # zipfile unpacks other methods without a limit
+            or first.compress_type
+            not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        ):
             raise CheckpointError(
-                f'the zip holds {len(names)} files, {names[:3]}, and not one '
-                '.pth alone'
+                f'the zip holds {len(infos)} files and would unpack to '
+                f'{first.file_size} bytes: expected is one .pth, compressed '
+                f'by deflate, of at most {_MAX_RATIO} times its {size} bytes'
             )
-        if first.file_size > _MAX_RATIO * size + _SLACK:
-            raise CheckpointError(
-                f'the zip of {size} bytes would unpack to {first.file_size}, '
-                'which weights never do'
-            )
-        if first.compress_type not in _BOUNDED:
-            raise CheckpointError('the zip is not compressed by deflate')
         inner = tempfile.TemporaryFile()  # noqa: SIM115
-        try:
-            with archive.open(first) as packed:  # compares the checksum
-                shutil.copyfileobj(packed, inner, _CHUNK)
-        except BaseException:
-            inner.close()
-            raise
+        with archive.open(first) as packed:  # compares the checksum
+            shutil.copyfileobj(packed, inner, _CHUNK)
         inner.seek(0)
         return cast(io.BufferedReader, inner)
 
 
 def read_legacy(file: io.BufferedReader, restore: Restore) -> Any:
-    """Read the format of PyTorch before 1.6: see :func:`read_zip`.
-
-    The bytes of the tensors lie behind the pickle that describes them.
-    """
+    """Read the format of PyTorch before 1.6: pickles, then all tensors."""
     data = io.BytesIO(file.read())
     size = len(data.getbuffer())
-    storages: dict[str, Storage] = {}
 
-    def storage(identity: tuple) -> Storage:
-        dtype, key, location, nbytes = _parse(identity)
-        if key not in storages:
-            reader.limits.spend_bytes(nbytes)
-            empty = torch.UntypedStorage(nbytes)
-            storages[key] = Storage(restore(empty, location), dtype)
-        _check_size(key, storages[key].untyped.nbytes(), nbytes)
-        return Storage(storages[key].untyped, dtype)
+    def make(_: str, location: str, nbytes: int) -> torch.UntypedStorage:
+        reader.limits.spend_bytes(nbytes)
+        return restore(torch.UntypedStorage(nbytes), location)
 
-    reader = PickleReader(storage, size + _SLACK)
+    reader = PickleReader(make, size + _SLACK)
     _, _, system, content = (reader.read(data) for _ in range(4))
-    if not system['little_endian']:
-        raise CheckpointError('it comes from a big-endian machine')
+    _require_little_endian(system['little_endian'])
     keys = reader.read(data)
-    if sorted(keys) != sorted(storages):
+    if sorted(keys) != sorted(reader.storages):
         raise CheckpointError('it lists other storages than it uses')
     for key in keys:
-        untyped, dtype = storages[key]
+        untyped, dtype = reader.storages[key]
         (numel,) = struct.unpack('<q', data.read(8))
         nbytes, place = untyped.nbytes(), data.tell()
-        _check_size(key, numel * dtype.itemsize, nbytes)
+        if nbytes != numel * dtype.itemsize:
+            raise CheckpointError(f'storage {key!r} has another size')
         if data.seek(nbytes, io.SEEK_CUR) > size:
             raise EOFError('its tensors are cut off')
         if nbytes:
             raw = torch.frombuffer(
-                data.getbuffer(),
-                dtype=torch.uint8,
-                count=nbytes,
-                offset=place,
+                data.getbuffer()[place : place + nbytes], dtype=torch.uint8
             )
             untyped.copy_(raw.untyped_storage())
     return content
@@ -203,8 +164,7 @@ def _read_record(
     file.seek(record.header_offset + 26)
     file.seek(sum(struct.unpack('<HH', file.read(4))), os.SEEK_CUR)
     tensor = torch.empty(record.file_size, dtype=torch.uint8)
-    memory = tensor.numpy().data
-    checksum = 0
+    memory, checksum = tensor.numpy().data, 0
     for start in range(0, len(memory), _CHUNK):
         part = memory[start : start + _CHUNK]
         if file.readinto(part) < len(part):
@@ -217,24 +177,6 @@ def _read_record(
     return tensor.untyped_storage()
 
 
-def _parse(identity: tuple) -> tuple[torch.dtype, str, str, int]:
-    """The dtype, key, location and bytes of a tensor's storage."""
-    kind, storage_type, key, location, numel, *view = identity
-    if (
-        kind != 'storage'
-        or type(storage_type) is not StorageType
-        or not all(type(x) is str and len(x) < 64 for x in (key, location))
-        or type(numel) is not int
-        or not 0 <= numel < 2**48
-        or view not in ([], [None])
-    ):
-        raise CheckpointError('a storage is described wrongly')
-    dtype = storage_type.dtype
-    return dtype, key, location, numel * dtype.itemsize
-
-
-def _check_size(key: str, there: int, claimed: int) -> None:
-    if there != claimed:
-        raise CheckpointError(
-            f'storage {key!r} has {there} bytes where {claimed} are claimed'
-        )
+def _require_little_endian(little: bool) -> None:
+    if not little:
+        raise CheckpointError('it comes from a big-endian machine')

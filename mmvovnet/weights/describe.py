@@ -15,17 +15,10 @@ _PER_STAGE = ('conv_channels', 'out_channels', 'num_modules')
 
 
 def describe(weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The options of the VoVNet that weights belong to.
+    """The options of the VoVNet that weights in our names belong to.
 
     ``stem_strides``, ``pool_padding`` and ``identity`` have no weights and
-    are not among them.
-
-    Args:
-        weights (Mapping[str, Tensor]): State dict of a backbone, in our names.
-
-    Returns:
-        dict: Options of :class:`mmvovnet.VoVNet`. ``arch`` is a dict if no
-        known one fits.
+    are not among them. ``arch`` is a dict if no known one fits.
 
     Raises:
         CheckpointError: Weights are missing.
@@ -38,15 +31,14 @@ def describe(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         ('V-39-eSE', 'eSE', 'last')
     """
     modules, layers, gates = set(), set(), {}
-    for name in weights:
-        match = re.match(r'stages\.(\d+)\.blocks\.(\d+)\.(\w+)\.(\w+)', name)
-        if match:
-            module = int(match[1]), int(match[2])
-            modules.add(module)
-            if match[3] == 'layers':
-                layers.add(match[4])
-            if match[3] == 'gate' and match[4] in _GATES:
-                gates[module] = _GATES[match[4]]
+    pattern = re.compile(r'stages\.(\d+)\.blocks\.(\d+)\.(\w+)\.(\w+)')
+    for match in filter(None, map(pattern.match, weights)):
+        module, part, item = (int(match[1]), int(match[2])), match[3], match[4]
+        modules.add(module)
+        if part == 'layers':
+            layers.add(item)
+        if part == 'gate' and item in _GATES:
+            gates[module] = _GATES[item]
     stages = range(1 + max((stage for stage, _ in modules), default=-1))
     counts = [sum(stage == i for stage, _ in modules) for i in stages]
 
@@ -98,17 +90,11 @@ def describe(weights: Mapping[str, Tensor]) -> dict[str, Any]:
 
 def difference(given: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
     """The options by :func:`describe` that ours must take over."""
-
-    def implied(key: str) -> bool:
-        """Whether the arch sets it, in both."""
-        return all(
-            isinstance(options['arch'], str)
-            and ARCHS[options['arch']].get(key) == options[key]
-            for options in (given, ours)
-        )
-
+    rows = [ARCHS.get(str(options['arch']), {}) for options in (given, ours)]
     return {
         key: value
         for key, value in given.items()
-        if value != ours[key] and not implied(key)
+        if value != ours[key]
+        # what both archs set need not be said
+        and [row.get(key) for row in rows] != [value, ours[key]]
     }

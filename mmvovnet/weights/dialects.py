@@ -1,14 +1,10 @@
 """The names that public code gives to the weights of a VoVNet.
 
 A dialect is a table of pairs: our name of a weight, and the other code's. The
-pairs are templates that are read in both directions, so that a table which
-loads a checkpoint of other code also writes one. ``{block}`` stands for a
-number, ``{block+1}`` for the same number where the code counts from one,
-``{name}`` for a word, and ``{rest}`` for all that follows. The first pair that
-fits a name decides.
-
-The names alone tell which dialect a checkpoint has: the one that explains most
-of them. :mod:`.adapter` applies the tables.
+pairs are templates that :mod:`.adapter` reads in both directions. ``{block}``
+stands for a number, ``{block+1}`` for the same number where the code counts
+from one, ``{name}`` for a word, and ``{rest}`` for all that follows. The first
+pair that fits a name decides.
 """
 
 from typing import Any, NamedTuple
@@ -17,16 +13,10 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 class Pixels(NamedTuple):
-    """What a network expects of its images.
+    """What a network expects of its images."""
 
-    Args:
-        order (str): The channels, 'RGB' or 'BGR'.
-        mean (tuple[float]): What to subtract from each, of 0 to 255.
-        std (tuple[float]): What to divide each by.
-    """
-
-    order: str
-    mean: tuple[float, ...]
+    order: str  # of the channels, 'RGB' or 'BGR'
+    mean: tuple[float, ...]  # of 0 to 255
     std: tuple[float, ...]
 
     def __str__(self) -> str:
@@ -42,7 +32,6 @@ class Dialect(NamedTuple):
     place: str = ''  # prefix of the backbone in a whole model of that code
     our_place: str = 'backbone.'  # and in the same model of ours
     heads: Pairs = ()  # names of the rest of a whole model
-    constants: tuple[str, ...] = ()  # names in it that are no weights
     vectors: tuple[str, ...] = ()  # our numbers that it keeps as vectors
     thing_first: tuple[str, ...] = ()  # our class of things is last, its first
     # Options of VoVNet that its networks have, and that names and shapes of
@@ -218,11 +207,6 @@ _FROM_P3 = Dialect(
     DETECTRON2,
     'backbone.bottom_up.',
     heads=_fpn(3) + _CENTERMASK,
-    constants=(
-        'pixel_mean',
-        'pixel_std',
-        'proposal_generator.anchor_generator.cell_anchors.{level}',
-    ),
     vectors=('bbox_head.scales.{level}.scale',),
     thing_first=('semantic_head.conv_logits.{name}',),
 )

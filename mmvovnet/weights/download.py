@@ -7,7 +7,6 @@ torch.hub itself waits without end for a silent host and compares no size.
 
 import hashlib
 import os
-from http.client import HTTPException
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -28,19 +27,6 @@ _HUB_FILES = ('model.safetensors', 'pytorch_model.bin')
 _PAGES = (b'<', b'version https://git-lfs')  # how web pages, pointers begin
 
 
-class DownloadError(CheckpointError):
-    """A file that cannot be downloaded, or is another than was asked for."""
-
-
-def browser_url(address: str) -> str:
-    """Where a browser finds the weights of an address."""
-    if not address.startswith(HUB):
-        return address
-    repository, _, revision = address.removeprefix(HUB).partition('@')
-    where = f'{repository}/resolve/{revision or "main"}'
-    return f'https://huggingface.co/{where}/{_HUB_FILES[0]}'
-
-
 def cached(url: str) -> Path:
     """Where the file of an address is kept, in the folder of ``torch.hub``.
 
@@ -52,27 +38,21 @@ def cached(url: str) -> Path:
 
 
 def fetch(
-    url: str,
-    sha256: str | None = None,
-    size: int | None = None,
-    sha1: str | None = None,
+    url: str, sha256: str | None = None, sha1: str | None = None
 ) -> Path:
     """Get the file of an address, from the network if it is not at hand.
 
     Args:
-        url (str): Of http or https, or ``hf-hub:USER/REPOSITORY`` with
-            ``@REVISION`` if not the newest, whose files the hub's own
-            library checks.
+        url (str): Of http or https, or ``hf-hub:USER/REPOSITORY``, with
+            ``@REVISION`` if not the newest.
         sha256 (str, optional): Its SHA-256, or the first digits of it.
-        size (int, optional): Its number of bytes.
         sha1 (str, optional): SHA-1 of the one file in it, if it is a zip.
 
     Returns:
         Path: The file, in a cache. It gets there when all of it was checked.
 
     Raises:
-        CheckpointError: It can't be had, or is not what was asked for. The
-            message says where to save a copy.
+        CheckpointError: It can't be had, or is not what was asked for.
     """
     if url.startswith(HUB):
         return _fetch_from_hub(url)
@@ -82,11 +62,11 @@ def fetch(
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'{path.name}.{os.getpid()}.part')
     try:
-        length = _download(url, part)
-        verify(part, sha256, size or length, sha1)
+        _download(url, part)
+        verify(part, sha256, sha1)
         part.replace(path)
-    except DownloadError as error:
-        raise DownloadError(
+    except Exception as error:  # of the network, the disk or a damaged zip
+        raise CheckpointError(
             f"'{path.name}' can't be had from {url}: {error}. Save a copy of "
             f"it as '{path}'"
         ) from error
@@ -96,31 +76,18 @@ def fetch(
 
 
 def verify(
-    path: Path,
-    sha256: str | None = None,
-    size: int | None = None,
-    sha1: str | None = None,
+    path: Path, sha256: str | None = None, sha1: str | None = None
 ) -> None:
-    """Compare a file with what was published of it: see :func:`fetch`.
-
-    Raises:
-        DownloadError: It is another file, a web page or a torn zip.
-    """
-    found = path.stat().st_size
-    if size is not None and found != size:
-        raise DownloadError(f'it has {found} bytes in place of {size}')
+    """Refuse a file that is not the published one: see :func:`fetch`."""
     with path.open('rb') as file:
         if file.read(64).lstrip().startswith(_PAGES):
-            raise DownloadError('it is a web page or a pointer of Git LFS')
+            raise CheckpointError('it is a web page or a pointer of Git LFS')
         file.seek(0)
         _compare('SHA-256', file, sha256)
         if sha1:
-            try:
-                inner = unpack(file)
-            except Exception as error:  # a damaged zip can raise anything
-                raise DownloadError(f'the zip is damaged: {error}') from error
+            inner = unpack(file)
             if inner is None:
-                raise DownloadError('it is no zip that holds a .pth')
+                raise CheckpointError('it is no zip that holds a .pth')
             with inner:
                 _compare('SHA-1', inner, sha1)
 
@@ -133,33 +100,22 @@ def _compare(kind: str, file: IO[bytes], wanted: str | None) -> None:
         digest.update(chunk)
     found = digest.hexdigest()[: len(wanted)]
     if found != wanted.lower():
-        raise DownloadError(
+        raise CheckpointError(
             f'its {kind} begins {found}, and the published one {wanted}'
         )
 
 
-def _download(url: str, path: Path) -> int | None:
-    """Write what is at an address to a file; give the size it should have."""
+def _download(url: str, path: Path) -> None:
     if not url.startswith(('http://', 'https://')):
-        raise DownloadError('the address begins with neither http nor https')
-    try:
-        with _open(url) as answer, path.open('wb') as file:
-            if answer.headers.get_content_type() == 'text/html':
-                raise DownloadError(
-                    'the server sends a web page in place of the file, such '
-                    'as one that asks to log in'
-                )
-            length = int(answer.headers['Content-Length'] or 0)
-            with torch.hub.tqdm(
-                total=length, unit='B', unit_scale=True
-            ) as bar:
-                while chunk := answer.read(1 << 16):
-                    bar.update(file.write(chunk))
-            return length or None
-    except HTTPError as error:
-        raise DownloadError(f'HTTP {error.code}: {error.reason}') from error
-    except (OSError, HTTPException) as error:
-        raise DownloadError(f'the download broke: {error}') from error
+        raise CheckpointError('the address begins with neither http nor https')
+    with _open(url) as answer, path.open('wb') as file:
+        length = int(answer.headers['Content-Length'] or 0)
+        with torch.hub.tqdm(total=length, unit='B', unit_scale=True) as bar:
+            while chunk := answer.read(1 << 16):
+                bar.update(file.write(chunk))
+    found = path.stat().st_size
+    if length and found != length:
+        raise CheckpointError(f'it has {found} bytes in place of {length}')
 
 
 def _open(url: str) -> Any:
@@ -174,17 +130,14 @@ def _open(url: str) -> Any:
         request = Request(url, headers={'User-Agent': 'mmvovnet'})
         try:
             answers.put(urlopen(request, timeout=_SILENCE))
-        except HTTPError as error:
-            answers.put(error)
         except Exception as error:
-            reason = getattr(error, 'reason', error)
-            answers.put(DownloadError(f'no answer: {reason}'))
+            answers.put(error)
 
     Thread(target=ask, daemon=True).start()
     try:
         answer = answers.get(timeout=_ANSWER)
     except Empty:
-        answer = DownloadError(f'no answer within {_ANSWER:.0f} seconds')
+        answer = TimeoutError(f'no answer within {_ANSWER:.0f} seconds')
     if isinstance(answer, Exception):
         raise answer
     return answer
@@ -199,42 +152,40 @@ def _fetch_from_hub(address: str) -> Path:
         )
     try:
         import huggingface_hub as hub
-        from huggingface_hub import constants, errors
     except ImportError as error:
         raise CheckpointError(
             f'{address!r} needs huggingface_hub: pip install huggingface_hub'
         ) from error
-    said, at = '', revision or None
+    silence, at = '', revision or None
     try:
-        _open(constants.ENDPOINT).close()  # the library waits minutes
+        _open(hub.constants.ENDPOINT).close()  # the library waits minutes
     except HTTPError:
         pass
-    except DownloadError as error:
-        said = str(error)
+    except Exception as error:
+        silence = str(error)
+    reason = silence or f'it has none of the files {", ".join(_HUB_FILES)}'
     for name in _HUB_FILES:
         try:
             # hf_hub_download asks the network even for local files alone.
             path = (
                 hub.try_to_load_from_cache(repository, name, revision=at)
-                if said
+                if silence
                 else hub.hf_hub_download(
                     repository, name, revision=at, etag_timeout=_ANSWER
                 )
             )
             if isinstance(path, str):
                 return Path(path)
-        except errors.LocalEntryNotFoundError as error:
-            said = str(error)
-        except errors.EntryNotFoundError:
+        except hub.errors.LocalEntryNotFoundError as error:
+            reason = str(error)
+        except hub.errors.EntryNotFoundError:
             pass
         except Exception as error:  # of the network, by whatever library
-            said = str(error)
+            reason = str(error)
             break
-    said = said or f'it has none of the files {", ".join(_HUB_FILES)}'
-    said = said.strip().partition('\n')[0]
     raise CheckpointError(
-        f"{address!r} can't be fetched ({said}). Fetch it by hand from "
-        f'{browser_url(address)} and name the file in place of it; '
-        'HF_ENDPOINT names a mirror of the hub, HF_TOKEN opens private '
-        'repositories'
+        f"{address!r} can't be fetched ({reason.strip().splitlines()[0]}). "
+        f'Fetch it by hand from https://huggingface.co/{repository} and name '
+        'the file in place of it; HF_ENDPOINT names a mirror of the hub, '
+        'HF_TOKEN opens private repositories'
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from mmengine.model import BaseTTAModel, is_model_wrapper
-from mmengine.runner import CheckpointLoader
+from mmengine.runner import load_checkpoint
 from torch import nn
 
 from .adapter import summary, unwrap
@@ -14,11 +14,7 @@ from .errors import CheckpointError
 
 
 class Fit:
-    """The weights of a model that a checkpoint holds, and those it lacks.
-
-    Args:
-        model (nn.Module): The model.
-    """
+    """The weights of a model that a checkpoint holds, and those it lacks."""
 
     def __init__(self, model: nn.Module) -> None:
         while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
@@ -74,13 +70,7 @@ class Fit:
     def require(self, source: str, may_miss: Sequence[str] = ()) -> None:
         """Refuse a checkpoint that does not fill the model.
 
-        Args:
-            source (str): The file, for the message.
-            may_miss (Sequence[str]): Beginnings of the names that need not
-                be filled.
-
-        Raises:
-            CheckpointError: Others are missing or have another shape.
+        Names that begin with one of ``may_miss`` need not be filled.
         """
         if any(
             not name.startswith(tuple(may_miss))
@@ -96,21 +86,12 @@ class Fit:
 def load_weights(
     model: nn.Module, source: str | Path, may_miss: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Load all weights of a model from a file or URL.
-
-    Returns:
-        dict: The checkpoint's ``meta``; empty if it has none.
-
-    Raises:
-        CheckpointError: As of :meth:`Fit.require`.
-    """
-    checkpoint = CheckpointLoader.load_checkpoint(str(source), 'cpu')
-    state = unwrap(checkpoint)
+    """Load all weights of a model from a file or URL; return its ``meta``."""
     fit = Fit(model)
     with fit.recorded():
-        fit.compare(state)
-        fitting = {k: v for k, v in state.items() if k not in fit.wrong}
-        model.load_state_dict(fitting, strict=False)
-    fit.compare(state)
+        checkpoint = load_checkpoint(
+            model, str(source), 'cpu', logger='silent'
+        )
+    fit.compare(checkpoint)
     fit.require(str(source), may_miss)
     return checkpoint.get('meta') or {}

@@ -1,10 +1,8 @@
 """Reading checkpoints as data: no code from a file runs.
 
-PyTorch's own restricted unpickler refuses mmengine's checkpoints, which hold
-the history of their logs, takes minutes and gigabytes for hostile files, and
-compares no checksums. So three modules read the format: :mod:`.archive` finds
-pickle and tensors in a file, :mod:`.pickles` runs the pickle, and
-:mod:`.objects` lists what it may name.
+docs/security.md says why PyTorch's own ``weights_only`` does not suffice.
+:mod:`.archive` finds pickle and tensors in a file, :mod:`.pickles` runs the
+pickle, and :mod:`.allowed` lists what it may name.
 """
 
 import io
@@ -27,10 +25,9 @@ _LEGACY_HEAD = b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'  # torch < 1.6
 def load(path: str | Path, map_location: MapLocation = None) -> dict:
     """Read a checkpoint without running anything in it.
 
-    Tensors, plain containers, numpy arrays, scalars and dtypes (other than
-    object and structured ones) are read, and mmengine's ``HistoryBuffer`` with
-    its own statistics. The checksums of zip archives, which PyTorch has
-    written since 1.6, are compared.
+    It reads tensors, plain containers, numpy arrays of numbers and strings,
+    and mmengine's ``HistoryBuffer``, and compares the checksums of files that
+    PyTorch 1.6 or later wrote.
 
     Args:
         path (str | Path): A file of ``torch.save``, old or new format, or a
@@ -43,7 +40,7 @@ def load(path: str | Path, map_location: MapLocation = None) -> dict:
     Raises:
         FileNotFoundError: There is no such file.
         UnsafeCheckpointError: The file asks for anything else.
-        CheckpointError: The file is no checkpoint, or a damaged one.
+        CheckpointError: The file is damaged, or no checkpoint.
 
     Example:
         >>> from pathlib import Path
@@ -116,11 +113,8 @@ def _read_safetensors(path: Path, map_location: MapLocation) -> dict:
 def is_whole(path: str | Path) -> bool:
     """Whether a file is a complete checkpoint, by its own checksums.
 
-    Args:
-        path (str | Path): A file of ``torch.save``, in the zip format.
-
-    Returns:
-        bool: False for a missing, empty, torn or altered file.
+    It is False for a missing, empty, torn or altered file, and for formats
+    other than a zip.
 
     Example:
         >>> is_whole('no_such_file.pth')

@@ -8,29 +8,30 @@ memory in proportion to n.
 """
 
 import pickletools
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import IO, Any
 
-from .allowed import NAMES, Global, Limits, refused, set_state, show
+import torch
+
+from .allowed import NAMES, Call, Limits, Storage, refused, set_state
 from .errors import CheckpointError
 
-_PUSHES: dict[str, Callable[[Any], Any]] = {
-    'NONE': lambda _: None,
-    'NEWTRUE': lambda _: True,
-    'NEWFALSE': lambda _: False,
-    'EMPTY_DICT': lambda _: {},
-    'EMPTY_LIST': lambda _: [],
-    'EMPTY_SET': lambda _: set(),
-    'EMPTY_TUPLE': lambda _: (),
-}
-for _name in (
+_MAKES: dict[str, Callable[[], Any]] = dict(
+    NONE=type(None),
+    NEWTRUE=lambda: True,
+    NEWFALSE=bool,
+    EMPTY_DICT=dict,
+    EMPTY_LIST=list,
+    EMPTY_SET=set,
+    EMPTY_TUPLE=tuple,
+)
+_HOLDS = {  # a number, a text or bytes
     *('BININT', 'BININT1', 'BININT2', 'LONG1', 'BINFLOAT'),
     *('BINUNICODE', 'SHORT_BINUNICODE', 'BINUNICODE8'),
     *('BINSTRING', 'SHORT_BINSTRING'),
     *('BINBYTES', 'SHORT_BINBYTES', 'BINBYTES8'),
-):
-    _PUSHES[_name] = lambda argument: argument
+}
 # How many items an opcode takes from the stack; None for all to the mark.
 _TAKES = {
     **{'TUPLE': None, 'TUPLE1': 1, 'TUPLE2': 2, 'TUPLE3': 3},
@@ -44,22 +45,21 @@ _TAKES = {
 class PickleReader:
     """Reads the pickles of one file.
 
-    Args:
-        storage (Callable): From what identifies a tensor's storage to it.
-        room (int): Bytes that arrays and tensors may take.
+    ``make`` gives the storage of a key, a location and a number of bytes.
+    Arrays and tensors may take ``room`` bytes.
     """
 
-    def __init__(self, storage: Callable[[tuple], Any], room: int) -> None:
-        self.storage = storage
+    def __init__(
+        self,
+        make: Callable[[str, str, int], torch.UntypedStorage],
+        room: int,
+    ) -> None:
+        self.make = make
         self.limits = Limits(room)
+        self.storages: dict[str, Storage] = {}
 
     def read(self, file: IO[bytes]) -> Any:
-        """Read one pickle, from where the file stands to the pickle's end.
-
-        Raises:
-            UnsafeCheckpointError: It asks for what is not in ``NAMES``.
-            Exception: Of any kind: it is damaged.
-        """
+        """Read one pickle; a damaged one can raise any exception."""
         stack: list[Any] = []
         marks: list[list] = []
         memo: dict[int, Any] = {}
@@ -71,8 +71,10 @@ class PickleReader:
                 memo[arg] = stack[-1]
             elif name in ('BINGET', 'LONG_BINGET'):
                 stack.append(memo[arg])
-            elif name in _PUSHES:
-                stack.append(_PUSHES[name](arg))
+            elif name in _HOLDS:
+                stack.append(arg)
+            elif name in _MAKES:
+                stack.append(_MAKES[name]())
             elif name in _TAKES:
                 count = _TAKES[name]
                 if count is None:
@@ -101,35 +103,55 @@ class PickleReader:
             _expect(stack[-1], list).extend(items)
         elif name.startswith('SETITEM'):
             self.limits.check_keys(items[::2])
-            target = _expect(stack[-1], dict, OrderedDict, Counter)
+            target = _expect(stack[-1], dict, OrderedDict)
             target.update(zip(items[::2], items[1::2], strict=True))
         elif name == 'ADDITEMS':
             self.limits.check_keys(items)
             _expect(stack[-1], set).update(items)
         elif name in ('REDUCE', 'NEWOBJ'):
-            stack.append(self._call(*items))
+            function, args = items
+            if type(function) is not Call:
+                name = getattr(function, '__name__', type(function).__name__)
+                raise refused(f'a call of {name}')
+            args = _expect(args, tuple)
+            stack.append(function.build(self.limits, *args))
         elif name == 'BUILD':
             set_state(self.limits, stack[-1], *items)
         elif name == 'BINPERSID':
-            stack.append(self.storage(_expect(*items, tuple)))
+            stack.append(self._storage(*_expect(*items, tuple)))
         else:
             module, attribute = (_expect(item, str) for item in items)
             stack.append(_find(f'{module}.{attribute}'))
 
-    def _call(self, function: Any, args: Any) -> Any:
-        if type(function) is not Global:
-            raise refused(f'a call of {show(function)}')
-        if function.build is None:
-            raise refused(f'a call of {function.name}')
-        return function.build(self.limits, *_expect(args, tuple))
+    def _storage(self, kind, dtype, key, location, numel, *view) -> Storage:
+        if (
+            kind != 'storage'
+            or type(dtype) is not torch.dtype
+            or not all(type(x) is str and len(x) < 64 for x in (key, location))
+            or type(numel) is not int
+            or not 0 <= numel < 2**48
+            or view not in ((), (None,))
+        ):
+            raise CheckpointError('a storage is described wrongly')
+        nbytes = numel * dtype.itemsize
+        if key not in self.storages:
+            made = self.make(key, location, nbytes)
+            self.storages[key] = Storage(made, dtype)
+        untyped = self.storages[key].untyped
+        if untyped.nbytes() != nbytes:
+            raise CheckpointError(
+                f'storage {key!r} has {untyped.nbytes()} bytes where {nbytes} '
+                'are claimed'
+            )
+        return Storage(untyped, dtype)
 
 
 def _find(name: str) -> Any:
     # Protocol 2 keeps Python 2's name of this module.
     name = name.replace('__builtin__.', 'builtins.', 1)
-    if name not in NAMES:
-        raise refused(name)
-    return NAMES[name]
+    if name in NAMES:
+        return NAMES[name]
+    raise refused(name)
 
 
 def _expect(value: Any, *kinds: type) -> Any:

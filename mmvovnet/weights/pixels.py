@@ -18,9 +18,8 @@ from .dialects import Pixels
 class PixelStatisticsHook(Hook):
     """Warns if weights of other code expect other images than they get.
 
-    What they expect is known from when they were loaded, through ``load_from``
-    or ``init_cfg``; the model's ``data_preprocessor`` decides what they get.
-    Where names leave several codes possible, the images of any will do.
+    The model's ``data_preprocessor`` decides what they get. Where names leave
+    several codes possible, the images of any will do.
     """
 
     def before_train(self, runner: Runner) -> None:

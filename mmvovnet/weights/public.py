@@ -7,8 +7,6 @@ spelling of a name.
 
 import csv
 import os
-import re
-from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
@@ -18,17 +16,13 @@ from typing import Any, NamedTuple
 import yaml
 
 from . import dialects
-from .download import HUB, DownloadError, browser_url, cached, fetch, verify
+from .download import HUB, cached, fetch, verify
 from .errors import CheckpointError
 
 # A folder of files that the user has: looked in before any network.
 FOLDER = 'MMVOVNET_WEIGHTS'
 _ENDINGS = ('', '.pth', '.pth.tar', '.pth.zip', '.safetensors')
 _SHARED = {'model.safetensors', 'model_final.pth'}  # names of many files
-_HUB_PAGE = re.compile(
-    r'https?://(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+/[\w.-]+?)'
-    r'(?:/tree/(?:main|([\w.-]+)))?/?'
-)
 
 
 class PublicFile(NamedTuple):
@@ -42,20 +36,9 @@ class PublicFile(NamedTuple):
     config: str  # file name of the config whose whole model it is, or empty
     sha256: str  # published digest or the first digits of it, or empty
     sha1: str  # published digest of the one file that a zip holds, or empty
-    size: int | None  # published size in bytes
     urls: tuple[str, ...]  # where it is, tried in this order
     source: str  # the page that gives the address
     host: str  # when it was last known to live or refuse, by what source
-
-    @property
-    def url(self) -> str:
-        """The first address."""
-        return self.urls[0]
-
-    @property
-    def arch(self) -> Any:
-        """The ``arch`` of the :class:`mmvovnet.VoVNet` in it."""
-        return self.options['arch']
 
     @property
     def lives(self) -> bool:
@@ -71,19 +54,13 @@ class PublicFile(NamedTuple):
         )
 
     def fetch(self) -> Path:
-        """Get the file, from the network if it is not at hand.
-
-        Raises:
-            CheckpointError: It can't be had, or a file of its name in
-                ``MMVOVNET_WEIGHTS`` is another. The message says where to get
-                it, and what can be had in its place.
-        """
-        if path := next(self._kept(), None):
+        """Get the file, from the network if it is not at hand."""
+        if path := self._kept():
             # What a published zip held has no published digest.
             sha1 = self.sha1 if path.suffix == '.zip' else None
             try:
                 verify(path, self.sha256, sha1=sha1)
-            except DownloadError as error:
+            except Exception as error:  # also of a damaged zip
                 raise CheckpointError(
                     f"'{path}' is not the published '{self.name}': {error}. "
                     f'Fetch it again from {self.source}, or move it out of '
@@ -93,10 +70,11 @@ class PublicFile(NamedTuple):
         errors = []
         for url in self.urls:
             try:
-                return fetch(url, self.sha256, self.size, self.sha1)
+                return fetch(url, self.sha256, self.sha1)
             except CheckpointError as error:
                 errors.append(str(error))
-        same = [row.name for row in _that_live(self.arch) if row != self]
+        rows = _that_live(self.options['arch'])
+        same = [row.name for row in rows if row != self]
         raise CheckpointError(
             f"the weights '{self.name}' can't be had. {'. '.join(errors)}; "
             f'or save it in any folder and set {FOLDER} to that. It is '
@@ -104,15 +82,15 @@ class PublicFile(NamedTuple):
             f'{", ".join(same) or "none"} (docs/checkpoints.md)'
         )
 
-    def _kept(self) -> Iterator[Path]:
+    def _kept(self) -> Path | None:
         """The file in ``MMVOVNET_WEIGHTS``, with or without its ending."""
-        if folder := os.environ.get(FOLDER):
-            names = (cached(browser_url(url)).name for url in self.urls)
-            for name in (self.name, *names):
-                for ending in () if name in _SHARED else _ENDINGS:
-                    path = Path(folder, name + ending).expanduser()
-                    if path.is_file():
-                        yield path
+        folder = os.environ.get(FOLDER, '')
+        for name in (self.name, *(cached(url).name for url in self.urls)):
+            for ending in _ENDINGS if folder and name not in _SHARED else ():
+                path = Path(folder, name + ending).expanduser()
+                if path.is_file():
+                    return path
+        return None
 
 
 @cache
@@ -132,7 +110,6 @@ def public_files() -> dict[str, PublicFile]:
             pixels=getattr(dialects, row['pixels'].upper()),
             metrics=yaml.safe_load(row['metrics'] or '{}'),
             urls=urls,
-            size=int(row['size']) if row['size'] else None,
         )
         found[row['name']] = PublicFile(**fields)
     return found
@@ -141,11 +118,7 @@ def public_files() -> dict[str, PublicFile]:
 def default_weights(arch: str) -> PublicFile | None:
     """The weights that a config of this arch starts from.
 
-    Args:
-        arch (str): A key of :data:`mmvovnet.models.archs.ARCHS`.
-
-    Returns:
-        PublicFile | None: The first of the table that can be had.
+    They are the first of the table that can be had, or None.
 
     Example:
         >>> default_weights('V-39').name
@@ -156,21 +129,20 @@ def default_weights(arch: str) -> PublicFile | None:
 
 def _that_live(arch: Any) -> list[PublicFile]:
     rows = public_files().values()
-    return [row for row in rows if row.lives and row.arch == arch]
+    return [row for row in rows if row.lives and row.options['arch'] == arch]
 
 
 def public_file(name: str) -> PublicFile:
-    """A public file by its name, with or without the ending ``.pth``.
-
-    Raises:
-        CheckpointError: There is none of this name.
-    """
+    """A public file by its name, with or without the ending ``.pth``."""
     table = public_files()
     for known in (name, name.removesuffix('.tar').removesuffix('.pth')):
         if known in table:
             return table[known]
+    names = get_close_matches(name, table, n=3, cutoff=0.3)
     raise CheckpointError(
-        f'no published weights are called {name!r}. {_near(name)}'
+        f'no published weights are called {name!r}. Names like it are '
+        f'{", ".join(names) or "none"}. All names are in docs/checkpoints.md '
+        'and mmvovnet.weights.public_files().'
     )
 
 
@@ -181,43 +153,23 @@ def published_pixels(checkpoint: str) -> tuple[dialects.Pixels, ...]:
     return (row.pixels,) if row else ()
 
 
-def _near(name: str) -> str:
-    names = get_close_matches(name, public_files(), n=3, cutoff=0.3)
-    said = f'Names like it are {", ".join(names)}. ' if names else ''
-    return (
-        f'{said}All names are in docs/checkpoints.md and '
-        'mmvovnet.weights.public_files().'
-    )
-
-
 def locate(name: str | Path) -> tuple[Path, PublicFile | None]:
     """Get the file that a name means, and its row in the table if it has one.
 
-    Args:
-        name (str | Path): A name in the table of public files, which
-            ``vovnet://`` may precede; ``timm://`` and a model of timm, with
-            or without its tag; the path of a file;
-            ``hf-hub:USER/REPOSITORY``; or a URL.
-
-    Raises:
-        CheckpointError: It can't be had.
+    docs/checkpoints.md lists the forms of a name.
     """
     name = str(name).replace('hf_hub:', HUB, 1)
-    if page := _HUB_PAGE.fullmatch(name):
-        name = f'{HUB}{page[1]}' + (f'@{page[2]}' if page[2] else '')
-    scheme, _, rest = name.rpartition('://')
-    bare = rest.removeprefix(HUB)
     path = Path(name).expanduser()
-    if scheme == 'timm' or (bare.startswith('timm/') and not path.exists()):
-        return _locate_timm(bare.removeprefix('timm/'))
-    if scheme not in ('', 'vovnet'):
-        return fetch(name), None
-    if rest.startswith(HUB):
-        return fetch(rest), None
+    for start in ('timm://', 'timm/', f'{HUB}timm/'):
+        if name.startswith(start) and not path.exists():
+            return _locate_timm(name.removeprefix(start))
+    bare = name.removeprefix('vovnet://')
+    if '://' in bare or bare.startswith(HUB):
+        return fetch(bare), None
     is_path = path.exists() or len(path.parts) > 1
-    if is_path and not scheme and name not in public_files():
+    if is_path and bare == name and name not in public_files():
         return path, None
-    row = public_file(rest)
+    row = public_file(bare)
     return row.fetch(), row
 
 
@@ -228,7 +180,4 @@ def _locate_timm(name: str) -> tuple[Path, PublicFile | None]:
             return row.fetch(), row
     if '.' not in name:  # timm's repositories have a tag
         public_file(name)
-    try:
-        return fetch(f'{HUB}timm/{name}'), None
-    except CheckpointError as error:
-        raise CheckpointError(f'{error} {_near(name)}') from None
+    return fetch(f'{HUB}timm/{name}'), None

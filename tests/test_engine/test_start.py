@@ -135,7 +135,7 @@ def test_it_starts_from_the_served_weights_and_resumes(
 @pytest.mark.parametrize(
     ('content', 'respond', 'message'),
     [
-        (b'x', status(403), 'HTTP 403'),
+        (b'x', status(403), 'HTTP Error 403'),
         (b'PK\x03\x04torn', whole, 'cannot be read'),
         (None, None, 'refused'),
     ],

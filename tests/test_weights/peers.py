@@ -9,13 +9,23 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mmvovnet.models.archs import ARCHS
+from mmvovnet.models.archs import resolve_arch
 from tests.data.fill import image, values
 
 FOLDER = Path(__file__).parents[1] / 'data'
 
 # Peers whose outputs were recorded: names, shapes and stages' features.
 RECORDED = ('det2_V-19-slim-dw-eSE', 'det2_V-39-eSE', 'seed_vovnet27_slim')
+
+
+# V-27-slim with few channels.
+TINY = dict(
+    stem_channels=(8, 8, 8),
+    conv_channels=(8,) * 4,
+    out_channels=(16, 24, 32, 40),
+    num_modules=(1,) * 4,
+    num_layers=5,
+)
 
 
 def load_recorded(name):
@@ -46,7 +56,7 @@ def fill(shapes):
 
 def authors_shapes(arch, tracked=True):
     """Names and shapes in the code of VoVNet's authors, V1 and V2."""
-    row = ARCHS[arch]
+    row = resolve_arch(arch)
     shapes = {}
 
     def norm(name, width):

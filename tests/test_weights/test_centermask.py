@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from mmvovnet import VoVNet
 from mmvovnet.weights import convert
+from mmvovnet.weights.adapter import target
 
 from .peers import assert_close, authors_forward, authors_shapes, fill
 from .test_heads import (
@@ -68,10 +69,10 @@ def test_every_name_there_and_back(shapes):
     assert all(back[name].equal(value) for name, value in state.items())
 
 
-def test_centermask(tmp_path, messages):
+def test_centermask(tmp_path):
     _, state = detector_state(fcos_shapes() | mask_shapes())
     model = build(small(WHOLE))
-    load(model, state, tmp_path, messages)  # strict
+    load(model, state, tmp_path)  # strict
     assert model.roi_head.mask_head.convs[3].conv.weight.equal(
         state['roi_heads.mask_head.mask_fcn4.weight'].double()
     )
@@ -94,17 +95,17 @@ def sample(height, width):
 )
 def test_heads_alone_of_any_size(convs, width, classes):
     state = fill(mask_shapes(convs, width, classes))
-    ours = convert(state)
+    ours = target('detectron2', 'backbone.', state).to_ours(state)
     assert len(ours) == len(state)
     last = f'roi_head.mask_head.convs.{convs - 1}.conv.weight'
     name = f'roi_heads.mask_head.mask_fcn{convs}.weight'
     assert ours[last].equal(state[name])
 
 
-def test_panoptic(tmp_path, messages):
+def test_panoptic(tmp_path):
     backbone, state = detector_state(panoptic_shapes())
     model = build(small(PANOPTIC))
-    load(model, state, tmp_path, messages)  # strict
+    load(model, state, tmp_path)  # strict
 
     image = torch.randint(0, 256, (3, 64, 96), dtype=torch.uint8)
     given = model.data_preprocessor(dict(inputs=[image]))['inputs'].double()

@@ -6,12 +6,13 @@ import torch
 
 from mmvovnet import VoVNet
 from mmvovnet.models.archs import ARCHS
-from mmvovnet.weights import CheckpointError, convert, load
+from mmvovnet.weights import CheckpointError, convert
 from mmvovnet.weights.adapter import detect, summary
 from mmvovnet.weights.convert import convert_file
 
 from .peers import (
     RECORDED,
+    TINY,
     assert_close,
     authors_forward,
     authors_shapes,
@@ -44,8 +45,8 @@ PREFIXES = [
 ]
 
 
-def small(prefix='', tracked=True, arch='V-27-slim'):
-    shapes = authors_shapes(arch, tracked)
+def small(prefix='', tracked=True):
+    shapes = authors_shapes(TINY, tracked)
     return {prefix + name: v for name, v in fill(shapes).items()}
 
 
@@ -191,7 +192,7 @@ def test_ours_round_trip(dialect, place):
 @pytest.mark.parametrize('prefix', PREFIXES)
 def test_prefixes(prefix):
     state = small(prefix)
-    model = VoVNet('V-27-slim')
+    model = VoVNet(TINY)
     assert not any(model.load_state_dict(state))
     assert_same(names_of('torchvision', model.state_dict()), small())
 
@@ -236,20 +237,12 @@ def test_values_of_any_float_kind():
         name: value.half().numpy() if i % 2 else value.double()
         for i, (name, value) in enumerate(small(tracked=False).items())
     }
-    model = VoVNet('V-27-slim')
+    model = VoVNet(TINY)
     model.load_state_dict(state)
     weight = model.stem[0].conv.weight
     expected = torch.as_tensor(state['stem.stem_1/conv.weight'])
     assert weight.dtype == torch.float32
     assert torch.equal(weight, expected.float())
-
-
-def test_counters_may_be_missing_where_metadata_expects_them():
-    model = VoVNet('V-27-slim')
-    state = model.state_dict()  # has _metadata
-    for name in [n for n in state if n.endswith('num_batches_tracked')]:
-        del state[name]
-    assert not any(model.load_state_dict(state))
 
 
 # Refusals
@@ -274,7 +267,7 @@ def test_unknown_dialect():
 
 
 def test_inexpressible_part():
-    state = VoVNet('V-27-slim', gate='ECA').state_dict()
+    state = VoVNet(TINY, gate='ECA').state_dict()
     with pytest.raises(CheckpointError, match=r'detectron2 has no .*gate'):
         convert(state, to='detectron2')
     assert 'stages.0.blocks.0.attn.conv.weight' in convert(state, to='timm')
@@ -301,7 +294,7 @@ def test_no_weights(value):
     with pytest.raises(CheckpointError, match='stem_1/norm.bias.*floating'):
         convert(state)
     with pytest.raises(CheckpointError, match='stem_1/norm.bias.*floating'):
-        VoVNet('V-27-slim').load_state_dict(state)
+        VoVNet(TINY).load_state_dict(state)
 
 
 def test_more_than_four_names_of_a_part_are_counted():
@@ -310,52 +303,11 @@ def test_more_than_four_names_of_a_part_are_counted():
     assert summary([*names, 'stem.0.e', 'fc']) == 'fc, stem.0.* (5 names)'
 
 
-NETWORK = VoVNet('V-27-slim').state_dict()
-WEIGHT = 'stages.1.blocks.0.layers.1.conv.weight'
-
-
-def broken_state(change):
-    state = dict(NETWORK)
-    if change == 'nan':
-        state[WEIGHT] = torch.full_like(state[WEIGHT], torch.nan)
-    elif change == 'missing':
-        del state[WEIGHT]
-    elif change == 'transposed':
-        state['stages.0.blocks.0.aggregate.conv.weight'] = state[
-            'stages.0.blocks.0.aggregate.conv.weight'
-        ].transpose(0, 1)
-    return state
-
-
-@pytest.mark.parametrize(
-    'change, said',
-    [
-        ('nan', 'NaN or infinite weights'),
-        ('missing', f'it misses {WEIGHT}'),
-        ('transposed', 'of wrong shape are'),
-    ],
-)
-def test_nothing_broken_is_converted(tmp_path, change, said):
+def test_nan_is_not_converted(tmp_path):
+    state = VoVNet(TINY).state_dict()
+    state['stages.1.blocks.0.layers.1.conv.weight'][0] = torch.nan
     source, target = tmp_path / 'source.pth', tmp_path / 'target.pth'
-    torch.save(broken_state(change), source)
-    with pytest.raises(CheckpointError) as error:
+    torch.save(state, source)
+    with pytest.raises(CheckpointError, match='NaN or infinite weights'):
         convert_file(source, target, to='timm')
-    assert said in str(error.value)
     assert not target.exists()
-
-
-@pytest.mark.parametrize(
-    'options',
-    [
-        dict(arch='V-19-slim-dw-eSE'),
-        dict(arch='V-27-slim', out_indices=(1,)),
-        dict(arch='V-27-slim', gate='ECA', in_channels=1),
-        dict(arch='V-27-slim', norm_cfg=dict(type='GN', num_groups=2)),
-        dict(arch='V-27-slim', bottleneck=True),
-    ],
-)
-def test_whole_networks_are_converted(options, tmp_path):
-    source, target = tmp_path / 'source.pth', tmp_path / 'target.pth'
-    torch.save(VoVNet(**options).state_dict(), source)
-    assert convert_file(source, target) == [target]
-    assert load(target).keys() == load(source).keys()

@@ -10,7 +10,7 @@ import torch
 
 from mmvovnet.weights import CheckpointError, load
 from mmvovnet.weights import download as module
-from mmvovnet.weights.download import DownloadError, cached, fetch
+from mmvovnet.weights.download import cached, fetch
 from mmvovnet.weights.public import public_file
 
 from .server import breaking, page, serve, slow, status, whole
@@ -28,7 +28,7 @@ def files(folder):
 
 def test_an_address_is_asked_once():
     with serve({'/a.pth': (b'abc', whole)}) as (url, requests):
-        first = fetch(f'{url}/a.pth', size=3, sha256='ba7816bf')
+        first = fetch(f'{url}/a.pth', sha256='ba7816bf')
         assert first.read_bytes() == b'abc'
         assert fetch(f'{url}/a.pth') == first
         assert len(requests) == 1
@@ -44,11 +44,10 @@ def test_one_name_at_two_addresses():
 @pytest.mark.parametrize(
     ('content', 'respond', 'more', 'message'),
     [
-        (b'abc', status(404), {}, 'HTTP 404'),
+        (b'abc', status(404), {}, 'HTTP Error 404'),
         (b'abc', page, {}, 'web page'),
         (b'\n<!doctype html>', whole, {}, 'web page'),
         (b'version https://git-lfs.github.com/spec/v1\n', whole, {}, 'LFS'),
-        (b'abc', whole, dict(size=4), '3 bytes in place of 4'),
         (
             b'abc',
             whole,
@@ -62,7 +61,7 @@ def test_what_is_not_the_file_leaves_nothing(
 ):
     with (
         serve({'/a.pth': (content, respond)}) as (url, _),
-        pytest.raises(DownloadError, match=message) as caught,
+        pytest.raises(CheckpointError, match=message) as caught,
     ):
         fetch(f'{url}/a.pth', **more)
     assert not files(cache)
@@ -86,22 +85,22 @@ def test_a_file_arrives_in_the_end(respond):
     ('respond', 'message'),
     [
         (breaking(99), '500 bytes in place of 1000'),
-        (status(403), 'HTTP 403'),
-        (slow(3, pieces=1), 'the download broke: timed out'),
+        (status(403), 'HTTP Error 403'),
+        (slow(3, pieces=1), 'timed out'),
     ],
 )
 def test_a_file_that_does_not_arrive(respond, message, cache, monkeypatch):
     monkeypatch.setattr(module, '_SILENCE', 0.1)
     with (
         serve({'/a.pth': (bytes(1000), respond)}) as (url, requests),
-        pytest.raises(DownloadError, match=message),
+        pytest.raises(CheckpointError, match=message),
     ):
         fetch(f'{url}/a.pth')
     assert len(requests) == 1 and not files(cache)
 
 
 def test_files_of_this_machine_are_not_served():
-    with pytest.raises(DownloadError, match='neither http nor https'):
+    with pytest.raises(CheckpointError, match='neither http nor https'):
         fetch('file:///etc/hostname')
 
 
@@ -133,7 +132,7 @@ def test_all_addresses_of_a_silent_host_together(
     monkeypatch.setattr(socket, 'socket', Silent)
     monkeypatch.setattr(socket, 'getaddrinfo', resolve)
     start = time.monotonic()
-    with pytest.raises(CheckpointError, match='no answer within'):
+    with pytest.raises(CheckpointError, match='no answer'):
         fetch(f'{scheme}model.pth')
     assert time.monotonic() - start < 2
 
@@ -200,7 +199,9 @@ def test_a_zip_that_unpacks_to_more_than_it_says(method, tmp_path):
     path = tmp_path / 'weights.zip'
     with zipfile.ZipFile(path, 'w', method) as archive:
         archive.writestr('a.pth', bytes(2**24))
-    with pytest.raises(CheckpointError, match='not compressed by deflate'):
+    with pytest.raises(
+        CheckpointError, match='expected is one .pth, compressed by'
+    ):
         load(path)
 
 
@@ -215,11 +216,11 @@ def test_a_zip_that_is_cut_off_or_another(tmp_path, saved, cache):
     digest = hashlib.sha1(saved).hexdigest()
     with serve(served) as (url, _):
         for name, sha1, message in (
-            ('cut', digest, 'the zip is damaged'),
+            ('cut', digest, 'damaged'),
             ('other', digest, 'no zip that holds a .pth'),
             ('wrong', '0' * 40, 'its SHA-1 begins'),
         ):
-            with pytest.raises(DownloadError, match=message):
+            with pytest.raises(CheckpointError, match=message):
                 fetch(f'{url}/{name}.zip', sha1=sha1)
     assert not list((cache / 'hub').rglob('*.zip'))
 
@@ -266,7 +267,7 @@ def test_a_name_that_many_files_share_is_not_taken(tmp_path, monkeypatch):
     monkeypatch.setenv('MMVOVNET_WEIGHTS', str(tmp_path))
     (tmp_path / 'model_final.pth').write_bytes(b'of another run')
     row = public_file('dd3d_kitti_v99-4elbgev2-20210825_201852')
-    assert row.url.endswith('/model_final.pth')
+    assert row.urls[0].endswith('/model_final.pth')
     with serve({'/model_final.pth': (b'x', whole)}) as (url, _):
         served = row._replace(urls=(f'{url}/model_final.pth',))
         assert served.fetch().read_bytes() == b'x'
@@ -288,7 +289,7 @@ def test_addresses_take_turns_and_the_error_names_what_can_be_had(
         with pytest.raises(CheckpointError) as caught:
             row._replace(urls=urls[:2]).fetch()
     said = str(caught.value)
-    assert 'HTTP 403' in said and 'web page' in said
+    assert 'HTTP Error 403' in said and 'web page' in said
     assert row.source in said and 'MMVOVNET_WEIGHTS' in said
     assert 'can be had: ese_vovnet39b.ra_in1k, ' in said
     assert '\n' not in said

@@ -123,24 +123,20 @@ def test_arrays_of_numpy_1_and_2(tmp_path, ours):
         ('.call', lambda mark: Asks(subprocess.call, ['touch', mark])),
         # getattr is there for the statistics of HistoryBuffer alone
         (
-            "getattr(HistoryBuffer, '__init__')",
-            lambda mark: Asks(getattr, HistoryBuffer, '__init__'),
-        ),
-        (
-            "getattr(HistoryBuffer, 'register_statistics')",
+            'builtins.getattr',
             lambda mark: Asks(getattr, HistoryBuffer, 'register_statistics'),
         ),
         (
-            "getattr(<function HistoryBuffer.mean>, '__globals__')",
+            'builtins.getattr',
             lambda mark: Asks(getattr, HistoryBuffer.mean, '__globals__'),
         ),
         (
-            "getattr(Tensor, 'numpy')",
+            'builtins.getattr',
             lambda mark: Asks(getattr, torch.Tensor, 'numpy'),
         ),
         # nor can what it returns be called or changed
         (
-            '<function HistoryBuffer.mean',
+            'a call of NoneType',
             lambda mark: Asks(HistoryBuffer.mean, mark),
         ),
         (
@@ -149,7 +145,7 @@ def test_arrays_of_numpy_1_and_2(tmp_path, ours):
         ),
         # tensors with attributes, as FSDP's, are rebuilt by nothing else
         (
-            '_rebuild_from_type_v2 of Tensor, getattr',
+            '_rebuild_from_type_v2',
             lambda mark: Asks(REBUILD, getattr, torch.Tensor, (mark,), {}),
         ),
         (
@@ -157,12 +153,12 @@ def test_arrays_of_numpy_1_and_2(tmp_path, ours):
             lambda mark: Asks(REBUILD, os.system, torch.Tensor, (mark,), {}),
         ),
         (
-            'a call of torch.Tensor',
+            'a call of Tensor',
             lambda mark: Asks(torch.Tensor, 2),
         ),
         # arrays of pointers
-        ("dtype('O')", lambda mark: Asks(np.dtype, 'O')),
-        ("dtype('V8')", lambda mark: np.zeros(2, [('a', 'O')])),
+        ('numpy.dtype', lambda mark: Asks(np.dtype, 'O')),
+        ('numpy.dtype', lambda mark: np.zeros(2, [('a', 'O')])),
     ],
 )
 def test_refuses_what_is_not_data(tmp_path, asked, payload):

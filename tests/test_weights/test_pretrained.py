@@ -86,7 +86,7 @@ def test_a_name_gives_model_and_weights(row, tmp_path):
 
 @pytest.mark.parametrize(
     ('arch', 'dialect', 'identity'),
-    [('V-39', 'timm', False), ('V-39', 'torchvision', True)],
+    [('V-27-slim', 'timm', False), ('V-27-slim', 'torchvision', True)],
 )
 def test_what_weights_cannot_tell_is_set(arch, dialect, identity, tmp_path):
     """timm's V1 networks add no identity."""
@@ -142,7 +142,11 @@ def test_a_file_of_something_else(tmp_path):
 
 @pytest.mark.parametrize(
     ('respond', 'message'),
-    [(status(404), 'HTTP 404'), (status(403), '403'), (page, 'web page')],
+    [
+        (status(404), 'HTTP Error 404'),
+        (status(403), '403'),
+        (page, 'web page'),
+    ],
 )
 def test_a_dead_link_says_what_to_do(row, respond, message):
     name = 'vovnet19_ese_slim_dw_detectron2'
@@ -166,11 +170,8 @@ def test_a_dead_link_says_what_to_do(row, respond, message):
 def test_a_wrong_hash_leaves_nothing(row, tmp_path):
     name = 'ese_vovnet19b_dw-a8741004'
     with serve({f'/{name}.pth': (b'x' * 100, whole)}) as (url, _):
-        row(name, f'{url}/{name}.pth', size=None)
+        row(name, f'{url}/{name}.pth')
         with pytest.raises(CheckpointError, match='a8741004'):
-            VoVNet.from_pretrained(name)
-        row(name, f'{url}/{name}.pth', size=99)
-        with pytest.raises(CheckpointError, match='99'):
             VoVNet.from_pretrained(name)
     assert not [p for p in (tmp_path / 'torch').rglob('*') if p.is_file()]
 
@@ -275,8 +276,6 @@ def test_hub_by_its_environment(timm_file, tmp_path):
         'timm/ese_vovnet39b.ra_in1k',
         'hf-hub:timm/ese_vovnet39b.ra_in1k',
         'hf_hub:timm/ese_vovnet39b.ra_in1k',
-        'https://huggingface.co/timm/ese_vovnet39b.ra_in1k',
-        'https://hf.co/timm/ese_vovnet39b.ra_in1k/tree/main/',
     ],
 )
 def test_spellings_of_a_name(spelling, monkeypatch, tmp_path):

@@ -9,7 +9,7 @@ import mmvovnet.engine  # noqa: F401, load_checkpoint
 from mmvovnet import VoVNet
 from mmvovnet.weights import CheckpointError, convert
 
-from .peers import fill, load_recorded
+from .peers import TINY, fill, load_recorded
 
 STAGES = ('stage2', 'stage3', 'stage4', 'stage5')
 
@@ -51,19 +51,22 @@ def test_conversion_back(name, dialect):
     assert all(torch.equal(again[key], state[key]) for key in state)
 
 
+MODULES = TINY | dict(num_modules=(1, 1, 2, 2))  # as V-39's
+
+
 @pytest.mark.parametrize(
     'source',
-    [dict(arch='V-39-eSE', gate_place='last'), dict(arch='V-39')],
+    [dict(gate='eSE', gate_place='last'), dict(gate='none')],
     ids=['timm', 'V1'],
 )
 def test_gates_that_weights_lack_start_open(source, tmp_path):
-    theirs = VoVNet(**source).eval()
+    theirs = VoVNet(MODULES, **source).eval()
     shapes = {k: v.shape for k, v in theirs.state_dict().items()}
     theirs.load_state_dict(fill(shapes))
     path = tmp_path / 'weights.pth'
     torch.save(convert(theirs.state_dict(), to='detectron2'), path)
     init_cfg = dict(type='Pretrained', checkpoint=str(path))
-    ours = VoVNet('V-39-eSE', init_cfg=init_cfg)
+    ours = VoVNet(MODULES, gate='eSE', init_cfg=init_cfg)
     ours.init_weights()
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
@@ -78,18 +81,18 @@ def test_gates_that_weights_lack_start_open(source, tmp_path):
 
 
 def test_gates_stay_missing_where_a_model_is_used():
-    state = VoVNet('V-39-eSE', gate_place='last').state_dict()
+    state = VoVNet(MODULES, gate='eSE', gate_place='last').state_dict()
     with pytest.raises(CheckpointError, match="gate_place='last'"):
-        VoVNet('V-39-eSE').load_state_dict(convert(state, to='timm'))
+        VoVNet(MODULES, gate='eSE').load_state_dict(convert(state, 'timm'))
 
 
 def test_open_gates_keep_the_word_of_their_code(tmp_path):
     """timm's V1 adds no identity, whatever the model's gate is."""
-    theirs = VoVNet('V-39', identity=False)
+    theirs = VoVNet(MODULES, identity=False)
     path = tmp_path / 'weights.pth'
     torch.save(convert(theirs.state_dict(), to='timm'), path)
     init_cfg = dict(type='Pretrained', checkpoint=str(path))
     with patch('mmvovnet.weights.prehook.print_log') as log:
-        VoVNet('V-39-eSE', init_cfg=init_cfg).init_weights()
+        VoVNet(MODULES, gate='eSE', init_cfg=init_cfg).init_weights()
     said = ' '.join(call.args[0] for call in log.call_args_list)
     assert 'set identity=False' in said

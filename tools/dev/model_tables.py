@@ -19,7 +19,6 @@ from mmvovnet.analysis import count_cost
 from mmvovnet.analysis.summary import markdown_table
 from mmvovnet.models.archs import ARCHS
 from mmvovnet.weights import default_weights, public_files
-from mmvovnet.weights.download import browser_url
 from mmvovnet.weights.public import PublicFile
 
 ROOT = Path(__file__).parents[2]
@@ -164,7 +163,7 @@ def gmacs(count: int | None) -> str:
 
 def entry(file: PublicFile, bold: bool) -> str:
     """A file's name with its address, its accuracy and what it needs."""
-    name = f'[`{file.name}`]({browser_url(file.url)})'
+    name = f'[`{file.name}`]({file.urls[-1]})'
     words = [f'**{name}**' if bold else name]
     for metric, value in [*file.metrics.items()][:1]:
         kind, _, size = metric.partition(' at ')

@@ -13,7 +13,7 @@ from mmvovnet.models.centermask import (
     AdaptiveRoIExtractor,
     SpatialAttentionMaskHead,
 )
-from mmvovnet.weights import convert
+from mmvovnet.weights.adapter import target
 from tests.data.fill import values
 from tests.test_weights.peers import fill
 
@@ -45,7 +45,7 @@ def extractor(strides=(8, 16, 32), **layer):
 def test_recorded_heads():
     """Error measured: 6e-8 for masks, 1.8e-7 for their scores."""
     state, outputs = recorded()
-    ours = convert(state)
+    ours = target('detectron2', 'backbone.', state).to_ours(state)
     assert len(ours) == len(state)
     mask_head = SpatialAttentionMaskHead(
         num_convs=2, in_channels=16, conv_out_channels=16, num_classes=5
