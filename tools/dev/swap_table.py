@@ -96,7 +96,7 @@ def read(results: Path) -> dict[str, dict]:
     return {row['config']: row for row in rows}
 
 
-def tables(rows: dict[str, dict]) -> str:
+def tables(rows: dict[str, dict]) -> tuple[str, str]:
     """Results by library, and what was refused and why."""
     from mmvovnet.analysis.summary import markdown_table
 
@@ -137,7 +137,7 @@ def tables(rows: dict[str, dict]) -> str:
         dict(refused=_listed(found), reason=reason)
         for reason, found in refused.items()
     ]
-    return f'{markdown_table(whole)}\n\n{markdown_table(parts)}'
+    return markdown_table(whole), markdown_table(parts)
 
 
 def _listed(found: Counter) -> str:
@@ -145,11 +145,13 @@ def _listed(found: Counter) -> str:
 
 
 def write_page(rows: dict[str, dict]) -> None:
-    """Put the tables on the page."""
+    """Put the results on the page, and print what was refused."""
+    results, refused = tables(rows)
     head, rest = PAGE.read_text().split('<!-- measured -->\n')
     *_, tail = rest.partition('<!-- end -->')
-    text = f'{head}<!-- measured -->\n\n{tables(rows)}\n\n<!-- end -->{tail}'
+    text = f'{head}<!-- measured -->\n\n{results}\n\n<!-- end -->{tail}'
     PAGE.write_text(text)
+    print(refused)
 
 
 def main() -> None:
