@@ -5,6 +5,7 @@ import stat
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +50,16 @@ def check_images(
     workers = workers or os.cpu_count()
     if depth == 'presence':  # a network's latency, not work
         look, workers = faulty_file, 16
+    items = list(claimed.items())
+
+    def some(start: int) -> list[Found]:  # a future for each takes memory
+        return [look(*item) for item in items[start : start + 64]]
+
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         with ThreadPoolExecutor(workers) as pool:
-            said: Any = pool.map(look, claimed, claimed.values())
+            starts = range(0, len(items), 64)
+            said: Any = chain.from_iterable(pool.map(some, starts))
             if depth != 'presence':
                 said = track_iter_progress((said, len(claimed)))
             faulty = [(f, s) for f, s in zip(claimed, said, strict=True) if s]
