@@ -1,5 +1,7 @@
 """Every config builds a model whose parts fit, with the listed counts."""
 
+from functools import cache
+
 import pytest
 import torch
 import yaml
@@ -41,15 +43,23 @@ def deformable_convs_without_values():
         yield
 
 
+BUILT = {}
+
+
 @pytest.fixture(scope='module', params=CONFIGS, ids=name)
 def built(request):
     """A config and its model without values, built once for all tests."""
     cfg = load(request.param)
     init_default_scope(cfg.default_scope)
-    with torch.device('meta'):
-        # mmdet's L2Norm has a weight that ignores the device.
-        model = MODELS.build(cfg.model).to('meta')
-    yield request.param, cfg, model
+    parts = cfg.model.to_dict()
+    for key in ('init_cfg', 'frozen_stages', 'norm_eval'):
+        parts['backbone'].pop(key, None)
+    key = repr(parts)
+    if key not in BUILT:
+        with torch.device('meta'):
+            # mmdet's L2Norm has a weight that ignores the device.
+            BUILT[key] = MODELS.build(cfg.model).to('meta')
+    yield request.param, cfg, BUILT[key]
     DefaultScope._instance_dict.clear()
 
 
@@ -130,11 +140,17 @@ def count_macs(model, cfg, size):
 
     How much work a head on boxes has depends on what is in the image.
     """
-    if not size or 'roi_head' in cfg.model:
-        model = nn.Sequential(model.backbone, model.neck)
+    whole = bool(size) and 'roi_head' not in cfg.model
     width, height = map(int, (size or '1280x800').split('x'))
     channels = cfg.model.backbone.get('in_channels', 3)
-    return count_cost(model, (channels, height, width)).macs
+    return macs_of(model, whole, (channels, height, width))
+
+
+@cache
+def macs_of(model, whole, shape):
+    if not whole:
+        model = nn.Sequential(model.backbone, model.neck)
+    return count_cost(model, shape).macs
 
 
 def epochs(cfg):

@@ -17,6 +17,7 @@ from .files import CONFIGS, input_size, leaves, load, name
 # are larger or longer trained versions of others.
 LARGE = re.compile(
     r'vovnet(57|93|99)|ms-3x|_2x|300e|rtmdet|panoptic|slim-ese|cityscapes|'
+    r'bccd|retinanet_vovnet39-ese|'
     r'lite_vovnet(39|19-ese)|'
     r'fcos_vovnet39_fpn_(gate|no|paper|layers|syncbn|fsdp)|'
     r'refinedet512|refinedet320_(vovnet39|r50|r101)'
@@ -42,6 +43,15 @@ def thin(backbone):
         arch = dict(ARCHS[arch] if isinstance(arch, str) else arch)
         backbone.arch = arch | dict(num_modules=(1,) * 4, num_layers=1)
         backbone.init_cfg = None
+
+
+def few(node):
+    """Let a head look at no more boxes than these images need."""
+    most = dict(num=32, nms_pre=50, max_per_img=50)
+    for key, inner in node.items() if isinstance(node, dict) else ():
+        if key in most and isinstance(inner, int) and inner > 0:
+            node[key] = min(inner, most[key])
+        few(inner)
 
 
 def batch(cfg):
@@ -85,6 +95,8 @@ def test_one_step_and_inference(path, scope):
     if cfg.default_scope == 'mmseg':  # it pads to the size of its crops
         cfg.model.data_preprocessor.size = (64, 64)
     thin(cfg.model.backbone)
+    few(cfg.model.get('train_cfg'))
+    few(cfg.model.get('test_cfg'))
     model = revert_sync_batchnorm(MODELS.build(cfg.model))
     model.init_weights()
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper)

@@ -45,7 +45,7 @@ WRAPPERS = {
 
 
 @cache
-def losses(path, dtype, steps=3):
+def losses(path, dtype, steps=2):
     with pytest.MonkeyPatch.context() as patch:
         model, batch = build(path, patch)
     model.init_weights()

@@ -23,8 +23,14 @@ def source(tmp_path):
     return path
 
 
-@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
-@pytest.mark.parametrize('dialect', ['torchvision', 'detectron2', 'timm'])
+@pytest.mark.parametrize(
+    ('dialect', 'suffix'),
+    [
+        ('torchvision', '.pth'),
+        ('detectron2', '.pth'),
+        ('timm', '.safetensors'),
+    ],
+)
 def test_round_trip(dialect, suffix, source, tmp_path, monkeypatch):
     if suffix == '.safetensors':
         pytest.importorskip('safetensors')

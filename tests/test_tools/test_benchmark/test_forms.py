@@ -37,7 +37,14 @@ def test_freeze_makes_constants_of_weights():
         assert frozen(x)[-1].any()
 
 
-@pytest.mark.parametrize('form', ['+fuse+bf16', '+onnx+int8'])
+@pytest.mark.parametrize(
+    'form',
+    [
+        '+fuse+bf16',
+        # tests/test_deploy/test_quantize.py quantizes the same way.
+        pytest.param('+onnx+int8', marks=pytest.mark.slow),
+    ],
+)
 def test_lower_precision_is_near_and_not_the_same(form):
     if 'onnx' in form:
         pytest.importorskip('onnxruntime')

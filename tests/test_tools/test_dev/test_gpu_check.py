@@ -19,9 +19,7 @@ spec.loader.exec_module(gpu_check)
 Step = gpu_check.Step
 
 
-@pytest.fixture
-def check(tmp_path):
-    return gpu_check.Check(tmp_path)
+NO_GPU = 'print(\'{"torch": "2", "gpus": [], "archs": []}\')'
 
 
 def test_ends_in_28_minutes():
@@ -65,7 +63,9 @@ def test_dry_run(tmp_path):
     assert '| V-27-slim |' in (tmp_path / 'benchmark.log').read_text()
 
 
-def test_failures_and_limits_do_not_stop_the_rest(check, tmp_path):
+def test_failures_and_limits_do_not_stop_the_rest(monkeypatch, tmp_path):
+    monkeypatch.setattr(gpu_check, 'PROBE', NO_GPU)
+    check = gpu_check.Check(tmp_path)
     child = 'import subprocess; subprocess.run(["sleep", "60"])'
     start = time.monotonic()
     check.run(Step('fails', 9, '-c \'raise SystemExit("no | luck")\''))
@@ -85,7 +85,7 @@ def test_failures_and_limits_do_not_stop_the_rest(check, tmp_path):
 def test_sigterm_leaves_a_whole_report(tmp_path):
     program = (
         f'import sys; sys.path.insert(0, {str(TOOL.parent)!r}); '
-        'import gpu_check as g; '
+        f'import gpu_check as g; g.PROBE = {NO_GPU!r}; '
         'g.STEPS = (g.Step("ends", 9, "-c pass"), '
         'g.Step("stays", 60, "-c __import__(\'time\').sleep(60)"), '
         'g.Step("waits", 9, "-c pass")); '
@@ -114,7 +114,8 @@ def test_environment_sees_the_running_one(tmp_path):
     wheels.mkdir()
     check = gpu_check.Check(tmp_path / 'out', wheels)
     assert check.env['PIP_NO_INDEX'] == check.env['PIP_NO_DEPS'] == '1'
-    code = 'import sys, torch, pip; print(sys.prefix)'
+    assert check.machine['torch'] == torch.__version__
+    code = 'import sys, pip; print(sys.prefix)'
     done = subprocess.run(
         [check.python, '-c', code], env=check.env, capture_output=True
     )

@@ -37,8 +37,9 @@ def test_verdicts_come_from_the_errors(
     result = cifar.check(tmp_path, seeds=2)
     assert verdicts(result) == [True, True, *expected]
     assert 'This is not CIFAR-10' in result.markdown('x', 'x.png')
-    paths = result.write(tmp_path, 'cifar', 'x')
-    assert all(path.stat().st_size for path in paths)
+    if expected[0]:  # the picture is the same otherwise
+        paths = result.write(tmp_path, 'cifar', 'x')
+        assert all(path.stat().st_size for path in paths)
 
 
 def test_seeds_added_after_a_look_widen_the_intervals(errors, tmp_path):
