@@ -107,7 +107,7 @@ def _look_at_activations(report: Report, backbone: VoVNet, x: Tensor) -> None:
     for m in backbone.modules():
         if isinstance(m, _BatchNorm) and m.running_var is not None:
             m.register_forward_pre_hook(note)
-    parts = [('stem', backbone.stem)]
+    parts: list[tuple[str, nn.Module]] = [('stem', backbone.stem)]
     parts += [(f'stage {i}', s) for i, s in enumerate(backbone.stages)]
     for name, part in parts:
         ratios.clear()
