@@ -7,6 +7,7 @@ images' names.
 """
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -71,14 +72,13 @@ def main() -> None:
     args = parse_args()
     os.environ['OPENCV_IO_MAX_IMAGE_PIXELS'] = str(args.max_pixels)
     # Not before: OpenCV reads the limit when it is imported.
-    from mmvovnet.deploy.inference.coco import write_results
     from mmvovnet.deploy.inference.detect import open_detector
     from mmvovnet.deploy.inference.media import (
         detect_media,
         find_media,
         outputs,
     )
-    from mmvovnet.fileio import keep_apart
+    from mmvovnet.fileio import keep_apart, write
 
     errors: tuple = (ImportError, OSError, ValueError)
     if Path(args.model).suffix in ('.py', '.pth'):
@@ -115,7 +115,7 @@ def main() -> None:
     except errors as error:
         raise SystemExit(f'error: {error}') from None
     if args.out_json:
-        write_results(results, args.out_json)
+        write(args.out_json, json.dumps(results).encode())
         print(f'{args.out_json}: {len(results)} detections')
     if unread:
         raise SystemExit(

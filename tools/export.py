@@ -9,7 +9,7 @@ convs are quantized; ``tools/test.py CONFIG FILE`` says what that costs.
 import argparse
 from pathlib import Path
 
-from mmvovnet.deploy.metadata import SUFFIXES
+from mmvovnet.deploy import SUFFIXES
 
 
 def parse_args() -> argparse.Namespace:

@@ -7,6 +7,7 @@ models it names. An exported detector may stand in for the checkpoint.
 
 import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def parse_args() -> argparse.Namespace:
     if args.out and Path(args.out).suffix not in ('.pkl', '.pickle'):
         parser.error(f"--out is a .pkl file, not '{args.out}'")
     # Not before: mistyped paths are refused without any import.
-    from mmvovnet.deploy.metadata import SUFFIXES
+    from mmvovnet.deploy import SUFFIXES
 
     args.exported = Path(args.checkpoint).suffix in SUFFIXES.values()
     if args.exported and (args.fuse or args.accelerate or args.tta):
@@ -153,6 +154,23 @@ def best_score(score_thr: float) -> Any:
     return BestScore()
 
 
+def replace_model(transform: Callable) -> Any:
+    """A hook that tests what ``transform`` makes of the loaded model."""
+    from mmengine.hooks import Hook
+    from mmengine.model import is_model_wrapper
+
+    class ReplaceModel(Hook):
+        priority = 'VERY_LOW'
+
+        def before_test(self, runner: Any) -> None:
+            model = runner.model
+            if is_model_wrapper(model):  # a test synchronises no gradients
+                model = model.module
+            runner.model = transform(model.eval())
+
+    return ReplaceModel()
+
+
 def main() -> None:
     """Test what the config describes."""
     args = parse_args()
@@ -209,15 +227,17 @@ def main() -> None:
         dump = METRICS.build(dict(type=kind, out_file_path=args.out))
         runner.test_evaluator.metrics.append(dump)
     if args.exported:
-        from mmvovnet.deploy import FuseHook, load_exported
-        from mmvovnet.deploy.inference.detect import Detector, FileDetector
+        from mmvovnet.deploy import load_exported
+        from mmvovnet.deploy.inference.detect import Detector
+        from mmvovnet.deploy.inference.models import FileDetector
 
         file = FileDetector(Detector(load_exported(args.checkpoint)))
-        runner.register_hook(FuseHook(lambda model: file))
+        runner.register_hook(replace_model(lambda model: file))
     elif args.fuse or args.accelerate:
-        from mmvovnet.deploy import FuseHook, accelerate, fuse
+        from mmvovnet.deploy import accelerate, fuse
 
-        runner.register_hook(FuseHook(accelerate if args.accelerate else fuse))
+        transform = accelerate if args.accelerate else fuse
+        runner.register_hook(replace_model(transform))
     runner.test()
 
 

@@ -1,8 +1,7 @@
 """What happens to an image before a detector, and to the boxes after it.
 
-One description for every file: a published one builds its test pipeline from
-it, an exported one holds it as metadata, by which
-:class:`.inference.detect.Detector` prepares images. What it cannot say is
+An exported file holds it as metadata, by which
+:class:`.inference.detect.Detector` prepares images. What these cannot say is
 refused by name.
 """
 
@@ -15,21 +14,15 @@ from torch import nn
 
 from mmvovnet.tasks import pipeline_of
 
-from .metadata import COLOR_TYPES
+from .inference.detect import COLOR_TYPES
 
-# Steps in their order, with the defaults of their options, ...
-_STEPS: dict[str, dict[str, Any]] = {
-    kind.__name__: {
-        k: v.default for k, v in signature(kind).parameters.items()
-    }
-    for kind in (LoadImageFromFile, Resize, Pad)
-}
-# ... those that a file says, ...
-_SAID = {'color_type', 'scale', 'keep_ratio'}
-_SAID |= {'size', 'size_divisor', 'pad_val'}
-# ... and what has no effect on the image and the boxes.
-_SILENT = {'type', '_scope_', 'backend_args', 'ignore_empty'}
-_SILENT |= {'file_client_args', 'clip_object_border'}
+# Steps in their order, ...
+_STEPS = {kind.__name__: kind for kind in (LoadImageFromFile, Resize, Pad)}
+# ... options that a file says, or that change neither image nor boxes, ...
+_FREE = {'color_type', 'scale', 'keep_ratio', 'size', 'size_divisor'}
+_FREE |= {'pad_val', 'backend_args', 'file_client_args', 'ignore_empty'}
+_FREE |= {'clip_object_border'}
+# ... and steps that don't either.
 _PASSED = {'LoadAnnotations', 'LoadPanopticAnnotations', 'PackDetInputs'}
 
 
@@ -46,28 +39,24 @@ def describe_images(cfg: Config) -> dict[str, Any]:
     Raises:
         ValueError: If the pipeline has another step or option.
     """
-    said = {k: v for step in _STEPS.values() for k, v in step.items()}
-    order = list(_STEPS)
-    for step in pipeline_of(cfg):
-        name = step['type'].rpartition('.')[2]
-        if name in _PASSED:
-            continue
-        if name not in order:
-            raise ValueError(
-                f"'{cfg.filename}' has the step {name!r} in its test pipeline"
-                f', and a file can carry {", ".join(_STEPS)}, once each and '
-                'in this order'
-            )
-        order = order[order.index(name) + 1 :]
-        for key, value in step.items():
-            default = _STEPS[name].get(key)
-            if key not in _SAID | _SILENT and value != default:
+    named = [(s['type'].rpartition('.')[2], s) for s in pipeline_of(cfg)]
+    names = [name for name, _ in named if name not in _PASSED]
+    steps = dict(named)
+    if names != [name for name in _STEPS if name in steps]:
+        raise ValueError(
+            f"'{cfg.filename}' has the steps {names} in its test pipeline, "
+            f'and a file can carry {[*_STEPS]}, once each, in this order'
+        )
+    said: dict[str, Any] = {}
+    for name, kind in _STEPS.items():
+        for key, option in signature(kind).parameters.items():
+            said[key] = steps.get(name, {}).get(key, option.default)
+            if key not in _FREE and said[key] != option.default:
                 raise ValueError(
-                    f"'{cfg.filename}' has {name} with {key}={value!r} in "
+                    f"'{cfg.filename}' has {name} with {key}={said[key]!r} in "
                     'its test pipeline, which a file cannot carry; it takes '
-                    f'{key}={default!r}'
+                    f'{key}={option.default!r}'
                 )
-            said[key] = value
     scale = said['scale']
     if not (isinstance(scale, list | tuple) and len(scale) == 2):
         raise ValueError(
@@ -88,31 +77,6 @@ def describe_images(cfg: Config) -> dict[str, Any]:
         pad_divisor=divisor or 1,
         pad_value=list(value),
     )
-
-
-def build_pipeline(images: dict[str, Any]) -> list[dict[str, Any]]:
-    """The test pipeline that :func:`describe_images` has described."""
-    size = images['pad_size'] and tuple(images['pad_size'])
-    value = tuple(images['pad_value'])
-    pad = dict(
-        type='Pad',
-        size=size,
-        size_divisor=None if size else images['pad_divisor'],
-        pad_val=dict(img=value if len(value) > 1 else value[0]),
-    )
-    return [
-        dict(type='LoadImageFromFile', color_type=images['color_type']),
-        dict(
-            type='Resize',
-            scale=tuple(images['scale']),
-            keep_ratio=images['keep_ratio'],
-        ),
-        *([pad] if size or images['pad_divisor'] > 1 else []),
-        dict(
-            type='PackDetInputs',
-            meta_keys=('img_path', 'ori_shape', 'img_shape', 'scale_factor'),
-        ),
-    ]
 
 
 def describe_model(model: nn.Module) -> dict[str, Any]:

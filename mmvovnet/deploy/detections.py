@@ -8,22 +8,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import nms, roi_align
 
+from .outputs import Boxes
+
 
 class Detections(nn.Module):
-    """What suppression, and CenterMask's masks, make of :class:`Boxes`.
+    """What suppression, and CenterMask's masks, make of :class:`Boxes`."""
 
-    Args:
-        info (dict): See :func:`.describe.describe_boxes`.
-        model (nn.Module, optional): CenterMask. Defaults to None, no masks.
-    """
-
-    def __init__(self, info: dict[str, Any], model: Any = None) -> None:
+    def __init__(self, front: Boxes) -> None:
         super().__init__()
-        self.info = info
+        self.info = front.postprocessing
         self.names = ['boxes', 'scores', 'labels', 'image_ids']
         self.branch = None
-        if model is not None:
-            self.branch = MaskBranch(model.roi_head).eval()
+        if front.num_maps:
+            self.branch = MaskBranch(front.model.roi_head).eval()
             self.names += ['masks', 'mask_scores']
 
     def forward(self, *before: Tensor) -> tuple[Tensor, ...]:
@@ -55,12 +52,11 @@ class Detections(nn.Module):
 
 
 class MaskBranch(nn.Module):
-    """Masks and their scores for boxes, as a function of tensors alone.
+    """CenterMask's masks and their scores, without mmcv's ``RoIAlign``.
 
-    mmcv's ``RoIAlign`` becomes torchvision's ``roi_align``, and that ONNX's
-    ``RoiAlign``. Each box is cut from all levels and one of them is taken, so
-    that nothing depends on where the boxes lie. The image of the level rule
-    is the whole input, padding too.
+    Torchvision's ``roi_align`` becomes ONNX's. Each box is cut from all
+    levels and one of them is taken, so that nothing depends on where the
+    boxes lie. The image of the level rule is the whole input, padding too.
     """
 
     def __init__(self, roi_head: Any) -> None:
@@ -72,9 +68,8 @@ class MaskBranch(nn.Module):
         self.mask_iou_head = roi_head.mask_iou_head
         if not isinstance(self.extractor, AdaptiveRoIExtractor):
             raise ValueError(
-                f'masks of a {type(self.extractor).__name__} cannot be '
-                'exported, those of an AdaptiveRoIExtractor can; use outputs='
-                "'boxes'"
+                'masks need an AdaptiveRoIExtractor to be exported, not a '
+                f"{type(self.extractor).__name__}; use outputs='boxes'"
             )
 
     def forward(
@@ -94,8 +89,11 @@ class MaskBranch(nn.Module):
         height, width = maps[0].shape[-2:]
         area = boxes.new_ones(1) * (height * width * stride**2)
         levels = self.extractor.map_roi_levels(rois, area)
-        feats: Any = sum(
-            roi_align(
+        feats: Any = 0
+        for i, (layer, x) in enumerate(
+            zip(self.extractor.roi_layers, maps, strict=True)
+        ):
+            cut = roi_align(
                 x,
                 rois,
                 layer.output_size,
@@ -103,11 +101,7 @@ class MaskBranch(nn.Module):
                 layer.sampling_ratio,
                 layer.aligned,
             )
-            * (levels == i).to(boxes.dtype)[:, None, None, None]
-            for i, (layer, x) in enumerate(
-                zip(self.extractor.roi_layers, maps, strict=True)
-            )
-        )
+            feats = feats + cut * (levels == i)[:, None, None, None]
         logits = self.mask_head(feats)
         index = labels[:, None, None, None].expand(-1, 1, *logits.shape[2:])
         mask = logits.gather(1, index)[:, 0]

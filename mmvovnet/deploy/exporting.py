@@ -1,6 +1,5 @@
 """Models as files that need neither mmengine nor mmdet to run."""
 
-import importlib.util
 import json
 import logging
 import math
@@ -12,21 +11,16 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.testing import assert_close
 
 from mmvovnet.fileio import keep_apart, part_folder
 
+from . import SUFFIXES
 from .detections import Detections
 from .folding import fuse
 from .inference.runtime import load_exported
-from .metadata import SUFFIXES
 from .outputs import Boxes, RawOutputs, RefinedBoxes
 from .quantize import quantize
-
-_NEEDS = {
-    'onnx': ('onnx', 'onnxscript', 'onnxruntime'),
-    'openvino': ('openvino',),
-}
-
 
 _AUTO: Any = torch.export.Dim.AUTO
 _FREE = {0: _AUTO, 2: _AUTO, 3: _AUTO}
@@ -43,30 +37,26 @@ def export(
 ) -> dict[str, Any]:
     """Write a model to a file that runs without OpenMMLab.
 
-    The model is folded by :func:`mmvovnet.deploy.fuse` first. The file takes
-    normalised images, float32 of shape (N, C, H, W), for any N, H and W. It
-    is run on other sizes than it was made with and compared with the model
-    before it appears under its name.
+    The model is folded by :func:`fuse` first. The file takes normalised
+    images, float32 of shape (N, C, H, W), for any N, H and W. It is compared
+    with the model, on other sizes too, before it appears under its name.
 
     Args:
-        model (nn.Module): A VoVNet, or a whole detector of MMDetection or
-            classifier of MMPretrain, in eval mode on the CPU.
-        path (str | PathLike): File to write, with the suffix in
-            :data:`.metadata.SUFFIXES`. OpenVINO's weights go next to
-            it, see :func:`files_of`.
+        model (nn.Module): A VoVNet, a detector of MMDetection or a classifier
+            of MMPretrain, in eval mode on the CPU.
+        path (str | PathLike): File to write, with the suffix of its format in
+            ``mmvovnet.deploy.SUFFIXES``. OpenVINO's weights go next to it.
         format (str): onnx, torchscript, torch-export or openvino.
         outputs (str, optional): 'raw' are feature maps, logits or a
             detection head's outputs; 'boxes' are a one-stage detector's
             decoded boxes and scores; 'detections' are what non-maximum
             suppression leaves of these, in ONNX alone, with CenterMask's
-            masks and their scores. Defaults to the last of them that model
-            and format have.
-        metadata (dict, optional): Stored in the file as JSON: what
-            :func:`describe_model` returns.
+            masks. Defaults to the last of them that model and format have.
+        metadata (dict, optional): What :func:`describe_model` returns, for
+            the file.
         size (tuple[int, int]): Height and width to trace with.
-        calibration (Sequence[Tensor], optional): Images by which the file is
-            turned to int8, see :func:`.quantize.calibration_images`; in ONNX
-            and OpenVINO's format alone.
+        calibration (Sequence[Tensor], optional): Images by which an ONNX or
+            OpenVINO file is turned to int8.
 
     Returns:
         dict: The metadata in the file.
@@ -76,19 +66,25 @@ def export(
             outputs, or weights would overwrite a file that is not OpenVINO's.
         ImportError: If a package that the format needs is missing.
         RuntimeError: If the file's outputs differ from the model's.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from mmvovnet import VoVNet
+        >>> model = VoVNet('V-27-slim').eval()
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder, 'vovnet.torchscript')
+        ...     export(model, path, 'torchscript', size=(64, 64))
+        {'kind': 'raw', 'outputs': ['stage0', 'stage1', 'stage2', 'stage3']}
     """
     path = Path(path)
     if outputs is None:
         last = 'detections' if format == 'onnx' else 'boxes'
         outputs = last if hasattr(model, 'bbox_head') else 'raw'
     _check(path, format, outputs, calibration)
-    masks = outputs == 'detections' and hasattr(model, 'roi_head')
-    module = _module(model, outputs, masks)
+    module = _module(fuse(model), outputs)
     metadata = {**(metadata or {}), 'kind': outputs}
     if outputs != 'raw':
         metadata |= module.postprocessing
-    if calibration is not None:
-        metadata['precision'] = 'int8'
     fixed, step = _sides(metadata)
     # No map may be of one pixel, which torch.export takes for a constant.
     sides = fixed or [max(math.ceil(n / step), 2) * step for n in size]
@@ -110,9 +106,7 @@ def export(
             quantize(file, calibration)
             tests = [*calibration[:1], *tests]
         if outputs == 'detections':
-            tail = Detections(
-                module.postprocessing, module.model if masks else None
-            )
+            tail = Detections(module)
             before = load_exported(file)
             metadata['outputs'] = tail.names
             _append(file, tail, before(images), metadata)
@@ -132,61 +126,39 @@ def files_of(path: str | os.PathLike) -> list[Path]:
         ['model.xml', 'model.bin']
     """
     path = Path(path)
-    weights = [path.with_suffix('.bin')] if path.suffix == '.xml' else []
-    return [path, *weights]
+    ends = ('.xml', '.bin') if path.suffix == '.xml' else (path.suffix,)
+    return [path.with_suffix(end) for end in ends]
 
 
-def _check(
-    path: Path,
-    format: str,
-    outputs: str,
-    calibration: Sequence[Tensor] | None,
-) -> None:
-    if format not in SUFFIXES:
+def _check(path: Path, format: str, outputs: str, calibration: Any) -> None:
+    if path.suffix != SUFFIXES.get(format):
         raise ValueError(
-            f'format must be one of {[*SUFFIXES]}, got {format!r}'
+            f"'{path}' is no name for the format {format!r}: formats and "
+            f'their suffixes are {SUFFIXES}'
         )
-    if path.suffix != SUFFIXES[format]:
+    known = ['raw', 'boxes'] + ['detections'] * (format == 'onnx')
+    if outputs not in known:
         raise ValueError(
-            f"a file of format {format!r} is named '*{SUFFIXES[format]}', "
-            f"not '{path}'"
+            f'outputs of the format {format!r} are {known}, not {outputs!r}'
         )
-    if outputs not in ('raw', 'boxes', 'detections'):
+    if calibration is not None and not (
+        calibration and format in ('onnx', 'openvino')
+    ):
         raise ValueError(
-            f"outputs must be 'raw', 'boxes' or 'detections', got {outputs!r}"
-        )
-    if outputs == 'detections' and format != 'onnx':
-        raise ValueError(
-            "outputs='detections' needs format='onnx', the one with an "
-            f"operation for it, not {format!r}; use outputs='boxes'"
-        )
-    needs = [*_NEEDS.get(format, ())]
-    if calibration is not None:
-        if format not in _NEEDS:
-            raise ValueError(
-                f'int8 is for the formats {[*_NEEDS]}, not {format!r}'
-            )
-        if not len(calibration):
-            raise ValueError('int8 needs one calibration image or more')
-        needs += ['nncf'] if format == 'openvino' else []
-    missing = [n for n in needs if importlib.util.find_spec(n) is None]
-    if missing:
-        raise ImportError(
-            f'format {format!r} needs {", ".join(missing)}: '
-            "pip install 'mmvovnet[export]'"
+            f'int8 is for the formats onnx and openvino, not {format!r}, and '
+            f'needs one calibration image or more, got {len(calibration)}'
         )
     if not path.exists():  # else they are of an earlier export
         others = [file for file in files_of(path) if file.exists()]
         keep_apart(files_of(path), others)
 
 
-def _module(model: Any, outputs: str, masks: bool) -> Any:
-    model = fuse(model)
+def _module(model: Any, outputs: str) -> Any:
     if outputs == 'raw':
         return RawOutputs(model).eval()
     kind = RefinedBoxes if hasattr(model, 'arm_head') else Boxes
-    maps = model.roi_head.mask_roi_extractor.num_inputs if masks else 0
-    return kind(model, maps).eval()
+    masks = outputs == 'detections' and hasattr(model, 'roi_head')
+    return kind(model, masks).eval()
 
 
 def _sides(info: dict[str, Any]) -> tuple[list[int] | None, int]:
@@ -208,7 +180,8 @@ def _write(
     metadata: dict[str, Any],
     any_size: bool,
 ) -> None:
-    extra = {'metadata.json': json.dumps(metadata)}
+    text = json.dumps(metadata)
+    extra = {'metadata.json': text}
     free = _FREE if any_size else {0: _AUTO}
     if format == 'torchscript':
         with torch.no_grad():
@@ -229,8 +202,7 @@ def _write(
             model = openvino.convert_model(
                 module, example_input=images, input=given
             )
-        for key, value in metadata.items():
-            model.set_rt_info(json.dumps(value), ['mmvovnet', key])
+        model.set_rt_info(text, 'mmvovnet')
         openvino.save_model(model, file, compress_to_fp16=False)
 
 
@@ -306,8 +278,7 @@ def _append(
 def _save(model: Any, file: Path, metadata: dict[str, Any]) -> None:
     import onnx
 
-    texts = {key: json.dumps(value) for key, value in metadata.items()}
-    onnx.helper.set_model_props(model, texts)
+    onnx.helper.set_model_props(model, {'mmvovnet': json.dumps(metadata)})
     onnx.checker.check_model(model)
     onnx.save(model, file)
 
@@ -326,18 +297,13 @@ def _compare(
         for (name, actual), wanted in zip(
             exported(images).items(), expected, strict=True
         ):
-            if actual.shape != wanted.shape:
-                raise RuntimeError(
-                    f'the exported file computes {name!r} of shape '
-                    f'{tuple(actual.shape)}, not {tuple(wanted.shape)}'
-                )
             if not ordered:
                 actual, wanted = actual.sort(0)[0], wanted.sort(0)[0]
-            if not actual.numel():
-                continue
-            error = (actual - wanted).abs().max()
-            if not error <= 1e-3 * wanted.abs().max():
+            largest = float(wanted.abs().max()) if wanted.numel() else 0
+            try:
+                assert_close(actual, wanted, rtol=0, atol=1e-3 * largest)
+            except AssertionError as error:
                 raise RuntimeError(
                     f'the exported file computes another {name!r} for images '
-                    f'of shape {tuple(images.shape)}: it differs by {error}'
-                )
+                    f'of shape {tuple(images.shape)}: {error}'
+                ) from error

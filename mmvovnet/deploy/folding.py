@@ -1,14 +1,12 @@
 """Batch norms folded into convs."""
 
 import copy
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
 from mmcv.cnn import ConvModule
 from mmcv.cnn.bricks import DropPath
-from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper, revert_sync_batchnorm
+from mmengine.model import revert_sync_batchnorm
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
@@ -26,15 +24,12 @@ def fuse(model: Model) -> Model:
     Dropout and drop path go, activations behind convs work in place, and the
     weights are in the channels-last layout, which CPU and GPU convs prefer,
     unless the model holds compiled ops of mmcv, such as deformable convs and
-    RoI align, which give wrong results in it. It works on a backbone, on a
-    whole detector of MMDetection and on a classifier of MMPretrain.
-
-    Group, layer and instance norms depend on the input, so they stay. A batch
-    norm that can't be folded is an error, for no one measures or ships a
-    model that is half folded. Each fold is checked on random input.
+    RoI align, which give wrong results in it. Group, layer and instance norms
+    depend on the input, so they stay.
 
     Args:
-        model (nn.Module): A model in eval mode. It is not changed.
+        model (nn.Module): A backbone, a whole detector of MMDetection or a
+            classifier of MMPretrain, in eval mode. It is not changed.
 
     Returns:
         nn.Module: A new model of the same class, in eval mode, whose
@@ -62,9 +57,11 @@ def fuse(model: Model) -> Model:
     model.requires_grad_(False)
     for prefix, parent in list(model.named_modules()):
         for name, child in list(parent.named_children()):
-            path = f'{prefix}.{name}' if prefix else name
             if isinstance(child, _BatchNorm):
-                _fold(parent, name, path)
+                reason = _fold(parent, name)
+                if reason:
+                    path = f'{prefix}.{name}'.lstrip('.')
+                    raise ValueError(f"can't fold '{path}': {reason}")
             elif isinstance(child, _DropoutNd | DropPath):
                 setattr(parent, name, nn.Identity().eval())
         if isinstance(parent, ConvModule) and parent.with_activation:
@@ -77,79 +74,46 @@ def fuse(model: Model) -> Model:
     return model.to(memory_format=channels_last)
 
 
-class FuseHook(Hook):
-    """Fold the model's batch norms before a test, with its weights loaded.
-
-    ``tools/test.py --fuse`` and ``--accelerate`` register it. Gradients are
-    not synchronised in a test, so a distributed wrapper is taken off.
-
-    Args:
-        transform (Callable): :func:`fuse` or :func:`accelerate`.
-    """
-
-    priority = 'VERY_LOW'
-
-    def __init__(
-        self, transform: Callable[[nn.Module], nn.Module] = fuse
-    ) -> None:
-        self.transform = transform
-
-    def before_test(self, runner: Any) -> None:
-        """Replace the runner's model by the folded one."""
-        model: Any = runner.model
-        if is_model_wrapper(model):
-            model = model.module
-        runner.model = self.transform(model.eval())
-
-
-def _fold(parent: nn.Module, name: str, path: str) -> None:
+def _fold(parent: nn.Module, name: str) -> str | None:
+    """Fold a module's norm into the conv before it, or say why not."""
     norm = getattr(parent, name)
     if norm.running_mean is None:
-        raise ValueError(
-            f"can't fold '{path}': it has no running statistics, so it "
-            'depends on the batch; train with track_running_stats=True'
+        return (
+            'it has no running statistics, so it depends on the batch; train '
+            'with track_running_stats=True'
         )
-    before = _conv_before(parent, name)
+    # OpenMMLab's modules register conv and norm one after the other.
+    names = ['', *parent._modules]
+    before = names[names.index(name) - 1]
     conv: Any = getattr(parent, before, None)
+    is_unit = isinstance(parent, ConvModule)
+    order = parent.order if is_unit else ('conv', 'norm')
     # Deformable convs are no _ConvNd; those of version 1 can't have a bias.
-    if not (hasattr(conv, 'kernel_size') and 'bias' in conv._parameters):
-        raise ValueError(
-            f"can't fold '{path}': there is no conv with room for a bias "
-            'directly before it'
-        )
+    if (
+        'conv-norm' not in '-'.join(order)
+        or not hasattr(conv, 'kernel_size')
+        or 'bias' not in conv._parameters
+    ):
+        return 'there is no conv with room for a bias directly before it'
     transpose = getattr(conv, 'transposed', False)
     fused = fuse_conv_bn_eval(conv, norm, transpose).requires_grad_(False)
     if not _agree(nn.Sequential(conv, norm), fused):
-        raise ValueError(
-            f"can't fold '{path}': a {type(conv).__name__} followed by a "
-            f'{type(norm).__name__} is not just one conv with a bias'
+        return (
+            f'a {type(conv).__name__} followed by a {type(norm).__name__} is '
+            'not just one conv with a bias'
         )
     setattr(parent, before, fused)
     setattr(parent, name, nn.Identity().eval())
-    if isinstance(parent, ConvModule):
+    if is_unit:
         parent.with_norm = False
-
-
-def _conv_before(parent: nn.Module, name: str) -> str:
-    """Name the module whose output a batch norm takes; '' if there is none."""
-    if isinstance(parent, ConvModule):
-        order = parent.order
-        follows = order.index('norm') == order.index('conv') + 1
-        return 'conv' if follows else ''
-    # OpenMMLab's other modules register conv and norm one after the other.
-    names = ['', *parent._modules]
-    return names[names.index(name) - 1]
+    return None
 
 
 @torch.no_grad()
 def _agree(pair: nn.Module, fused: Any) -> bool:
     """Whether the fold is exact, which custom convs and norms may break."""
-    sizes = [
-        dilation * (kernel - 1) + 3
-        for dilation, kernel in zip(
-            fused.dilation, fused.kernel_size, strict=True
-        )
-    ]
+    kernels = zip(fused.dilation, fused.kernel_size, strict=True)
+    sizes = [dilation * (kernel - 1) + 3 for dilation, kernel in kernels]
     x = torch.rand(
         (2, fused.in_channels, *sizes),
         generator=torch.Generator().manual_seed(0),

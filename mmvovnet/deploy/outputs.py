@@ -10,11 +10,7 @@ from .describe import describe_boxes
 
 
 class RawOutputs(nn.Module):
-    """A backbone, detector or classifier as a function of tensors.
-
-    Raises:
-        ValueError: If it refines proposals or queries in further stages.
-    """
+    """A backbone, detector or classifier as a function of tensors."""
 
     model: Any
 
@@ -59,19 +55,18 @@ class Boxes(nn.Module):
     """A one-stage detector up to, not including, non-maximum suppression.
 
     Its head decodes boxes from priors as MMDetection's ``BaseDenseHead``
-    does: FCOS, RetinaNet, ATSS, RTMDet, SSD. The first ``num_maps`` of the
-    neck's maps follow the boxes and scores.
-
-    Raises:
-        ValueError: If the detector's head is of another kind.
+    does: FCOS, RetinaNet, ATSS, RTMDet, SSD. For CenterMask's ``masks``, the
+    neck's maps that these need follow the boxes and scores.
     """
 
     model: Any
 
-    def __init__(self, model: Any, num_maps: int = 0) -> None:
+    def __init__(self, model: Any, masks: bool = False) -> None:
         super().__init__()
         self.model = model
-        self.num_maps = num_maps
+        self.num_maps = 0
+        if masks:
+            self.num_maps = model.roi_head.mask_roi_extractor.num_inputs
         if not hasattr(model, 'bbox_head') or hasattr(model, 'semantic_head'):
             raise ValueError(
                 f"a {type(model).__name__} has other outputs than one stage's "
@@ -89,19 +84,19 @@ class Boxes(nn.Module):
             '_predict_by_feat_single',
             '_bbox_post_process',
         )
-        if not all(
-            getattr(type(head), name, None) is getattr(BaseDenseHead, name)
-            for name in methods
-        ) or getattr(head.loss_cls, 'custom_cls_channels', False):
+        if (
+            any(
+                getattr(type(head), name, None)
+                is not getattr(BaseDenseHead, name)
+                for name in methods
+            )
+            or getattr(head.loss_cls, 'custom_cls_channels', False)
+            or not getattr(head.bbox_coder, 'clip_border', True)
+        ):
             raise ValueError(
                 f'boxes of a {type(head).__name__} cannot be exported: it '
-                'does not decode them as mmdet.BaseDenseHead does; use '
-                "outputs='raw'"
-            )
-        if not getattr(head.bbox_coder, 'clip_border', True):
-            raise ValueError(
-                'boxes that leave the image cannot be exported: remove '
-                'clip_border=False of bbox_coder'
+                'does not decode and clip them as mmdet.BaseDenseHead does; '
+                "use outputs='raw'"
             )
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:

@@ -21,17 +21,18 @@ from torch import nn
 from mmvovnet.apis import build_model
 from mmvovnet.fileio import write
 from mmvovnet.registry import LazyRegistry
-from mmvovnet.tasks import require
+from mmvovnet.tasks import dicts, pipeline_of, require
 from mmvovnet.weights import CheckpointError, UnsafeCheckpointError, load
-
-from .describe import build_pipeline, describe_images
 
 _KEY = 'mmvovnet_detector'
 _WORD = re.compile(r'[\w.\-]*')
 # Which mmcv and mmdet look up in mmcv.ops.
 _OPERATIONS = {'nms', 'soft_nms', 'RoIAlign', 'RoIPool'}
+# Steps of a test pipeline that a file may name.
+_STEPS = {'LoadImageFromFile', 'Resize', 'Pad', 'PackDetInputs'}
 # Options of training alone, and those that name files.
 _UNUSED = ('init_cfg', 'train_cfg', 'pretrained', 'checkpoint')
+_UNUSED += ('backend_args', 'file_client_args')
 
 
 def publish(
@@ -60,13 +61,14 @@ def publish(
     """
     cfg = Config.fromfile(config)
     scope = require(cfg, ('mmdet', 'mmpretrain'), 'publishing')
-    images = describe_images(cfg) if scope == 'mmdet' else None
-    model: Any = build_model(config, str(checkpoint))
-    classes = model.dataset_meta['classes']
-    meta: dict[str, Any] = dict(dataset_meta=dict(classes=classes))
-    if images:
-        network = _without(cfg.model.to_dict(), _UNUSED)
-        meta[_KEY] = dict(model=network, images=images)
+    meta: dict[str, Any] = {}
+    if scope == 'mmdet':
+        meta[_KEY] = dict(model=cfg.model.to_dict(), pipeline=_pipeline(cfg))
+        for _, part in dicts(meta[_KEY]):
+            for key in _UNUSED:
+                part.pop(key, None)
+    model: Any = build_model(cfg, str(checkpoint))
+    meta['dataset_meta'] = dict(classes=model.dataset_meta['classes'])
     content = io.BytesIO()
     torch.save(dict(meta=meta, state_dict=model.state_dict()), content)
     digest = hashlib.sha256(content.getvalue()).hexdigest()[:8]
@@ -99,17 +101,14 @@ def build_published(path: str | os.PathLike) -> nn.Module:
     _check(info, path)
     dataset = dict(
         metainfo=dict(classes=list(meta['dataset_meta']['classes'])),
-        pipeline=build_pipeline(info['images']),
+        pipeline=info['pipeline'],
     )
-    model = build_model(
-        Config(
-            dict(
-                default_scope='mmdet',
-                model=dict(info['model'], train_cfg=None),
-                test_dataloader=dict(dataset=dataset),
-            )
-        )
+    cfg = dict(
+        default_scope='mmdet',
+        model=dict(info['model'], train_cfg=None),
+        test_dataloader=dict(dataset=dataset),
     )
+    model = build_model(Config(cfg))
     try:
         model.load_state_dict(checkpoint['state_dict'])
     except RuntimeError as error:
@@ -119,33 +118,33 @@ def build_published(path: str | os.PathLike) -> nn.Module:
     return model
 
 
-def _without(node: Any, keys: tuple[str, ...]) -> Any:
-    """A copy of nested dicts and lists, without some of the keys."""
-    if isinstance(node, dict):
-        return {k: _without(v, keys) for k, v in node.items() if k not in keys}
-    if isinstance(node, list | tuple):
-        return type(node)(_without(value, keys) for value in node)
-    return node
+def _pipeline(cfg: Config) -> list[dict[str, Any]]:
+    """The test pipeline without annotations, its steps by their bare names."""
+    steps = [
+        step.to_dict() | {'type': step['type'].removeprefix('mmdet.')}
+        for step in pipeline_of(cfg)
+        if 'Annotations' not in step['type']
+    ]
+    if others := [s['type'] for s in steps if s['type'] not in _STEPS]:
+        raise ValueError(
+            f"'{cfg.filename}' has the steps {others} in its test pipeline, "
+            f'and a file can carry {sorted(_STEPS)}'
+        )
+    return steps
 
 
-def _check(node: Any, path: str | os.PathLike) -> None:
+def _check(description: Any, path: str | os.PathLike) -> None:
     """Refuse what does not describe layers.
 
     Registries import whatever a dotted ``type`` names, and mmcv evaluates the
     name of an NMS, so that a description could otherwise run code.
     """
-    known = _OPERATIONS | set(_registered(MODELS))
-    known |= set(_registered(TASK_UTILS))
-    stack = [node]
+    known = {*_OPERATIONS, *_registered(MODELS), *_registered(TASK_UTILS)}
+    known |= _STEPS
+    stack = [description]
     while stack:
         value = stack.pop()
-        if isinstance(value, dict):
-            kind = value.get('type', 'nms')
-            if not isinstance(kind, str) or kind not in known:
-                raise UnsafeCheckpointError(
-                    f"'{path}' asks for {kind!r}, which is no layer "
-                    'of the registries; nothing was built'
-                )
+        if isinstance(value, dict) and str(value.get('type', 'nms')) in known:
             stack += [*value, *value.values()]
         elif isinstance(value, list | tuple):
             stack += value
@@ -155,8 +154,9 @@ def _check(node: Any, path: str | os.PathLike) -> None:
             else isinstance(value, int | float | None)
         ):
             raise UnsafeCheckpointError(
-                f"'{path}' describes its detector by {value!r:.60}, which is "
-                'neither a name nor a number; nothing was built'
+                f"'{path}' describes its detector by {value!r:.99}, which is "
+                'neither a layer of the registries nor a name nor a number; '
+                'nothing was built'
             )
 
 

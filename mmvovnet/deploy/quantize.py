@@ -16,9 +16,6 @@ from mmvovnet.tasks import leaves, library, pipeline_of
 
 from .inference.runtime import load_exported
 
-# What onnxruntime computes in int8: convs, and what lies between them.
-_OPERATORS = ('Conv', 'Relu', 'MaxPool', 'Concat')
-
 
 def calibration_images(
     model: Any, config: str | Path, number: int
@@ -35,26 +32,24 @@ def calibration_images(
         list[Tensor]: Normalised images, each of shape (1, C, H, W).
 
     Raises:
-        ValueError: If ``number`` is not positive, or there are none.
+        ValueError: If the config has no training set or no test pipeline.
     """
-    if number < 1:
-        raise ValueError(f'expected one calibration image or more: {number}')
     cfg = Config.fromfile(config)
-    if 'train_dataloader' not in cfg or 'test_dataloader' not in cfg:
+    if 'train_dataloader' not in cfg:
         raise ValueError(
-            f"'{config}' has no train_dataloader and test_dataloader, whose "
-            'images and whose pipeline are needed'
+            f"'{config}' has no train_dataloader, whose images are needed"
         )
     init_default_scope(library(cfg) or 'mmengine')
     images: Any = ConcatDataset(
         DATASETS.build({**dataset, 'pipeline': pipeline_of(cfg)})
         for dataset in leaves(cfg.train_dataloader.dataset)
     )
-    step = max(len(images) / number, 1)
-    indices = [int(i * step) for i in range(min(number, len(images)))]
+    number = min(number, len(images))
     return [
-        model.data_preprocessor(pseudo_collate([images[i]]))['inputs']
-        for i in indices
+        model.data_preprocessor(
+            pseudo_collate([images[i * len(images) // number]])
+        )['inputs']
+        for i in range(number)
     ]
 
 
@@ -124,7 +119,7 @@ def _quantize_onnx(file: Path, images: Sequence[Tensor]) -> None:
         file,
         file,
         Reader(),
-        op_types_to_quantize=[*_OPERATORS],
+        op_types_to_quantize=['Conv', 'Relu', 'MaxPool', 'Concat'],
         per_channel=True,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
@@ -140,26 +135,25 @@ def _quantize_openvino(file: Path, images: Sequence[Tensor]) -> None:
     core = openvino.Core()
     core.set_property({'ENABLE_MMAP': False})  # the file is written to below
     model = core.read_model(file)
+    nodes = {op.get_friendly_name(): op for op in model.get_ordered_ops()}
     readers = {
-        node.get_friendly_name(): [
+        name: [
             reader.get_node().get_friendly_name()
-            for output in node.outputs()
+            for output in op.outputs()
             for reader in output.get_target_inputs()
         ]
-        for node in model.get_ordered_ops()
+        for name, op in nodes.items()
     }
-    convs = [
-        node.get_friendly_name()
-        for node in model.get_ordered_ops()
-        if node.get_type_name() in ('Convolution', 'GroupConvolution')
-    ]
-    images_node = model.get_parameters()[0].get_friendly_name()
-    excluded = _in_float(readers, convs, readers[images_node])
+    kinds = ('Convolution', 'GroupConvolution')
+    convs = [n for n, op in nodes.items() if op.get_type_name() in kinds]
+    first = readers[model.get_parameters()[0].get_friendly_name()]
     quantized = nncf.quantize(
         model,
         nncf.Dataset([x.numpy() for x in images]),
         subset_size=len(images),
-        ignored_scope=nncf.IgnoredScope(names=excluded, validate=False),
+        ignored_scope=nncf.IgnoredScope(
+            names=_in_float(readers, convs, first), validate=False
+        ),
     )
     openvino.save_model(quantized, file, compress_to_fp16=False)
 

@@ -1,4 +1,5 @@
 import copy
+import runpy
 from types import SimpleNamespace
 
 import pytest
@@ -9,9 +10,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmvovnet import VoVNet
-from mmvovnet.deploy import FuseHook, accelerate, fuse
+from mmvovnet.deploy import fuse
 
-from .small import ARCH, settle, small_config
+from .small import ARCH, CONFIGS, settle, small_config
 
 
 def count(model, kind):
@@ -38,8 +39,8 @@ def assert_equal(model, fused, **kwargs):
 @pytest.mark.parametrize(
     'options',
     [
-        dict(arch='V-39'),
-        dict(arch='V-39-eSE'),
+        dict(arch=dict(ARCH, gate='none')),
+        dict(arch=ARCH),
         dict(arch='V-19-slim-dw-eSE'),
         dict(arch=ARCH, bottleneck=True, gate='SE'),
         dict(arch=ARCH, gate='ECA', stem_strides=(2, 1, 1)),
@@ -200,12 +201,12 @@ def test_norm_before_its_conv_is_refused():
 
 
 @pytest.mark.parametrize('wrapped', [False, True])
-@pytest.mark.parametrize('transform', [fuse, accelerate])
-def test_fuse_hook(transform, wrapped):
+def test_tool_tests_the_folded_model(wrapped):
+    tool = runpy.run_path(str(CONFIGS.parent / 'tools' / 'test.py'))
     model = VoVNet(arch=ARCH)
     runner = SimpleNamespace(
         model=nn.DataParallel(model) if wrapped else model
     )
-    FuseHook(transform).before_test(runner)
+    tool['replace_model'](fuse).before_test(runner)
     assert isinstance(runner.model, VoVNet)
     assert not count(runner.model, nn.BatchNorm2d)

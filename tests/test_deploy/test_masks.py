@@ -63,7 +63,7 @@ def test_onnx_equals_mmdetection(exported):
     ]  # fmt: skip
     image = np.random.default_rng(0).integers(256, size=(192, 256, 3))
     image = image.astype(np.uint8)
-    boxes, scores, labels, masks = Detector(file)(image)
+    ((boxes, scores, labels, masks),) = Detector(file)([image])
     data = dict(
         inputs=[torch.from_numpy(image.transpose(2, 0, 1).copy())],
         data_samples=[small.batch(model)['data_samples'][0]],

@@ -8,8 +8,13 @@ import torch
 import torch._inductor.config
 from torch import Tensor, nn
 
-from mmvovnet.deploy import accelerate, export, fuse, load_exported
-from mmvovnet.deploy.metadata import SUFFIXES
+from mmvovnet.deploy import (
+    SUFFIXES,
+    accelerate,
+    export,
+    fuse,
+    load_exported,
+)
 
 from .rows import INFERENCE_MODES
 

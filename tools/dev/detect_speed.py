@@ -72,6 +72,7 @@ def measure(
         spent += time.perf_counter() - start
         return list(outputs.values())
 
+    detector = Detector(exported)
     timed = Detector(Exported(exported.metadata, run))
     decoded = list(map(read_image, images))
     classes = exported.metadata['classes']
@@ -79,13 +80,12 @@ def measure(
     for _ in range(rounds):
         spent = 0.0
         for i in range(0, len(decoded), size):
-            timed.batch(decoded[i : i + size])
+            timed(decoded[i : i + size])
         row = [spent]
         for files in (images, [film]):
             start = time.perf_counter()
             with TemporaryDirectory() as out, redirect_stdout(None):
-                detect = Detector(exported).batch
-                detect_media(detect, classes, files, out, batch_size=size)
+                detect_media(detector, classes, files, out, batch_size=size)
             row.append(time.perf_counter() - start)
         rows.append(row)
     rates = [len(images) / median(each) for each in zip(*rows, strict=True)]

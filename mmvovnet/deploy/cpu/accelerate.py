@@ -40,8 +40,8 @@ def accelerate(model: Model) -> Model:
     weights take four times the memory of the 3x3 convs' weights.
 
     Args:
-        model (nn.Module): A model in eval mode: a backbone, a detector, a
-            classifier. It is not changed.
+        model (nn.Module): A backbone, detector or classifier in eval mode. It
+            is not changed.
 
     Returns:
         nn.Module: A new model, as :func:`fuse` gives it, with the same state
@@ -67,29 +67,30 @@ def accelerate(model: Model) -> Model:
             f"can't accelerate '{name}': {kind} of mmcv gives wrong results "
             'in the channels-last layout; fuse(model) works'
         )
-    for p in model.parameters():
-        if p.device.type != 'cpu' or p.dtype != torch.float32:
-            print_log(
-                f'accelerate: the model holds weights of {p.dtype} on '
-                f'{p.device}, and the kernels work in float32 on a CPU, so it '
-                'is just folded',
-                logger='current',
-                level=logging.WARNING,
-            )
-            return model
-    if not load_kernels():
-        return model
-    for module in list(model.modules()):
-        if isinstance(module, ConvModule) and _is_winograd(module.conv):
-            _replace_conv(module, WinogradConv2d)
-        elif isinstance(module, OSAModule) and _is_aggregate(module):
-            _replace_conv(module.aggregate, AggregateConv2d)
-            module.__class__ = PackedOSAModule
-        else:
-            for name, child in module.named_children():
-                if _is_winograd(child):
-                    setattr(module, name, WinogradConv2d(child))
+    kinds = {(p.device.type, p.dtype) for p in model.parameters()}
+    if others := kinds - {('cpu', torch.float32)}:
+        print_log(
+            f'accelerate: the model holds weights of {others}, and the '
+            'kernels work in float32 on a CPU, so it is just folded',
+            logger='current',
+            level=logging.WARNING,
+        )
+    elif load_kernels():
+        for module in list(model.modules()):
+            _replace_convs(module)
     return model
+
+
+def _replace_convs(module: nn.Module) -> None:
+    if isinstance(module, ConvModule) and _is_winograd(module.conv):
+        _replace_conv(module, WinogradConv2d)
+    elif isinstance(module, OSAModule) and _is_aggregate(module):
+        _replace_conv(module.aggregate, AggregateConv2d)
+        module.__class__ = PackedOSAModule
+    else:
+        for name, child in module.named_children():
+            if _is_winograd(child):
+                setattr(module, name, WinogradConv2d(child))
 
 
 def _is_aggregate(module: OSAModule) -> bool:

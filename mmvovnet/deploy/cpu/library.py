@@ -17,7 +17,6 @@ from mmvovnet.fileio import write
 
 # The instruction sets that the kernels are worth compiling for.
 LEVELS = {'avx2': 'v3', 'avx512': 'v4'}
-_SIZE = sha256().digest_size
 
 
 @cache
@@ -53,15 +52,14 @@ def _empty(x: Tensor, bias: Tensor) -> Tensor:
 
 
 def compile_kernels() -> Path:
-    """Compile the kernels, unless the cache has them whole.
+    """Compile the kernels, unless the cache has them.
 
-    ``torch.utils.cpp_extension.load`` needs ninja, and a torn library in its
-    cache is neither noticed nor built again, but ends the process.
+    ``torch.utils.cpp_extension.load`` needs ninja, and writes the library in
+    place: a torn one ends the process.
 
     Returns:
         Path: The library in ``~/.cache/mmvovnet``. Its name holds a digest of
-        the source, the command and PyTorch's version, and it ends in a digest
-        of its code: a changed one is compiled again.
+        the source, the command and PyTorch's version.
 
     Raises:
         OSError: If there is no compiler, the CPU lacks the instructions, or
@@ -104,23 +102,14 @@ def compile_kernels() -> Path:
     parts = [torch.__version__, source.read_text(), *command]
     name = sha256('\0'.join(parts).encode()).hexdigest()[:32]
     library = folder / f'kernels-{name}.so'
-    if library.exists():
-        data = library.read_bytes()
-        if sha256(data[:-_SIZE]).digest() == data[-_SIZE:]:
-            return library
-        print_log(
-            f"'{library}' is damaged: it is compiled again",
-            logger='current',
-            level=logging.WARNING,
-        )
-    with TemporaryDirectory(dir=folder) as build:
-        made = Path(build, library.name)
-        subprocess.run(
-            [*command, '-o', str(made)],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        data = made.read_bytes()
-    write(library, data + sha256(data).digest())  # ELF allows for a tail
+    if not library.exists():
+        with TemporaryDirectory(dir=folder) as build:
+            made = Path(build, library.name)
+            subprocess.run(
+                [*command, '-o', str(made)],
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            write(library, made.read_bytes())
     return library

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 
 from mmvovnet.models.osa import Concatenation, OSAModule
 
@@ -24,28 +23,18 @@ FILTER_TRANSFORM = (
 
 
 class PackedConv2d(nn.Conv2d):
-    """A conv, and perhaps a ReLU, with its weight packed for a kernel.
+    """A conv, and perhaps a ReLU, whose weight is packed for a kernel.
 
-    The packed weight follows the conv's own: it is made again after another
-    one was loaded, the weight was changed in place or the module was moved,
-    copied or unpickled. Only a change through ``weight.data``, of which
-    PyTorch keeps no count, goes unseen.
+    The packed weight is made again when the conv's own has changed in place,
+    or the module was moved, copied or unpickled. Only a change through
+    ``weight.data``, of which PyTorch keeps no count, goes unseen.
     """
 
     packed: Tensor | None
     offset: Tensor | None
 
     def __init__(self, conv: nn.Conv2d, activate: bool = False) -> None:
-        super().__init__(
-            conv.in_channels,
-            conv.out_channels,
-            conv.kernel_size,  # type: ignore[arg-type]
-            padding=conv.padding,  # type: ignore[arg-type]
-            bias=conv.bias is not None,
-            device='meta',
-        )
-        self.weight, self.bias = conv.weight, conv.bias
-        self.train(conv.training)
+        self.__dict__.update(conv.__dict__)  # its options and parameters
         self.activate = activate
         self.pack()
 
@@ -106,11 +95,12 @@ class PackedConv2d(nn.Conv2d):
         exports = getattr(compiler, 'is_exporting', compiler.is_compiling)
         if torch.jit.is_tracing() or exports():
             return False
-        if not compiler.is_compiling():
-            if self.packed is not None and self.version != self._versions():
-                self.pack()
-            if any(_is_wrapped(x) for x in xs):
-                return False
+        if (
+            not compiler.is_compiling()
+            and self.packed is not None
+            and self.version != self._versions()
+        ):
+            self.pack()
         return (
             self.packed is not None
             and all(x.device.type == 'cpu' for x in xs)
@@ -179,11 +169,3 @@ class PackedOSAModule(OSAModule):
     def aggregation(self, x: Tensor) -> type[Concatenation]:
         """Take the kernel, whatever the input."""
         return PackedAggregation
-
-
-def _is_wrapped(x: Tensor) -> bool:
-    """Whether a tensor has a tangent, say, which a kernel would lose."""
-    return (
-        torch._C._functorch.is_functorch_wrapped_tensor(x)
-        or forward_ad.unpack_dual(x).tangent is not None
-    )

@@ -9,14 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mmvovnet.fileio import write
-
 from .detect import Found
-
-
-def write_results(results: list[dict[str, Any]], path: str | Path) -> None:
-    """Write detections as COCO's JSON, whole or not at all."""
-    write(path, json.dumps(results).encode())
 
 
 def coco_ids(
@@ -36,26 +29,23 @@ def coco_ids(
         )
     by_name = defaultdict(list)
     for each in known['images']:
-        path = Path(each['file_name'])
-        by_name[path.name].append((path, each['id']))
+        by_name[Path(each['file_name']).name].append(each)
     files_of: dict[int, str] = {}
     for file in files:
         path = Path(file).absolute()
-        ends = [_common_end(path, each) for each, _ in by_name[path.name]]
-        likely = [
-            each
-            for each, end in zip(by_name[path.name], ends, strict=True)
-            if end == max(ends)
-        ]
+        ends = defaultdict(list)
+        for each in by_name[path.name]:
+            ends[_common_end(path, Path(each['file_name']))].append(each)
+        likely = ends[max(ends, default=0)]
         if not likely:
             raise ValueError(f"the annotations have no image '{path.name}'")
         if len(likely) > 1:
             raise ValueError(
                 f"'{file}' may be any of the annotations' images "
-                f'{[each.as_posix() for each, _ in likely]}: keep its folders '
+                f'{[each["file_name"] for each in likely]}: keep its folders '
                 'as they are there'
             )
-        other = files_of.setdefault(likely[0][1], file)
+        other = files_of.setdefault(likely[0]['id'], file)
         if other != file:
             raise ValueError(
                 f"'{other}' and '{file}' are one image in the annotations: "

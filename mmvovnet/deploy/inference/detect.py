@@ -8,7 +8,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..metadata import COLOR_TYPES
 from .runtime import Exported, load_exported
 
 # What is in an image, best first: boxes (x1, y1, x2, y2) in pixels, shape
@@ -16,7 +15,13 @@ from .runtime import Exported, load_exported
 # if the model has them.
 Found = tuple[np.ndarray, ...]
 Detect = Callable[[Sequence[np.ndarray]], list[Found]]
-PARTS = ('bboxes', 'scores', 'labels', 'masks')
+# By the order of a file's channels, how mmcv's imread reads them.
+COLOR_TYPES = {
+    'RGB': 'color',
+    'BGR': 'color',
+    'BGRA': 'unchanged',
+    'grey': 'grayscale',
+}
 
 
 class Detector:
@@ -27,28 +32,32 @@ class Detector:
     """
 
     def __init__(self, exported: Exported) -> None:
-        kind = exported.metadata['kind']
+        self.info = exported.metadata
+        kind = self.info.get('kind')
         if kind not in ('boxes', 'detections'):
             raise ValueError(
                 f"the file's outputs are {kind!r}; detection needs one that "
                 "was exported with outputs='boxes' or 'detections'"
             )
+        if 'scale' not in self.info:
+            raise ValueError(
+                'the file does not say how images are prepared: export it '
+                'with metadata=describe_model(model)'
+            )
         self.exported = exported
 
-    def __call__(self, image: np.ndarray) -> Found:
-        """Detect objects as MMDetection does: resize, normalise, pad, run."""
-        return self.batch([image])[0]
+    def __call__(self, images: Sequence[np.ndarray]) -> list[Found]:
+        """Detect objects as MMDetection does: resize, normalise, pad, run.
 
-    def batch(self, images: Sequence[np.ndarray]) -> list[Found]:
-        """As a call for each; neighbours of one input size run together."""
-        info = self.exported.metadata
+        Neighbours of one input size run together.
+        """
         found = []
-        ready = [(image, *prepare(image, info)) for image in images]
+        ready = [(image, *prepare(image, self.info)) for image in images]
         for _, same in groupby(ready, key=lambda each: each[1].shape):
             group = list(same)
             out = self.exported(np.stack([pixels for _, pixels, *_ in group]))
             for i, (image, _, inside, factors) in enumerate(group):
-                boxes, *rest = _best(out, i, info)
+                boxes, *rest = self._best(out, i)
                 boxes = boxes.reshape(-1, 2, 2).clip(0, inside[::-1])
                 boxes = np.float32(boxes / factors).reshape(-1, 4)
                 rest[2:] = [
@@ -57,22 +66,21 @@ class Detector:
                 found.append((boxes, *rest))
         return found
 
-
-def _best(out: dict[str, np.ndarray], i: int, info: dict[str, Any]) -> Found:
-    """What the outputs for a batch say of image ``i``, best first."""
-    if info['kind'] == 'boxes':
-        found = suppress(
-            out['all_boxes'][i],
-            out['all_scores'][i],
-            info['iou_threshold'],
-            info['class_agnostic'],
-        )
-    else:
-        names = ('boxes', 'scores', 'labels', 'masks')
-        here = out['image_ids'] == i
-        found = tuple(out[name][here] for name in names if name in out)
-    best = np.argsort(-found[1], kind='stable')[: info['max_per_img']]
-    return tuple(part[best] for part in found)
+    def _best(self, out: dict[str, np.ndarray], i: int) -> Found:
+        """What the outputs for a batch say of image ``i``, best first."""
+        if self.info['kind'] == 'boxes':
+            found = suppress(
+                out['all_boxes'][i],
+                out['all_scores'][i],
+                self.info['iou_threshold'],
+                self.info['class_agnostic'],
+            )
+        else:
+            names = ('boxes', 'scores', 'labels', 'masks')
+            here = out['image_ids'] == i
+            found = tuple(out[name][here] for name in names if name in out)
+        best = np.argsort(-found[1], kind='stable')[: self.info['max_per_img']]
+        return tuple(part[best] for part in found)
 
 
 def prepare(
@@ -192,6 +200,6 @@ def open_detector(
         from .models import open_model
 
         return open_model(path, checkpoint, may_miss)
-    exported = load_exported(path)
-    kind = COLOR_TYPES[exported.metadata['order']]
-    return Detector(exported).batch, exported.metadata['classes'], kind
+    detector = Detector(load_exported(path))
+    info = detector.info
+    return detector, info['classes'], COLOR_TYPES[info['order']]

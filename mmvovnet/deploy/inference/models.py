@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from mmcv.transforms import Compose
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from torch import nn
@@ -13,10 +14,11 @@ from mmvovnet.apis import build_model
 from mmvovnet.tasks import pipeline_of, require
 
 from ..folding import fuse
-from ..metadata import COLOR_TYPES
 from ..publish import build_published
-from .detect import PARTS, Detect, Detector, Found
+from .detect import COLOR_TYPES, Detect, Detector, Found
 from .media import read_image
+
+_PARTS = ('bboxes', 'scores', 'labels', 'masks')  # of a Found
 
 
 class FileDetector(nn.Module):
@@ -28,17 +30,13 @@ class FileDetector(nn.Module):
 
     def test_step(self, data: dict[str, Any]) -> list[Any]:
         """Detect objects in a batch of MMDetection's."""
-        order = self.detector.exported.metadata['order']
-        kind = COLOR_TYPES[order]
-        for sample in data['data_samples']:
-            image = read_image(sample.img_path, kind)
-            if image is None:
-                raise OSError(f"'{sample.img_path}' cannot be read")
-            found = map(torch.from_numpy, self.detector(image))
-            sample.pred_instances = InstanceData(
-                **dict(zip(PARTS, found, strict=False))
-            )
-        return data['data_samples']
+        samples = data['data_samples']
+        kind = COLOR_TYPES[self.detector.info['order']]
+        images: Any = [read_image(each.img_path, kind) for each in samples]
+        for sample, found in zip(samples, self.detector(images), strict=True):
+            parts = zip(_PARTS, map(torch.from_numpy, found), strict=False)
+            sample.pred_instances = InstanceData(**dict(parts))
+        return samples
 
 
 def open_model(
@@ -63,8 +61,6 @@ def open_model(
 
 def _of_model(model: Any) -> Detect:
     """A detector of MMDetection as a function of a batch of images."""
-    from mmcv.transforms import Compose
-
     first, *steps = copy.deepcopy(pipeline_of(model.cfg))
     first.type = 'mmdet.LoadImageFromNDArray'
     steps = [s for s in steps if 'Annotations' not in s.type]
@@ -78,7 +74,7 @@ def _of_model(model: Any) -> Detect:
             samples = model.test_step(batch)
         found = [sample.pred_instances for sample in samples]
         return [
-            tuple(f[part].numpy() for part in PARTS if part in f)
+            tuple(f[part].numpy() for part in _PARTS if part in f)
             for f in found
         ]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..metadata import SUFFIXES, check, decode
+from .. import SUFFIXES
 
 
 class Exported:
@@ -34,17 +34,11 @@ class Exported:
             dict[str, np.ndarray | Tensor]: The outputs by name, as arrays or
             tensors as the images are.
         """
-        outputs = self._run(images)
-        names = self.metadata['outputs']
-        if len(outputs) != len(names):
-            raise ValueError(
-                f'the file computes {len(outputs)} outputs, and its metadata '
-                f'name {names}'
-            )
         convert: Callable = np.asarray
         if not isinstance(images, np.ndarray):
             from torch import as_tensor as convert
-        return dict(zip(names, map(convert, outputs), strict=True))
+        outputs = map(convert, self._run(images))
+        return dict(zip(self.metadata['outputs'], outputs, strict=True))
 
 
 def load_exported(path: str | os.PathLike, bfloat16: bool = False) -> Exported:
@@ -64,21 +58,27 @@ def load_exported(path: str | os.PathLike, bfloat16: bool = False) -> Exported:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file '{path}'")
-    if path.suffix not in _READERS:
+    if path.suffix not in SUFFIXES.values():
         raise ValueError(
             f"'{path}' is no exported model: its suffix must be one of "
-            f'{", ".join(_READERS)}'
+            f'{", ".join(SUFFIXES.values())}'
         )
-    options = {}
-    if bfloat16:
-        if path.suffix != SUFFIXES['openvino']:
-            raise ValueError(
-                f"bfloat16 is for OpenVINO's files ('.xml'), not '{path}'"
-            )
-        options['precision'] = 'bf16'
+    if bfloat16 and path.suffix != SUFFIXES['openvino']:
+        raise ValueError(
+            f"bfloat16 is for OpenVINO's files ('.xml'), not '{path}'"
+        )
     try:
-        metadata, run = _READERS[path.suffix](path, **options)
-        check(metadata)
+        if path.suffix == SUFFIXES['onnx']:
+            text, run = _read_onnx(path)
+        elif path.suffix == SUFFIXES['openvino']:
+            text, run = _read_openvino(path, 'bf16' if bfloat16 else 'f32')
+        else:
+            text, run = _read_torch(path)
+        metadata = json.loads(text or '{}')
+        if 'outputs' not in metadata:
+            raise ValueError(
+                'it has no metadata; make it with tools/export.py'
+            )
     except ImportError as error:
         raise ImportError(
             f"'{path}' needs {error.name}: pip install {error.name}"
@@ -99,7 +99,7 @@ def _threads() -> int:
     return int(asked) if asked.isdigit() else len(os.sched_getaffinity(0))
 
 
-def _read_onnx(path: Path) -> tuple[dict, Callable]:
+def _read_onnx(path: Path) -> tuple[str, Callable]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -109,15 +109,15 @@ def _read_onnx(path: Path) -> tuple[dict, Callable]:
     )
     props = session.get_modelmeta().custom_metadata_map
     return (
-        decode(props),
+        props.get('mmvovnet', ''),
         lambda images: session.run(None, {'images': np.asarray(images)}),
     )
 
 
-def _read_torch(path: Path) -> tuple[dict, Callable]:
+def _read_torch(path: Path) -> tuple[str, Callable]:
     import torch
 
-    extra = {'metadata.json': '{}'}
+    extra = {'metadata.json': ''}
     if path.suffix == SUFFIXES['torch-export']:
         module = torch.export.load(path, extra_files=extra).module()
     else:
@@ -127,34 +127,23 @@ def _read_torch(path: Path) -> tuple[dict, Callable]:
     def run(images: Any) -> Any:
         return module(torch.as_tensor(images).contiguous())
 
-    return json.loads(extra['metadata.json'] or '{}'), run
+    return extra['metadata.json'], run
 
 
-def _read_openvino(
-    path: Path, precision: str = 'f32'
-) -> tuple[dict, Callable]:
+def _read_openvino(path: Path, precision: str) -> tuple[str, Callable]:
     import openvino
 
     core = openvino.Core()
     model = core.read_model(path)
-    metadata = {}
+    text = ''
     if model.has_rt_info(['mmvovnet']):
-        info = model.get_rt_info(['mmvovnet']).astype(dict)
-        metadata = decode({k: v.astype(str) for k, v in info.items()})
+        text = model.get_rt_info(['mmvovnet']).astype(str)
     # bfloat16 is its default where the CPU has it.
     config = {
         'INFERENCE_PRECISION_HINT': precision,
         'INFERENCE_NUM_THREADS': _threads(),
     }
     compiled = core.compile_model(model, 'CPU', config)
-    return metadata, lambda images: compiled(
+    return text, lambda images: compiled(
         np.ascontiguousarray(images)
     ).to_tuple()
-
-
-_READERS = {
-    '.onnx': _read_onnx,
-    '.torchscript': _read_torch,
-    '.pt2': _read_torch,
-    '.xml': _read_openvino,
-}

@@ -134,7 +134,7 @@ def test_not_a_number_is_kept():
 @pytest.mark.parametrize(
     'options',
     [
-        dict(arch='V-39-eSE'),
+        dict(arch='V-19-slim-eSE'),
         dict(arch='V-19-slim-dw-eSE'),
         dict(arch='V-27-slim', bottleneck=True),
         dict(arch=ARCH, norm_cfg=dict(type='GN', num_groups=4)),

@@ -49,28 +49,6 @@ def test_all_that_it_depends_on_is_in_its_name(compiler, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    'harm',
-    [
-        lambda path: path.write_bytes(b''),
-        lambda path: path.write_bytes(path.read_bytes()[:200]),
-        lambda path: path.write_bytes(b'X' + path.read_bytes()[1:]),
-    ],
-    ids=['empty', 'torn', 'changed'],
-)
-def test_what_is_not_whole_is_compiled_again(compiler, harm, monkeypatch):
-    said = []
-    monkeypatch.setattr(
-        library, 'print_log', lambda message, **_: said.append(message)
-    )
-    path = compiler()
-    whole = path.read_bytes()
-    harm(path)
-    assert compiler() == path and compiler.runs() == 2
-    assert path.read_bytes() == whole
-    assert str(path) in said[0] and 'compiled again' in said[0]
-
-
-@pytest.mark.parametrize(
     'give',
     [
         lambda folder: folder.chmod(0o777),

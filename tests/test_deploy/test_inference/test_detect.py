@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mmvovnet.deploy import Exported
-from mmvovnet.deploy.describe import build_pipeline
+from mmvovnet.deploy.describe import describe_images
 from mmvovnet.deploy.inference.detect import Detector, paste, prepare
 
 INFO = dict(
@@ -38,7 +38,7 @@ def test_preprocessing_and_scale():
         return boxes, scores, torch.tensor([0, 1, 2]), torch.zeros(3)
 
     image = np.full((100, 200, 3), (30, 60, 90), np.uint8)  # BGR
-    boxes, scores, labels = Detector(Exported(INFO, run))(image)
+    ((boxes, scores, labels),) = Detector(Exported(INFO, run))([image])
     assert seen[0].shape == (1, 3, 32, 64)
     expected = [(90 - 10) / 2, (60 - 20) / 4, 0.0]
     assert seen[0][0, :, 5, 5].tolist() == expected
@@ -60,29 +60,44 @@ def test_suppression(class_agnostic, expected):
     info = {**INFO, 'kind': 'boxes', 'outputs': outputs}
     info['class_agnostic'] = class_agnostic
     image = np.zeros((64, 64, 3), np.uint8)
-    _, scores, labels = Detector(Exported(info, run))(image)
+    ((_, scores, labels),) = Detector(Exported(info, run))([image])
     assert scores.tolist() == pytest.approx(expected)
     assert labels.tolist() == [0, 1][: len(expected)]
 
 
 @pytest.mark.parametrize(
-    'steps, shape, inside',
+    'keep_ratio, pad, shape, inside',
     [
-        (dict(keep_ratio=False), (64, 64), (64, 64)),
-        (dict(pad_size=[96, 80], pad_value=[114] * 3), (96, 96), (80, 96)),
-        (dict(pad_divisor=20, pad_value=[114] * 3), (64, 96), (40, 80)),
+        (False, {}, (64, 64), (64, 64)),
+        (True, dict(size=(96, 80)), (96, 96), (80, 96)),
+        (True, dict(size_divisor=20), (64, 96), (40, 80)),
     ],
 )
 @pytest.mark.parametrize('order', ['RGB', 'BGR', 'BGRA', 'grey'])
-def test_images_are_prepared_as_mmdetection_does(order, steps, shape, inside):
-    """By the pipeline that a published file builds of the same steps."""
+def test_images_are_prepared_as_mmdetection_does(
+    order, keep_ratio, pad, shape, inside
+):
     from mmcv.transforms import Compose
     from mmdet.models import DetDataPreprocessor
+    from mmengine.config import Config
     from mmengine.registry import DefaultScope
 
     channels = {'BGRA': 4, 'grey': 1}.get(order, 3)
-    info = {**INFO, **steps, 'order': order, 'color_type': 'color'}
-    info['pad_value'] = info['pad_value'][:1] * channels
+    value = (114,) * channels if channels > 1 else 114
+    steps = [
+        dict(type='LoadImageFromFile', backend_args=None),
+        dict(type='mmdet.Resize', scale=(64, 64), keep_ratio=keep_ratio),
+        *([dict(pad, type='Pad', pad_val=dict(img=value))] if pad else []),
+        dict(type='LoadAnnotations', with_bbox=True),
+        dict(type='PackDetInputs', meta_keys=('img_shape', 'scale_factor')),
+    ]
+    cfg = Config(
+        dict(
+            model=dict(backbone=dict(in_channels=channels)),
+            test_dataloader=dict(dataset=dict(pipeline=steps)),
+        )
+    )
+    info = {**INFO, **describe_images(cfg), 'order': order}
     info.update({k: INFO[k][:channels] for k in ('mean', 'std')})
     preprocessor = DetDataPreprocessor(
         INFO['mean'][:channels],
@@ -98,8 +113,8 @@ def test_images_are_prepared_as_mmdetection_does(order, steps, shape, inside):
     if order == 'grey':
         image = image[..., 0]
     with DefaultScope.overwrite_default_scope('mmdet'):
-        load, *rest = build_pipeline(info)
-        load.update(type='LoadImageFromNDArray')
+        load = dict(type='LoadImageFromNDArray')
+        rest = [s for s in steps[1:] if 'Annotations' not in s['type']]
         data = Compose([load, *rest])(dict(img=image))
     expected = preprocessor(
         dict(inputs=[data['inputs']], data_samples=[data['data_samples']])
@@ -114,10 +129,12 @@ def test_images_are_prepared_as_mmdetection_does(order, steps, shape, inside):
     )
 
 
-def test_raw_outputs_are_refused():
+def test_files_that_cannot_detect_are_refused():
     info = {**INFO, 'kind': 'raw'}
     with pytest.raises(ValueError, match="outputs are 'raw'; .*'detections'"):
         Detector(Exported(info, print))
+    with pytest.raises(ValueError, match=r'metadata=describe_model\(model\)'):
+        Detector(Exported(dict(kind='boxes', outputs=[]), print))
 
 
 @pytest.mark.parametrize('kind', ['boxes', 'detections'])
@@ -142,11 +159,11 @@ def test_neighbours_of_one_size_run_together(kind):
         np.full((*size, 3), 50 * (i + 1), np.uint8)
         for i, size in enumerate(sizes)
     ]
-    together = detect.batch(images)
+    together = detect(images)
     assert runs == [2, 1, 1]
     assert [len(found[0]) for found in together] == [1] * 4
     for image, found in zip(images, together, strict=True):
-        assert found[0].tolist() == detect(image)[0].tolist()
+        assert found[0].tolist() == detect([image])[0][0].tolist()
 
 
 def test_paste_is_mmdets():

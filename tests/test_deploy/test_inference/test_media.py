@@ -9,7 +9,6 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from mmvovnet.deploy.inference import media
-from mmvovnet.deploy.inference.coco import write_results
 from mmvovnet.deploy.inference.media import (
     detect_media,
     find_media,
@@ -54,7 +53,7 @@ def test_folders_patterns_and_files(folder):
         'a/1.png', 'a/v.avi', 'b/1.png', 'b/broken.jpg',
     ]  # fmt: skip
     assert find_media(['*/*.png']) == ['a/1.png', 'b/1.png']
-    assert find_media(['b/1.png']) == ['b/1.png']
+    assert find_media(['b/1.png', 'b/*.png']) == ['b/1.png']
     for name in ('none.png', 'c*', 'data/'):
         with pytest.raises(FileNotFoundError, match=r"no image or video '"):
             find_media([name])
@@ -73,7 +72,7 @@ def test_all_kinds(folder, batch_size, capsys):
     frames = cv2.VideoCapture('out/a/v.mp4')
     assert frames.get(cv2.CAP_PROP_FRAME_COUNT) == 7
     assert [r['image_id'] for r in results] == [
-        'a/1.png', 'b/1.png', *[f'a/v.avi#{i}' for i in range(7)],
+        'a/1.png', *[f'a/v.avi#{i}' for i in range(7)], 'b/1.png',
     ]  # fmt: skip
     assert results[0] == dict(
         image_id='a/1.png',
@@ -113,8 +112,7 @@ def test_ids_of_coco(folder):
     results, _ = detect_media(
         detect, CLASSES, ['a/1.png'], 'out', annotations='truth.json'
     )
-    write_results(results, 'found.json')
-    (found,) = json.loads(Path('found.json').read_text())
+    (found,) = results
     assert (found['image_id'], found['category_id']) == (7, 11)
     with pytest.raises(ValueError, match=r"no categories \['tail'\]"):
         detect_media(
@@ -162,7 +160,7 @@ def test_ids_by_the_longest_path(folder):
 def test_the_best_score_of_no_objects_is_said(file, folder, capsys):
     detect_media(detect, CLASSES, [file], 'out', score_thr=0.95)
     said = capsys.readouterr().out
-    assert '0 objects (best score 0.900, below --score-thr 0.95)' in said
+    assert '0 objects (best score 0.900)' in said
 
 
 @pytest.mark.parametrize(
@@ -286,7 +284,7 @@ def test_a_picture_for_each_image(images, expected):
     'images, said',
     [
         (['a/1.png'], 'would overwrite'),
-        (['b/1.png', 'b/../b/1.png'], 'is given twice'),
+        (['b/1.png', 'b/../b/1.png'], 'would overwrite'),
     ],
 )
 def test_no_image_is_overwritten(images, said):

@@ -14,8 +14,10 @@ def test_an_exported_detector_is_tested_on_the_images_of_a_batch(tmp_path):
     from mmengine.structures import BaseDataElement
 
     def run(images):
-        box, one = torch.tensor([[8.0, 8, 16, 24]]), torch.tensor([1])
-        return box, images.mean()[None], one, torch.zeros(1)
+        count = len(images)
+        boxes = torch.tensor([[8.0, 8, 16, 24]]).repeat(count, 1)
+        ones, ids = torch.ones(count, dtype=torch.long), torch.arange(count)
+        return boxes, images.mean(axis=(1, 2, 3)), ones, ids
 
     samples = []
     for name, size in dict(a=64, b=128).items():

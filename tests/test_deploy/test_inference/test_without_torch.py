@@ -78,7 +78,7 @@ def test_nothing_but_numpy_opencv_and_onnxruntime(images):
     model = onnx.parser.parse_model(DETECTOR)
     info = {**INFO, 'divisor': 1, 'classes': ['猫', 'b', 'c']}
     info.update(mean=[110, 120, 130], std=[60, 60, 60])
-    texts = {key: json.dumps(value) for key, value in info.items()}
+    texts = {'mmvovnet': json.dumps(info), 'author': 'of another program'}
     onnx.helper.set_model_props(model, texts)
     onnx.save(model, 'model.onnx')
 
