@@ -70,10 +70,3 @@ def test_what_timm_has_not_is_refused(options, write, tmp_path):
     with pytest.raises(CheckpointError):
         write(VoVNet(**options).state_dict())
     assert not (tmp_path / 'model').exists()
-
-
-def test_pixels_are_those_of_the_arch(write):
-    """timm's V-57-eSE was trained on other pixels than its siblings."""
-    state = VoVNet('V-57-eSE', gate_place='last').state_dict()
-    config = json.loads(write(convert(state, 'timm'))[0].read_text())
-    assert config['pretrained_cfg']['mean'] == [0.5] * 3
