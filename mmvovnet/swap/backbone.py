@@ -10,11 +10,7 @@ from mmengine.registry import MODELS
 from mmvovnet.models.archs import ARCHS, resolve_arch
 from mmvovnet.tasks import Path, dicts, dotted
 from mmvovnet.weights.dialects import Pixels
-from mmvovnet.weights.public import (
-    default_weights,
-    public_files,
-    published_pixels,
-)
+from mmvovnet.weights.public import default_weights, public_files
 
 from .changes import SwapError, one_line, type_name
 
@@ -118,16 +114,16 @@ def start_from(arch: str, weights: str | None, wanted: bool) -> Start:
     row = public_files().get(name)
     if row is None:
         return Start({}, dict(type='Pretrained', checkpoint=weights), None)
-    if resolve_arch(row.arch) != resolve_arch(arch):
+    if resolve_arch(row.options['arch']) != resolve_arch(arch):
         raise SwapError(
-            f'the weights {name!r} are of {row.arch}, not of {arch!r}'
+            f'the weights {name!r} are of {row.options["arch"]}, not of '
+            f'{arch!r}'
         )
     # As in configs/_base_/backbones: gates that the weights lack start open.
     skipped = ('arch', 'gate_place')
     options = {k: v for k, v in row.options.items() if k not in skipped}
-    checkpoint = f'vovnet://{name}'
-    init_cfg = dict(type='Pretrained', checkpoint=checkpoint)
-    return Start(options, init_cfg, published_pixels(checkpoint)[0])
+    init_cfg = dict(type='Pretrained', checkpoint=f'vovnet://{name}')
+    return Start(options, init_cfg, row.pixels)
 
 
 def translate(

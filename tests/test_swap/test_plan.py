@@ -245,8 +245,10 @@ def test_backbone_that_cannot_be_replaced(kind, message):
 
 
 def test_paper_stem_keeps_the_strides():
-    cfg = config('mmseg::fcn/fcn_r18-d8_4xb2-80k_cityscapes-512x1024.py')
+    dilated = dict(strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4))
+    cfg = classifier(backbone=dilated)
     cfg = swap_backbone(cfg, 'V-27-slim', 'vovnet27_slim_toolbox')
     assert cfg.model.backbone.stem_strides == [2, 1, 1]
     assert cfg.model.backbone.strides == (2, 2, 1, 1)
+    assert cfg.model.backbone.dilations == (1, 1, 2, 4)
     assert torch.is_grad_enabled()
