@@ -128,6 +128,8 @@ def write_hub_folder(source: str | Path, folder: str | Path) -> list[Path]:
     """
     import timm
 
+    files = [Path(folder, 'config.json'), Path(folder, 'model.safetensors')]
+    keep_apart(files, [source])
     weights = unwrap(load(source, 'cpu'))
     adapter = _detect(weights)
     options = adapter.options(weights)
@@ -157,8 +159,6 @@ def write_hub_folder(source: str | Path, folder: str | Path) -> list[Path]:
     model = timm.create_model(name, **kind)
     model.load_state_dict(state)
     model.pretrained_cfg = model.pretrained_cfg | dict(mean=mean, std=std)
-    files = [Path(folder, 'config.json'), Path(folder, 'model.safetensors')]
-    keep_apart(files, [source])
     Path(folder).mkdir(parents=True, exist_ok=True)
     with part_folder(folder) as parts:
         timm.models.save_for_hf(model, parts, safe_serialization=True)
