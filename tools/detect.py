@@ -72,7 +72,7 @@ def main() -> None:
     args = parse_args()
     os.environ['OPENCV_IO_MAX_IMAGE_PIXELS'] = str(args.max_pixels)
     # Not before: OpenCV reads the limit when it is imported.
-    from mmvovnet.deploy.inference.detect import open_detector
+    from mmvovnet.deploy.inference.detector import open_detector
     from mmvovnet.deploy.inference.media import (
         detect_media,
         find_media,

@@ -228,7 +228,7 @@ def main() -> None:
         runner.test_evaluator.metrics.append(dump)
     if args.exported:
         from mmvovnet.deploy import load_exported
-        from mmvovnet.deploy.inference.detect import Detector
+        from mmvovnet.deploy.inference.detector import Detector
         from mmvovnet.deploy.inference.models import FileDetector
 
         file = FileDetector(Detector(load_exported(args.checkpoint)))

@@ -1,7 +1,7 @@
 """What happens to an image before a detector, and to the boxes after it.
 
 An exported file holds it as metadata, by which
-:class:`.inference.detect.Detector` prepares images. What these cannot say is
+:class:`.inference.detector.Detector` prepares images. What these cannot say is
 refused by name.
 """
 
@@ -14,7 +14,7 @@ from torch import nn
 
 from mmvovnet.tasks import pipeline_of
 
-from .inference.detect import COLOR_TYPES
+from .inference.detector import COLOR_TYPES
 
 # Steps in their order, ...
 _STEPS = {kind.__name__: kind for kind in (LoadImageFromFile, Resize, Pad)}

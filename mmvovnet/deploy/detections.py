@@ -137,3 +137,17 @@ def _(
 ) -> Tensor:
     count = torch.library.get_ctx().new_dynamic_size()
     return boxes.new_empty((count, 3), dtype=torch.long)
+
+
+def onnx_suppress(boxes: Any, scores: Any, limit: int, iou: float) -> Any:
+    """Give :func:`suppress` in ONNX, for its exporter."""
+    from onnxscript import opset18
+
+    op: Any = opset18
+    return op.NonMaxSuppression(
+        boxes,
+        scores,
+        op.Constant(value_ints=[limit]),
+        op.Constant(value_floats=[iou]),
+        op.Constant(value_floats=[0.0]),
+    )

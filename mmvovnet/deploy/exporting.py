@@ -16,7 +16,7 @@ from torch.testing import assert_close
 from mmvovnet.fileio import keep_apart, part_folder
 
 from . import SUFFIXES
-from .detections import Detections
+from .detections import Detections, onnx_suppress
 from .folding import fuse
 from .inference.runtime import load_exported
 from .outputs import Boxes, RawOutputs, RefinedBoxes
@@ -231,24 +231,10 @@ def _onnx(
         input_names=inputs,
         output_names=outputs,
         custom_translation_table={
-            torch.ops.mmvovnet.suppress.default: _suppress
+            torch.ops.mmvovnet.suppress.default: onnx_suppress
         },
     )
     return program.model_proto
-
-
-def _suppress(boxes: Any, scores: Any, limit: int, iou: float) -> Any:
-    """Give :func:`.detections.suppress` in ONNX."""
-    from onnxscript import opset18
-
-    op: Any = opset18
-    return op.NonMaxSuppression(
-        boxes,
-        scores,
-        op.Constant(value_ints=[limit]),
-        op.Constant(value_floats=[iou]),
-        op.Constant(value_floats=[0.0]),
-    )
 
 
 def _append(

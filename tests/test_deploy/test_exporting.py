@@ -17,7 +17,7 @@ from mmvovnet.deploy import (
     export,
     load_exported,
 )
-from mmvovnet.deploy.inference.detect import Detector
+from mmvovnet.deploy.inference.detector import Detector
 from mmvovnet.deploy.outputs import Boxes
 
 from .small import ARCH, settle, small_config

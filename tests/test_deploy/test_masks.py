@@ -6,7 +6,7 @@ import torch
 
 from mmvovnet.deploy import export, load_exported
 from mmvovnet.deploy.detections import MaskBranch
-from mmvovnet.deploy.inference.detect import Detector, paste
+from mmvovnet.deploy.inference.detector import Detector, paste
 from tests.test_models.test_centermask import small, test_panoptic
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmvovnet.deploy.inference.detect import open_detector
+from mmvovnet.deploy.inference.detector import open_detector
 from mmvovnet.deploy.publish import build_published, publish
 from mmvovnet.weights import (
     CheckpointError,

@@ -12,7 +12,7 @@ from torch import nn
 
 from mmvovnet.deploy.describe import describe_model
 from mmvovnet.deploy.exporting import export
-from mmvovnet.deploy.inference.detect import open_detector
+from mmvovnet.deploy.inference.detector import open_detector
 from mmvovnet.deploy.publish import publish
 
 from .small import ARCH, CONFIGS, settle
@@ -123,7 +123,7 @@ def test_one_answer(name, made, tmp_path):
 FRESH = """
 import sys
 import numpy as np
-from mmvovnet.deploy.inference.detect import open_detector
+from mmvovnet.deploy.inference.detector import open_detector
 for path in sys.argv[1:]:
     detect, classes, kind = open_detector(path)
     detect([np.zeros((64, 96, 3), np.uint8)])

@@ -58,7 +58,7 @@ def measure(
     model: str, images: list[str], film: str, size: int, rounds: int
 ) -> str:
     """Measure a model at a batch size, as cells of the table."""
-    from mmvovnet.deploy.inference.detect import Detector
+    from mmvovnet.deploy.inference.detector import Detector
     from mmvovnet.deploy.inference.media import detect_media, read_image
     from mmvovnet.deploy.inference.runtime import Exported, load_exported
 

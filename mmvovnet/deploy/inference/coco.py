@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .detect import Found
+from .detector import Found
 
 
 def coco_ids(

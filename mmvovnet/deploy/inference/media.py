@@ -18,7 +18,7 @@ import numpy as np
 from mmvovnet.fileio import keep_apart
 
 from .coco import coco_form, coco_ids
-from .detect import Detect, Found
+from .detector import Detect, Found
 from .drawing import draw
 
 IMAGES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
@@ -118,7 +118,7 @@ def detect_media(
 
     Threads read the next images and write the last ones while the network
     runs. ``detect``, ``classes`` and ``color_type`` are
-    :func:`.detect.open_detector`'s.
+    :func:`.detector.open_detector`'s.
 
     Returns:
         tuple: The detections in COCO's form, and the files that could not be

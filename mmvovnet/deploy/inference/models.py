@@ -15,7 +15,7 @@ from mmvovnet.tasks import pipeline_of, require
 
 from ..folding import fuse
 from ..publish import build_published
-from .detect import COLOR_TYPES, Detect, Detector, Found
+from .detector import COLOR_TYPES, Detect, Detector, Found
 from .media import read_image
 
 _PARTS = ('bboxes', 'scores', 'labels', 'masks')  # of a Found
@@ -42,7 +42,7 @@ class FileDetector(nn.Module):
 def open_model(
     path: str, checkpoint: str | None, may_miss: Sequence[str]
 ) -> tuple[Detect, list[str], str]:
-    """A published file or a config, as :func:`.detect.open_detector`."""
+    """A published file or a config, as :func:`.detector.open_detector`."""
     model: Any
     if checkpoint:
         model = build_model(path, checkpoint, may_miss)

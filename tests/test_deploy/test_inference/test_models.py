@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from mmvovnet.deploy import Exported
-from mmvovnet.deploy.inference.detect import Detector
+from mmvovnet.deploy.inference.detector import Detector
 from mmvovnet.deploy.inference.models import FileDetector
 
 from .test_detect import INFO

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mmvovnet.deploy import describe_model, export
-from mmvovnet.deploy.inference.detect import open_detector
+from mmvovnet.deploy.inference.detector import open_detector
 from mmvovnet.deploy.inference.media import detect_media
 from tests.test_deploy.test_exporting import small_detector
 

@@ -4,7 +4,7 @@ import torch
 
 from mmvovnet.deploy import Exported
 from mmvovnet.deploy.describe import describe_images
-from mmvovnet.deploy.inference.detect import Detector, paste, prepare
+from mmvovnet.deploy.inference.detector import Detector, paste, prepare
 
 INFO = dict(
     kind='detections',
