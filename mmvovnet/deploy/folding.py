@@ -74,7 +74,7 @@ def fuse(model: Model) -> Model:
     return model.to(memory_format=channels_last)
 
 
-def _fold(parent: nn.Module, name: str) -> str | None:
+def _fold(parent: Any, name: str) -> str | None:
     """Fold a module's norm into the conv before it, or say why not."""
     norm = getattr(parent, name)
     if norm.running_mean is None:

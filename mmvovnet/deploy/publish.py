@@ -31,8 +31,14 @@ _OPERATIONS = {'nms', 'soft_nms', 'RoIAlign', 'RoIPool'}
 # Steps of a test pipeline that a file may name.
 _STEPS = {'LoadImageFromFile', 'Resize', 'Pad', 'PackDetInputs'}
 # Options of training alone, and those that name files.
-_UNUSED = ('init_cfg', 'train_cfg', 'pretrained', 'checkpoint')
-_UNUSED += ('backend_args', 'file_client_args')
+_UNUSED = (
+    'init_cfg',
+    'train_cfg',
+    'pretrained',
+    'checkpoint',
+    'backend_args',
+    'file_client_args',
+)
 
 
 def publish(

@@ -304,9 +304,12 @@ def set_state(limits: Limits, obj: Any, state: Any) -> None:
         obj.__setstate__((1, shape, dtype, fortran, data))
     elif isinstance(obj, np.dtype):
         # NumPy itself writes no other state than that of a byte order.
-        orders = (obj.newbyteorder(x).__reduce__()[2] for x in '<>')
+        orders = (
+            obj.newbyteorder('<').__reduce__()[2],
+            obj.newbyteorder('>').__reduce__()[2],
+        )
         _require(state in orders, f'a wrong state for numpy.dtype {obj.str}')
-        obj.__setstate__(state)
+        obj.__setstate__(state)  # type: ignore[attr-defined]  # no stub
     else:
         raise refused(f'a state for a {type(obj).__name__}')
 

@@ -138,7 +138,7 @@ def write_hub_folder(source: str | Path, folder: str | Path) -> list[Path]:
     kind = dict(num_classes=len(head), in_chans=options['in_channels'])
     for name in timm.list_models('*vovnet*'):
         with torch.device('meta'):
-            model = timm.create_model(name, **kind)
+            model: Any = timm.create_model(name, **kind)
         if _shapes(model.state_dict()) == _shapes(state):
             break
     else:
@@ -161,7 +161,7 @@ def write_hub_folder(source: str | Path, folder: str | Path) -> list[Path]:
     model.pretrained_cfg = model.pretrained_cfg | dict(mean=mean, std=std)
     Path(folder).mkdir(parents=True, exist_ok=True)
     with part_folder(folder) as parts:
-        timm.models.save_for_hf(model, parts, safe_serialization=True)
+        timm.models.save_for_hf(model, str(parts), safe_serialization=True)
         for file in files:
             (parts / file.name).replace(file)
     return files

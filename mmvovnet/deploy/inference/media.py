@@ -189,7 +189,8 @@ def detect_media(
         objects = coco_form(ids.get(name, name), kept, categories)
         return file, found[1], objects
 
-    results, done = [], set()
+    results: list[dict[str, Any]] = []
+    done = set()
     with (
         ExitStack() as stack,
         ThreadPoolExecutor(threads) as readers,
