@@ -1,9 +1,13 @@
+import mmcv
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 
 from mmvovnet import VoVNet
+from mmvovnet.analysis import checkpoint
 from mmvovnet.analysis.checkpoint import diagnose
+from mmvovnet.weights.dialects import Pixels
 
 from ..test_weights.peers import authors_shapes, fill
 
@@ -119,3 +123,17 @@ def test_a_model_without_a_vovnet(trained):
     other.model.backbone = dict(type='ResNet', depth=18)
     with pytest.raises(ValueError, match='no VoVNet'):
         diagnose(other, str(trained))
+
+
+def test_an_image_comes_in_the_order_of_the_weights(tmp_path):
+    red = np.zeros((4, 4, 3), np.uint8)
+    red[..., 2] = 200  # BGR
+    mmcv.imwrite(red, str(tmp_path / 'red.png'))
+    batches = {
+        order: checkpoint._batch(
+            str(tmp_path / 'red.png'), Pixels(order, (0, 0, 0), (1, 1, 1))
+        )
+        for order in ('BGR', 'RGB')
+    }
+    assert batches['BGR'][0, :, 0, 0].tolist() == [0, 0, 200]
+    assert batches['RGB'][0, :, 0, 0].tolist() == [200, 0, 0]
