@@ -1,5 +1,6 @@
 """Models as files that need neither mmengine nor mmdet to run."""
 
+import importlib.util
 import json
 import logging
 import math
@@ -22,6 +23,10 @@ from .inference.runtime import load_exported
 from .outputs import Boxes, RawOutputs, RefinedBoxes
 from .quantize import quantize
 
+_NEEDS = {
+    'onnx': ('onnx', 'onnxscript', 'onnxruntime'),
+    'openvino': ('openvino',),
+}
 _AUTO: Any = torch.export.Dim.AUTO
 _FREE = {0: _AUTO, 2: _AUTO, 3: _AUTO}
 
@@ -147,6 +152,13 @@ def _check(path: Path, format: str, outputs: str, calibration: Any) -> None:
         raise ValueError(
             f'int8 is for the formats onnx and openvino, not {format!r}, and '
             f'needs one calibration image or more, got {len(calibration)}'
+        )
+    needs = [*_NEEDS.get(format, ())]
+    needs += ['nncf'] * (calibration is not None and format == 'openvino')
+    if missing := [n for n in needs if importlib.util.find_spec(n) is None]:
+        raise ImportError(
+            f'format {format!r} needs {", ".join(missing)}: '
+            "pip install 'mmvovnet[export]'"
         )
     if not path.exists():  # else they are of an earlier export
         others = [file for file in files_of(path) if file.exists()]

@@ -136,13 +136,16 @@ def write_hub_folder(source: str | Path, folder: str | Path) -> list[Path]:
     state = convert(weights, 'timm')
     head = state.get('head.fc.weight', ())
     kind = dict(num_classes=len(head), in_chans=options['in_channels'])
-    for name in timm.list_models('*vovnet*'):
+    names = timm.list_models('*vovnet*')
+    for name in names:
         with torch.device('meta'):
             model: Any = timm.create_model(name, **kind)
         if _shapes(model.state_dict()) == _shapes(state):
             break
     else:
-        raise CheckpointError(f'timm has no VoVNet with {options}')
+        raise CheckpointError(
+            f'timm has no VoVNet with {options}; it has {names}'
+        )
     if name.endswith('a') and options['identity']:
         print_log(
             f"timm's {name} adds no identity: weights that were trained with "

@@ -241,6 +241,12 @@ def test_bad_arguments(path, options, message, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
+def test_missing_package(tmp_path, monkeypatch):
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    with pytest.raises(ImportError, match=r'onnxruntime: pip .*\[export\]'):
+        export(nn.Identity(), tmp_path / 'model.onnx')
+
+
 def test_weights_overwrite_no_file_of_others(tmp_path):
     """OpenVINO's weights may replace those of an earlier export alone."""
     pytest.importorskip('openvino')

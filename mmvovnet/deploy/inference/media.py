@@ -46,7 +46,10 @@ def find_media(names: Sequence[str]) -> list[str]:
                 f'{", ".join(known)}'
             )
         found += matches
-    return list(dict.fromkeys(found))
+    files: dict[str, str] = {}
+    for name in found:
+        files.setdefault(os.path.abspath(name), name)
+    return list(files.values())
 
 
 def is_video(path: str | Path) -> bool:
@@ -209,9 +212,11 @@ def detect_media(
                 films[file].close()
                 frames = f'{len(scores)} frames, '
             best = np.concatenate(scores).max(initial=0)
+            below = f', below --score-thr {score_thr}'
+            below = below if best < score_thr else ''
             print(
                 f'{targets[file]}: {frames}{len(results) - before} objects '
-                f'(best score {best:.3f})'
+                f'(best score {best:.3f}{below})'
             )
     return results, [file for file in files if file not in done]
 
@@ -240,6 +245,8 @@ class _Film:
         self.writer = cv2.VideoWriter()
 
     def read(self) -> np.ndarray | None:
+        if self.is_over:  # frames ahead of it were asked for
+            return None
         if not self.source.isOpened():  # not before: there may be many
             self.source.open(self.file)
             self.fps = self.source.get(cv2.CAP_PROP_FPS) or 25

@@ -54,6 +54,7 @@ def test_folders_patterns_and_files(folder):
     ]  # fmt: skip
     assert find_media(['*/*.png']) == ['a/1.png', 'b/1.png']
     assert find_media(['b/1.png', 'b/*.png']) == ['b/1.png']
+    assert find_media(['b/1.png', 'b/../b/1.png']) == ['b/1.png']
     for name in ('none.png', 'c*', 'data/'):
         with pytest.raises(FileNotFoundError, match=r"no image or video '"):
             find_media([name])
@@ -160,7 +161,7 @@ def test_ids_by_the_longest_path(folder):
 def test_the_best_score_of_no_objects_is_said(file, folder, capsys):
     detect_media(detect, CLASSES, [file], 'out', score_thr=0.95)
     said = capsys.readouterr().out
-    assert '0 objects (best score 0.900)' in said
+    assert '0 objects (best score 0.900, below --score-thr 0.95)' in said
 
 
 @pytest.mark.parametrize(
