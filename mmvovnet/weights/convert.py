@@ -11,11 +11,14 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from mmvovnet.fileio import keep_apart, part_folder, write
+from mmvovnet.models import VoVNet
 
 from .adapter import Adapter, detect, not_finite, summary, target, unwrap
+from .describe import describe
 from .dialects import IMAGENET, NAMES
 from .errors import CheckpointError
 from .loading import load
+from .prehook import require_fit
 
 
 def convert(
@@ -94,16 +97,37 @@ def convert_file(
         list[Path]: The file that was written.
 
     Raises:
-        CheckpointError: As of :func:`load` and :func:`convert`; or a weight is
-            NaN or infinite.
+        CheckpointError: As of :func:`load` and :func:`convert`; or a weight of
+            the backbone is missing, of another shape, NaN or infinite.
         ValueError: The target is the source.
     """
     keep_apart([target], [source])
-    state = convert(load(source, 'cpu'), to)
+    checkpoint = load(source, 'cpu')
+    _require_whole(unwrap(checkpoint))
+    _save(convert(checkpoint, to), target)
+    return [Path(target)]
+
+
+def _require_whole(state: Mapping[str, Any]) -> None:
+    """Refuse NaN and infinity, and a backbone that is not complete."""
     if broken := not_finite(state):
         raise CheckpointError(f'NaN or infinite weights: {summary(broken)}')
-    _save(state, target)
-    return [Path(target)]
+    source = detect(state)
+    weights = source.backbone(state) if source else {}
+    if not weights:
+        return
+    options = describe(weights)
+    stages = [int(k.split('.')[1]) for k in weights if k.startswith('stages')]
+    norm = 'GN' if any('.gn.' in name for name in weights) else 'BN'
+    groups = dict(num_groups=1) if norm == 'GN' else {}
+    with torch.device('meta'):
+        network = VoVNet(
+            **options,
+            out_indices=(max(stages),),
+            norm_cfg=dict(type=norm, **groups),
+        )
+    dense = {n: v for n, v in weights.items() if '.conv_offset.' not in n}
+    require_fit(network.state_dict(), dense, options, partly=False)
 
 
 def _save(state: Mapping[str, Tensor], target: str | Path) -> None:

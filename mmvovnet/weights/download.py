@@ -152,13 +152,14 @@ def _fetch_from_hub(address: str) -> Path:
         )
     try:
         import huggingface_hub as hub
+        from huggingface_hub import constants, errors
     except ImportError as error:
         raise CheckpointError(
             f'{address!r} needs huggingface_hub: pip install huggingface_hub'
         ) from error
     silence, at = '', revision or None
     try:
-        _open(hub.constants.ENDPOINT).close()  # the library waits minutes
+        _open(constants.ENDPOINT).close()  # the library waits minutes
     except HTTPError:
         pass
     except Exception as error:
@@ -176,9 +177,9 @@ def _fetch_from_hub(address: str) -> Path:
             )
             if isinstance(path, str):
                 return Path(path)
-        except hub.errors.LocalEntryNotFoundError as error:
+        except errors.LocalEntryNotFoundError as error:
             reason = str(error)
-        except hub.errors.EntryNotFoundError:
+        except errors.EntryNotFoundError:
             pass
         except Exception as error:  # of the network, by whatever library
             reason = str(error)

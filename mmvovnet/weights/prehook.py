@@ -64,7 +64,7 @@ def translate(
     stages = max(map(_stage, weights)) + 1
     if plain:  # PyTorch names the stages that are missing
         own = {n: v for n, v in own.items() if _stage(n) < stages}
-    _check(own, weights, network, partly=plain)
+    require_fit(own, weights, network, partly=plain)
     model.pixels = ()  # our own networks are trained as they are used
     if source.dialect is not OURS:
         _log_what_weights_do_not_show(model, options, source)
@@ -126,7 +126,7 @@ def _open_gates(
         )
 
 
-def _check(
+def require_fit(
     expected: dict[str, Tensor],
     weights: dict[str, Tensor],
     network: dict[str, Any],

@@ -6,7 +6,7 @@ import torch
 
 from mmvovnet import VoVNet
 from mmvovnet.models.archs import ARCHS
-from mmvovnet.weights import CheckpointError, convert
+from mmvovnet.weights import CheckpointError, convert, load
 from mmvovnet.weights.adapter import detect, summary
 from mmvovnet.weights.convert import convert_file
 
@@ -305,11 +305,42 @@ def test_more_than_four_names_of_a_part_are_counted():
     assert summary([*names, 'stem.0.e', 'fc']) == 'fc, stem.0.* (5 names)'
 
 
-def test_nan_is_not_converted(tmp_path):
+@pytest.mark.parametrize(
+    ('change', 'said'),
+    [
+        ('nan', 'NaN or infinite weights'),
+        ('missing', 'missing, unknown or of another shape'),
+        ('transposed', 'missing, unknown or of another shape'),
+    ],
+)
+def test_nothing_broken_is_converted(change, said, tmp_path):
     state = VoVNet(TINY).state_dict()
-    state['stages.1.blocks.0.layers.1.conv.weight'][0] = torch.nan
+    name = 'stages.1.blocks.0.layers.1.conv.weight'
+    if change == 'nan':
+        state[name][0] = torch.nan
+    elif change == 'missing':
+        del state[name]
+    else:
+        state[name] = state[name].transpose(0, 2)
     source, target = tmp_path / 'source.pth', tmp_path / 'target.pth'
     torch.save(state, source)
-    with pytest.raises(CheckpointError, match='NaN or infinite weights'):
+    with pytest.raises(CheckpointError, match=said):
         convert_file(source, target, to='timm')
     assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(arch='V-19-slim-dw-eSE'),
+        dict(arch='V-27-slim', out_indices=(1,)),
+        dict(arch='V-27-slim', gate='ECA', in_channels=1),
+        dict(arch='V-27-slim', norm_cfg=dict(type='GN', num_groups=2)),
+        dict(arch='V-27-slim', bottleneck=True),
+    ],
+)
+def test_whole_networks_are_converted(options, tmp_path):
+    source, target = tmp_path / 'source.pth', tmp_path / 'target.pth'
+    torch.save(VoVNet(**options).state_dict(), source)
+    assert convert_file(source, target) == [target]
+    assert load(target).keys() == load(source).keys()

@@ -200,6 +200,9 @@ TIMM = 'ese_vovnet19b_dw.ra_in1k'
 def test_hub(hub, timm_file, monkeypatch):
     """From the hub, and then from its cache without a network."""
     constants, connect = hub
+    # A fresh process has not imported them.
+    monkeypatch.delattr('huggingface_hub.constants', raising=False)
+    monkeypatch.delattr('huggingface_hub.errors', raising=False)
     folder, last = timm_file
     content = (folder / 'model.safetensors').read_bytes()
     where = f'/timm/{TIMM}/resolve/main/model.safetensors'
