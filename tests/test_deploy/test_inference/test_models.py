@@ -5,7 +5,7 @@ from mmvovnet.deploy import Exported
 from mmvovnet.deploy.inference.detector import Detector
 from mmvovnet.deploy.inference.models import FileDetector
 
-from .test_detect import INFO
+from .test_detector import INFO
 
 
 def test_an_exported_detector_is_tested_on_the_images_of_a_batch(tmp_path):

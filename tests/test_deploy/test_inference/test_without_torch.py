@@ -17,7 +17,7 @@ from mmvovnet.deploy.inference.detector import open_detector
 from mmvovnet.deploy.inference.media import detect_media
 from tests.test_deploy.test_exporting import small_detector
 
-from .test_detect import INFO
+from .test_detector import INFO
 
 ROOT = Path(__file__).parents[3]
 # A box for each image, which depends on its mean.
