@@ -102,9 +102,9 @@ def convert_file(
         ValueError: The target is the source.
     """
     keep_apart([target], [source])
-    checkpoint = load(source, 'cpu')
-    _require_whole(unwrap(checkpoint))
-    _save(convert(checkpoint, to), target)
+    state = unwrap(load(source, 'cpu'))
+    _require_whole(state)
+    _save(convert(state, to), target)
     return [Path(target)]
 
 
@@ -118,14 +118,10 @@ def _require_whole(state: Mapping[str, Any]) -> None:
         return
     options = describe(weights)
     stages = [int(k.split('.')[1]) for k in weights if k.startswith('stages')]
-    norm = 'GN' if any('.gn.' in name for name in weights) else 'BN'
-    groups = dict(num_groups=1) if norm == 'GN' else {}
+    if any('.gn.' in name for name in weights):
+        options['norm_cfg'] = dict(type='GN', num_groups=1)
     with torch.device('meta'):
-        network = VoVNet(
-            **options,
-            out_indices=(max(stages),),
-            norm_cfg=dict(type=norm, **groups),
-        )
+        network = VoVNet(**options, out_indices=(max(stages),))
     dense = {n: v for n, v in weights.items() if '.conv_offset.' not in n}
     require_fit(network.state_dict(), dense, options, partly=False)
 

@@ -93,7 +93,9 @@ def read_image(file: str, color_type: str = 'color') -> np.ndarray | None:
     flags |= cv2.IMREAD_IGNORE_ORIENTATION if is_raw else 0
     try:
         image = cv2.imread(file, flags)
-    except cv2.error:
+    except cv2.error as error:
+        if 'CV_IO_MAX_IMAGE' not in str(error):
+            raise
         print(
             f"'{file}' has too many pixels: --max-pixels sets the limit",
             file=sys.stderr,
