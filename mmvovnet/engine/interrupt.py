@@ -22,11 +22,7 @@ from mmvovnet.registry import HOOKS
 from .hooks import seeded
 from .resume import INTERRUPTED
 
-SIGNALS = tuple(
-    getattr(signal, name)
-    for name in ('SIGTERM', 'SIGINT', 'SIGUSR1', 'SIGUSR2')
-    if hasattr(signal, name)
-)
+SIGNALS = signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2
 """What clusters and users end a training with."""
 
 # A distributed training asks every so many iterations whether a process got a
@@ -37,9 +33,6 @@ AGREE_EVERY = 10
 @contextmanager
 def shield_children() -> Iterator[None]:
     """Let processes that start in this context ignore :data:`SIGNALS`."""
-    if not hasattr(signal, 'pthread_sigmask'):  # Windows
-        yield
-        return
     former = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
@@ -187,7 +180,7 @@ class InterruptHook(Hook):
 
 def _end_children() -> None:
     """End the processes that ignore signals."""
-    if hasattr(signal, 'SIGCHLD'):  # PyTorch's would raise for each of them
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # PyTorch's handler would raise for each of them.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for child in multiprocessing.active_children():
         child.kill()

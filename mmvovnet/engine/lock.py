@@ -1,5 +1,6 @@
 """One training at a time in a work_dir."""
 
+import fcntl
 import os
 import socket
 import time
@@ -7,11 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
-
-try:
-    import fcntl
-except ImportError:  # Windows has no such lock
-    fcntl = None  # type: ignore[assignment]
 
 
 def make_work_dir(folder: str | Path) -> None:
@@ -41,7 +37,7 @@ def lock_work_dir(folder: str | Path, patience: float = 2.0) -> Iterator[None]:
     """
     deadline = time.monotonic() + patience
     with Path(folder, '.training').open('a+') as file:
-        while fcntl:
+        while True:
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
