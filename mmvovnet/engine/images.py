@@ -1,7 +1,6 @@
 """Errors that name an unreadable image."""
 
 import logging
-import stat
 from pathlib import Path
 
 import mmcv.transforms
@@ -31,10 +30,9 @@ class LoadImageFromFile(mmcv.transforms.LoadImageFromFile):
         """
         path = str(results['img_path'])
         try:
-            if '://' not in path and Path(path).exists():
-                mode = Path(path).stat().st_mode
-                if not stat.S_ISREG(mode):  # reading a pipe would block
-                    raise RuntimeError('it is a folder, a pipe or a device')
+            if Path(path).exists() and not Path(path).is_file():
+                # Reading a pipe would block.
+                raise RuntimeError('it is a folder, a pipe or a device')
             return super().transform(results)
         except Exception as error:  # OpenCV's and Pillow's own, among others
             said = str(error).strip().partition('\n')[0]
