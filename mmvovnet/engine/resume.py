@@ -1,7 +1,6 @@
 """Which checkpoint a training resumes from, and which ones it keeps."""
 
 import re
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -121,12 +120,12 @@ def newest(
         >>> newest('no_such_folder', 'epoch_{}.pth') is None
         True
     """
-    interrupted = filter(is_whole, [Path(work_dir, INTERRUPTED)])
-    others = filter(is_whole, reversed(saved(folder or work_dir, template)))
-    found = [*islice(interrupted, 1), *islice(others, 1)]
-    if len(found) > 1:
-        return max(found, key=_iterations)
-    return found[0] if found else None
+    interrupted = Path(work_dir, INTERRUPTED)
+    others = reversed(saved(folder or work_dir, template))
+    last = next(filter(is_whole, others), None)
+    if not is_whole(interrupted):
+        return last
+    return max(interrupted, last, key=_iterations) if last else interrupted
 
 
 def _iterations(path: Path) -> int:
