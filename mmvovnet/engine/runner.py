@@ -47,8 +47,6 @@ class Runner(mmengine.runner.Runner):
     A config asks for it by ``runner_type='mmvovnet.Runner'``.
     """
 
-    _missed: CheckpointError | None = None
-
     def __init__(
         self, model: nn.Module | dict, work_dir: str, *args, **kwargs
     ) -> None:
@@ -136,30 +134,30 @@ class Runner(mmengine.runner.Runner):
         return super().build_optim_wrapper(optim_wrapper)
 
     def _init_model_weights(self) -> None:
-        """Initialise; a training that resumes needs no such file."""
+        """Initialise; a training that loads other weights needs no such file.
+
+        Raises:
+            SystemExit: Weights of ``init_cfg`` are not available and no others
+                are loaded. The message is one line that says what to do.
+        """
         try:
             super()._init_model_weights()
         except CheckpointError as error:
-            self._missed = error
+            if not (self._resume or self._load_from or self._has_loaded):
+                raise cannot_start(error) from None
+            self.logger.warning(
+                f'{error} The weights that are loaded are enough.'
+            )
 
     def load_or_resume(self) -> None:
         """Load what the config names, and check what the training starts from.
 
         Raises:
-            SystemExit: Weights of ``init_cfg`` are not available and no others
-                were loaded. The message is one line that says what to do.
             ValueError: A part is frozen and random: see :func:`.check_frozen`.
         """
         super().load_or_resume()
-        if not isinstance(self._train_loop, BaseLoop):
-            return
-        if self._missed and not self._has_loaded:
-            raise cannot_start(self._missed)
-        if self._missed:
-            self.logger.warning(
-                f'{self._missed} The weights loaded are enough.'
-            )
-        if not self.cfg.get('freeze_random'):
+        trains = isinstance(self._train_loop, BaseLoop)
+        if trains and not self.cfg.get('freeze_random'):
             check_frozen(self.model)
 
     def resume(self, filename: str, *args, **kwargs) -> None:
