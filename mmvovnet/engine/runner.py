@@ -12,7 +12,7 @@ from mmengine.dist import is_distributed
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import MODEL_WRAPPERS
-from mmengine.runner import BaseLoop, IterBasedTrainLoop
+from mmengine.runner import BaseLoop
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
@@ -164,15 +164,10 @@ class Runner(mmengine.runner.Runner):
         """Resume, and name the settings of the config that do not count."""
         asked = self._schedule()
         super().resume(filename, *args, **kwargs)
-        there = self._schedule() | {
-            key: self.message_hub.runtime_info.get(key, asked[key])
-            for key in ('max_epochs', 'max_iters')
-            if key in asked
-        }
         if other := [
-            f'{key} is {there.get(key)} there and {asked.get(key)} here'
-            for key in sorted(asked.keys() | there.keys())
-            if asked.get(key) != there.get(key)
+            f'{key} is {value} there and {asked.get(key)} here'
+            for key, value in self._schedule().items()
+            if asked.get(key) != value
         ]:
             self.logger.warning(
                 'The schedule of the checkpoint goes on, not that of the '
@@ -182,12 +177,10 @@ class Runner(mmengine.runner.Runner):
             )
 
     def _schedule(self) -> dict[str, Any]:
-        """Length and settings of the schedule, without how far it is."""
-        iterations = isinstance(self.train_loop, IterBasedTrainLoop)
-        unit = 'max_iters' if iterations else 'max_epochs'
+        """Settings of the schedule, without how far it is."""
         found = self.param_schedulers or []
         groups = found.values() if isinstance(found, dict) else [found]
-        return {unit: getattr(self, unit)} | {
+        return {
             f'{type(scheduler).__name__}[{number}].{key}': value
             for number, scheduler in enumerate(chain(*groups))
             for key, value in scheduler.state_dict().items()

@@ -221,15 +221,17 @@ def test_resuming_with_another_schedule_is_said(tmp_path, by_epoch):
         runner = RUNNERS.build(cfg)
         with patch.object(runner.logger, 'warning') as warning:
             runner.train()
+        length = runner.max_epochs if by_epoch else runner.max_iters
+        assert (runner.epoch if by_epoch else runner.iter) == length
         texts = [call.args[0] for call in warning.call_args_list]
         return [text for text in texts if 'schedule' in text]
 
     unit, end = ('max_epochs', 3) if by_epoch else ('max_iters', 12)
     assert not said()
     assert not said()
-    (text,) = said(train_cfg={unit: end + 1})
-    assert f'{unit} is {end} there and {end + 1} here' in text
-    assert 'load_from=' in text and 'without --resume' in text
+    longer = said(train_cfg={unit: end + 1})  # which counts
+    assert len(longer) == by_epoch  # as the rate falls by epochs
+    assert all('[0].end is 3 there and 4 here' in text for text in longer)
     (text,) = said(
         train_cfg={unit: end + 2},
         param_scheduler=[dict(type='ExponentialLR', gamma=0.1)],
@@ -237,6 +239,8 @@ def test_resuming_with_another_schedule_is_said(tmp_path, by_epoch):
     )
     assert 'ExponentialLR[0].gamma is 0.5 there and 0.1 here' in text
     assert 'base_values is [0.01] there and [0.02] here' in text
+    assert unit not in text
+    assert 'load_from=' in text and 'without --resume' in text
 
 
 @pytest.mark.parametrize('compiled', [True, False], ids=['into', 'out of'])
