@@ -79,25 +79,19 @@ def meeting() -> dict[str, Any]:
 def _agree(store: distributed.Store, rank: int, size: int) -> str:
     """Give the processes that live a name in common."""
     # torchrun counts restarts on each node by itself, so that its count is no
-    # such name. Rank 0 answers each greeting, those of the dead as well, until
-    # one that lives has heard it.
-    own = uuid.uuid4().hex
+    # such name. Rank 0 makes one up, and says it until all others, who first
+    # forget what a dead one said, have heard it.
     if rank:
-        store.set(f'hello/{rank}', own)
-        store.wait([f'answer/{own}'], timedelta(seconds=JOIN_TIMEOUT))
-        name = store.get(f'answer/{own}').decode()
-        store.set(f'heard/{name}/{rank}', '')
+        store.delete_key(f'name for {rank}')
+        name = store.get(f'name for {rank}').decode()  # once it is there
+        store.set(f'{name} heard by {rank}', '')
         return name
+    name = uuid.uuid4().hex
     deadline = time.monotonic() + JOIN_TIMEOUT
-    waiting = set(range(1, size))
-    while waiting:
-        for other in sorted(waiting):
-            if store.check([f'hello/{other}']):
-                greeting = store.get(f'hello/{other}').decode()
-                store.set(f'answer/{greeting}', own)
-            if store.check([f'heard/{own}/{other}']):
-                waiting.remove(other)
+    while not store.check([f'{name} heard by {r}' for r in range(1, size)]):
         if time.monotonic() > deadline:
             raise TimeoutError
+        for other in range(1, size):
+            store.set(f'name for {other}', name)
         time.sleep(0.02)
-    return own
+    return name
