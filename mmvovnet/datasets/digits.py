@@ -7,7 +7,6 @@ Both come with scikit-learn: 1,797 scans of 8x8 pixels (Alpaydin and Kaynak,
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +15,8 @@ import numpy as np
 from filelock import FileLock
 from numpy.random import Generator
 from PIL import Image
+
+from mmvovnet.fileio import part_folder
 
 Sides = tuple[int, int]
 
@@ -88,15 +89,13 @@ def prepare(
                 f"'{root}' exists and is not the demo data: name another "
                 'data_root, or remove the folder to have the data made there'
             )
-        work = root.with_name(f'.{root.name}.tmp')
-        shutil.rmtree(work, ignore_errors=True)
-        _make(work / 'new', 'train', num_train, sides)
-        _make(work / 'new', 'val', num_val, sides)
-        (work / 'new' / MANIFEST).write_text(json.dumps(recipe))
-        if root.exists():
-            os.replace(root, work / 'old')
-        os.replace(work / 'new', root)
-        shutil.rmtree(work)
+        with part_folder(root) as work:
+            _make(work / 'new', 'train', num_train, sides)
+            _make(work / 'new', 'val', num_val, sides)
+            (work / 'new' / MANIFEST).write_text(json.dumps(recipe))
+            if root.exists():
+                os.replace(root, work / 'old')
+            os.replace(work / 'new', root)
 
 
 def _is_made(root: Path, recipe: dict) -> bool:

@@ -1,5 +1,6 @@
 import json
 import shutil
+import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -133,12 +134,15 @@ def test_another_recipe_is_made_again(root):
 
 
 def test_killed_while_making(made, tmp_path):
-    half = tmp_path / '.digits.tmp' / 'new' / 'train'
+    gone = subprocess.Popen([sys.executable, '-S', '-c', ''])
+    gone.wait()
+    half = tmp_path / f'digits.{gone.pid}.part' / 'new' / 'train'
     half.mkdir(parents=True)
     (half / '0000.png').write_bytes(b'half')
     prepare(tmp_path / 'digits')
     assert contents(tmp_path / 'digits') == contents(made)
-    assert not (tmp_path / '.digits.tmp').exists()
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {'digits', 'digits.lock'}
 
 
 def test_failure_leaves_nothing(tmp_path, monkeypatch):
@@ -148,7 +152,7 @@ def test_failure_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(digits, '_blend', full_disk)
     with pytest.raises(OSError, match='No space'):
         prepare(tmp_path / 'digits')
-    assert not (tmp_path / 'digits').exists()
+    assert [path.name for path in tmp_path.iterdir()] == ['digits.lock']
 
 
 def test_foreign_folder_is_refused(tmp_path):
