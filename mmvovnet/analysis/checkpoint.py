@@ -8,15 +8,14 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmvovnet.engine.schemes import to_openmmlab
+import mmvovnet.engine.schemes  # noqa: F401 - its loaders
 from mmvovnet.models import VoVNet
 from mmvovnet.weights.adapter import summary
 from mmvovnet.weights.dialects import Pixels
-from mmvovnet.weights.errors import CheckpointError
-from mmvovnet.weights.loading import load
 from mmvovnet.weights.pixels import given_pixels
 
 
@@ -71,11 +70,11 @@ def diagnose(cfg: Config, file: str, image: str | None = None) -> Report:
 
 def _load(report: Report, model: nn.Module, file: str) -> bool:
     weights = [n for n in model.state_dict() if 'num_batches' not in n]
-    checkpoint = to_openmmlab(load(file, 'cpu'))
-    state = checkpoint.get('state_dict', checkpoint)
     try:
+        checkpoint = CheckpointLoader.load_checkpoint(file, 'cpu', 'silent')
+        state = checkpoint.get('state_dict', checkpoint)
         missing, unused = model.load_state_dict(state, strict=False)
-    except (CheckpointError, RuntimeError) as error:
+    except RuntimeError as error:  # CheckpointError is one
         report.problems.append(str(error))
         return False
     used = set(weights) - set(missing)

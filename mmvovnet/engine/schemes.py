@@ -83,7 +83,7 @@ def load_from_name(filename: str, map_location: MapLocation = None) -> dict:
     return _weights(path, map_location)
 
 
-def _weights(path: str | Path, map_location: MapLocation) -> dict:
+def _weights(path: str | Path, map_location: MapLocation) -> Any:
     checkpoint = load(path, map_location)
     state = unwrap(checkpoint) if isinstance(checkpoint, Mapping) else {}
     if not state:
@@ -93,7 +93,7 @@ def _weights(path: str | Path, map_location: MapLocation) -> dict:
     return to_openmmlab(checkpoint)
 
 
-def to_openmmlab(checkpoint: Any) -> Any:
+def to_openmmlab(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
     """Give a checkpoint the form that mmengine, mmdet and mmpretrain expect.
 
     Heads get their names. A bare backbone is put under ``backbone.``; any
@@ -103,8 +103,6 @@ def to_openmmlab(checkpoint: Any) -> Any:
     Raises:
         CheckpointError: If a value is no weight.
     """
-    if not isinstance(checkpoint, Mapping):
-        return checkpoint
     state = unwrap(checkpoint)
     if broken := not_finite(state):
         print_log(

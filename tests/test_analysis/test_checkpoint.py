@@ -10,6 +10,7 @@ from mmvovnet.analysis.checkpoint import diagnose
 from mmvovnet.weights.dialects import Pixels
 
 from ..test_weights.peers import authors_shapes, fill
+from ..test_weights.server import serve, whole
 
 ARCH = 'V-19-slim-eSE'
 PIXELS = dict(mean=[103.53, 116.28, 123.675], std=[57.375, 57.12, 58.395])
@@ -74,6 +75,19 @@ def test_right_weights_and_pixels(trained):
     assert 'or else BGR images' in text  # bare names: a guess
     assert text.count('times the deviation') == 5
     assert text.endswith('nothing is wrong')
+
+
+def test_a_url(trained, tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    with serve({'/w.pth': (trained.read_bytes(), whole)}) as (url, _):
+        assert not diagnose(config(), f'{url}/w.pth').problems
+
+
+def test_what_is_no_checkpoint(tmp_path):
+    pytest.importorskip('mmdet')
+    (tmp_path / 'page.pth').write_bytes(b'Please log in')
+    (problem,) = diagnose(config(), str(tmp_path / 'page.pth')).problems
+    assert 'cannot be read' in problem
 
 
 def test_wrong_pixels(trained):

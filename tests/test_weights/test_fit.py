@@ -50,6 +50,7 @@ BROKEN = {
     ),
     'unrelated': (dict(other=torch.zeros(1)), 'it holds 0 of'),
     'empty': ({}, 'holds no weights'),
+    'a list': ([1, 2], 'holds no weights'),
     'empty state_dict': (dict(state_dict={}, meta={}), 'holds no weights'),
 }
 
