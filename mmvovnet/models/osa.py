@@ -1,6 +1,6 @@
 """One-Shot Aggregation, the idea of VoVNet."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -112,21 +112,32 @@ class OSAModule(BaseModule):
         return self._forward(x)
 
     def _forward(self, x: Tensor) -> Tensor:
-        maps = self.aggregation(x)(self.aggregate, self.widths)
-        maps.append(x)
-        out = x if self.reduction is None else self.reduction(x)
-        for layer in self.layers:
-            out = layer(out)
-            maps.append(out)
-        out = maps.aggregate()
+        maps = self.maps(x)
+        if self.adds_up(x):
+            out = add_up(self.aggregate, maps, self.widths)
+        else:
+            out = self.concatenate(maps)
         if self.gate is not None:
             out = self.gate(out)
         if self.drop_path is not None:
             out = self.drop_path(out)
         return out + x if self.identity else out
 
-    def aggregation(self, x: Tensor) -> 'type[Concatenation]':
-        """Choose how to aggregate, by the module's input.
+    def maps(self, x: Tensor) -> Iterator[Tensor]:
+        """Give what is aggregated, one after another: input and layers."""
+        yield x
+        if self.reduction is not None:
+            x = self.reduction(x)
+        for layer in self.layers:
+            x = layer(x)
+            yield x
+
+    def concatenate(self, maps: Iterable[Tensor]) -> Tensor:
+        """Aggregate all maps at once."""
+        return self.aggregate(torch.cat([*maps], dim=1))
+
+    def adds_up(self, x: Tensor) -> bool:
+        """Whether :func:`add_up` aggregates, by the module's input.
 
         In training the sum saves memory, and on a CPU time as well; a GPU
         would wait for its many launches where maps are small. It calls
@@ -134,7 +145,7 @@ class OSAModule(BaseModule):
         place of another conv it would be wrong.
         """
         unit, conv = self.aggregate, self.aggregate.conv
-        sums = (
+        return (
             self.training
             and not torch.compiler.is_compiling()
             and not torch.jit.is_tracing()
@@ -149,51 +160,27 @@ class OSAModule(BaseModule):
                 )
             )
         )
-        return RunningSum if sums else Concatenation
 
 
-class Concatenation:
-    """Keeps maps of ``widths`` channels, and aggregates them at the end."""
-
-    def __init__(self, unit: ConvModule, widths: Sequence[int]) -> None:
-        self.unit = unit
-        self.maps: list[Tensor] = []
-
-    def append(self, x: Tensor) -> None:
-        """Take the next map, ``(N, C_i, H, W)``."""
-        self.maps.append(x)
-
-    def aggregate(self) -> Tensor:
-        """Give the aggregated map, ``(N, K, H, W)``."""
-        return self.unit(torch.cat(self.maps, dim=1))
-
-
-class RunningSum(Concatenation):
-    """Adds up the aggregation map by map, and keeps none of them.
+def add_up(
+    unit: ConvModule, maps: Iterable[Tensor], widths: list[int]
+) -> Tensor:
+    """Aggregate maps of ``widths`` channels as they come, and keep none.
 
     A 1x1 conv of concatenated maps is the sum of 1x1 convs of the maps, each
     by its slice of the weight. A map and its gradient are gone before the
     next ones come. The values differ by rounding.
     """
-
-    def __init__(self, unit: ConvModule, widths: Sequence[int]) -> None:
-        super().__init__(unit, widths)
-        self.slices = iter(unit.conv.weight.split(list(widths), dim=1))
-        self.total: Any = None  # a Tensor from the first map on
-
-    def append(self, x: Tensor) -> None:
-        """Add the next map's share."""
-        if self.total is None:
-            self.total = F.conv2d(x, next(self.slices), self.unit.conv.bias)
+    total: Any = None  # a Tensor from the first map on
+    slices = unit.conv.weight.split(widths, dim=1)
+    for x, weight in zip(maps, slices, strict=True):
+        if total is None:
+            total = F.conv2d(x, weight, unit.conv.bias)
         else:
-            self.total += F.conv2d(x, next(self.slices))
-
-    def aggregate(self) -> Tensor:
-        """Normalise and activate the sum."""
-        out = self.total
-        if self.unit.with_norm:
-            out = self.unit.norm(out)
-        return self.unit.activate(out) if self.unit.with_activation else out
+            total += F.conv2d(x, weight)
+    if unit.with_norm:
+        total = unit.norm(total)
+    return unit.activate(total) if unit.with_activation else total
 
 
 def _is_hooked(module: nn.Module) -> bool:

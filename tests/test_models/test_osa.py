@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmvovnet.models.osa import Concatenation, OSAModule
+from mmvovnet.models.osa import OSAModule
 
 
 def _unit(unit, x):
@@ -28,7 +28,7 @@ def test_one_shot_aggregation():
 
 def _concatenating(osa):
     osa = copy.deepcopy(osa)
-    osa.aggregation = lambda x: Concatenation
+    osa.adds_up = lambda x: False
     return osa
 
 

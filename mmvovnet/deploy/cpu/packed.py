@@ -1,13 +1,13 @@
 """Convs whose weights are packed for the kernels of this package."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmvovnet.models.osa import Concatenation, OSAModule
+from mmvovnet.models.osa import OSAModule
 
 from .library import load_kernels
 
@@ -155,17 +155,9 @@ class AggregateConv2d(PackedConv2d):
         )
 
 
-class PackedAggregation(Concatenation):
-    """Hands the maps as they are to an :class:`AggregateConv2d`."""
-
-    def aggregate(self) -> Tensor:
-        """Give the aggregated map, ``(N, K, H, W)``."""
-        return self.unit(self.maps)
-
-
 class PackedOSAModule(OSAModule):
-    """An OSA module whose aggregation has a packed weight."""
+    """An OSA module whose aggregation is by an :class:`AggregateConv2d`."""
 
-    def aggregation(self, x: Tensor) -> type[Concatenation]:
-        """Take the kernel, whatever the input."""
-        return PackedAggregation
+    def concatenate(self, maps: Iterable[Tensor]) -> Tensor:
+        """Hand the kernel the maps as they are."""
+        return self.aggregate([*maps])

@@ -22,7 +22,7 @@ from mmvovnet.models.memory import (
     recompute_forward,
     recorder,
 )
-from mmvovnet.models.osa import Concatenation, OSAModule, RunningSum
+from mmvovnet.models.osa import OSAModule
 
 TINY = dict(
     stem_channels=(8, 8, 16),
@@ -217,13 +217,13 @@ def count(model, dtype=None):
 
 
 def on_gpus(osa, x):
-    """How small maps are aggregated there."""
-    return Concatenation
+    """Small maps are concatenated there."""
+    return False
 
 
 @pytest.mark.parametrize('dtype', [None, torch.bfloat16], ids=str)
 def test_launches_on_a_gpu(dtype, elemt, monkeypatch):
-    monkeypatch.setattr(OSAModule, 'aggregation', on_gpus)
+    monkeypatch.setattr(OSAModule, 'adds_up', on_gpus)
     monkeypatch.setattr(recorder, '_FUSED_NORM_DEVICES', {'cpu'})
     plain = sum(map(Counter.total, count(tiny(False), dtype)))
     saving = sum(map(Counter.total, count(tiny(), dtype)))
@@ -234,7 +234,7 @@ def test_launches_on_a_gpu(dtype, elemt, monkeypatch):
 @pytest.mark.parametrize('dtype', [None, torch.bfloat16], ids=str)
 def test_norms_are_made_again_once(dtype, cat, monkeypatch):
     if cat:
-        monkeypatch.setattr(OSAModule, 'aggregation', on_gpus)
+        monkeypatch.setattr(OSAModule, 'adds_up', on_gpus)
     forward, back = count(tiny(), dtype)
     norms = forward['native_batch_norm']
     # Pools and additions read the outputs of modules as well.
@@ -243,7 +243,7 @@ def test_norms_are_made_again_once(dtype, cat, monkeypatch):
 
 
 def test_maps_of_a_large_concatenation_are_not_held(monkeypatch):
-    monkeypatch.setattr(OSAModule, 'aggregation', on_gpus)
+    monkeypatch.setattr(OSAModule, 'adds_up', on_gpus)
     norms = []
     for small in (2**24, 0):
         monkeypatch.setattr(recorder, 'SMALL_BYTES', small)
@@ -260,7 +260,7 @@ def test_checkpointing_launches_no_copies():
 def test_large_maps_are_added_up_on_a_gpu(size):
     osa = OSAModule(256, 128, 256, 5, memory_efficient=True)
     x = torch.empty(8, 256, size, size, device='meta')
-    assert osa.aggregation(x) is (RunningSum if size > 8 else Concatenation)
+    assert osa.adds_up(x) == (size > 8)
 
 
 # Order and number of passes
