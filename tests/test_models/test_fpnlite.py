@@ -26,6 +26,13 @@ def test_a_coarse_map_reaches_finer_levels_only():
     assert changed == [True, True, False]
 
 
+def test_an_extra_level_has_every_other_value_of_the_last():
+    neck = FPNLite([8], out_channels=8, num_outs=3).eval()
+    last, *extra = neck([torch.rand(1, 8, 9, 6)])
+    assert extra[0].equal(last[..., ::2, ::2])
+    assert extra[1].equal(last[..., ::4, ::4])
+
+
 def test_every_parameter_gets_a_gradient():
     neck = FPNLite([8, 16], num_outs=3)
     neck.init_weights()
