@@ -65,12 +65,11 @@ class RefineDet(SingleStageDetector):
     ) -> dict[str, Tensor]:
         """Compute the losses of both heads."""
         *odm, scores, deltas = self._forward(batch_inputs)
-        truths, ignored, metas = unpack_gt_instances(batch_data_samples)
+        truths, ignored, _ = unpack_gt_instances(batch_data_samples)
         refined = self.arm_head.refine(scores, deltas)
-        truth = (truths, metas, ignored)
         return {
-            **self.arm_head.loss_by_feat(scores, deltas, *truth),
-            **self.bbox_head.loss_by_feat(*odm, *refined, *truth),
+            **self.arm_head.loss_by_feat(scores, deltas, truths, ignored),
+            **self.bbox_head.loss_by_feat(*odm, *refined, truths, ignored),
         }
 
     def predict(
@@ -82,10 +81,8 @@ class RefineDet(SingleStageDetector):
         """Add ``pred_instances``, by default in the original's pixels."""
         *odm, scores, deltas = self._forward(batch_inputs)
         refined = self.arm_head.refine(scores, deltas)
+        metas = [sample.metainfo for sample in batch_data_samples]
         results = self.bbox_head.predict_by_feat(
-            *odm,
-            *refined,
-            [sample.metainfo for sample in batch_data_samples],
-            rescale=rescale,
+            *odm, *refined, metas, rescale
         )
         return self.add_pred_to_datasample(batch_data_samples, results)

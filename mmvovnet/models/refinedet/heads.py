@@ -1,13 +1,11 @@
 """The two heads of RefineDet."""
 
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
 
 import torch
-from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
-from mmdet.registry import MODELS as MMDET_MODELS
-from mmdet.registry import TASK_UTILS
-from mmdet.utils import InstanceList, OptInstanceList, reduce_mean
+from mmdet.models.dense_heads import AnchorHead
+from mmdet.utils import InstanceList, reduce_mean
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
@@ -16,7 +14,7 @@ from mmvovnet.registry import MODELS
 from .neck import residual_block
 
 
-class MultiBoxHead(BaseDenseHead):
+class MultiBoxHead(AnchorHead):
     """Class scores and box offsets for each prior, and SSD's loss on them.
 
     See :class:`ODMHead` for the options. ``train_cfg`` has an ``assigner``,
@@ -27,19 +25,23 @@ class MultiBoxHead(BaseDenseHead):
         self,
         num_classes: int,
         in_channels: Sequence[int],
-        anchor_generator: dict,
         planes: int | None = 256,
         bbox_coder: dict = dict(  # noqa: B006
             type='DeltaXYWHBBoxCoder', target_stds=(0.1, 0.1, 0.2, 0.2)
         ),
         loss_cls: dict = dict(type='CrossEntropyLoss'),  # noqa: B006
         loss_bbox: dict = dict(type='SmoothL1Loss'),  # noqa: B006
-        train_cfg: dict | None = None,
-        test_cfg: dict | None = None,
         init_cfg: dict | list[dict] | None = None,
+        **kwargs,
     ) -> None:
+        self.planes = planes
         super().__init__(
-            init_cfg
+            num_classes,
+            in_channels,
+            bbox_coder=bbox_coder,
+            loss_cls=loss_cls,
+            loss_bbox=loss_bbox,
+            init_cfg=init_cfg
             or dict(
                 type='Xavier',
                 layer='Conv2d',
@@ -48,37 +50,25 @@ class MultiBoxHead(BaseDenseHead):
                     dict(type='Normal', layer='Conv2d', std=0.01, name=name)
                     for name in ('score_convs', 'delta_convs')
                 ],
-            )
+            ),
+            **kwargs,
         )
-        self.num_classes = num_classes
-        self.cls_out_channels = num_classes + 1
-        self.prior_generator = TASK_UTILS.build(anchor_generator)
-        self.bbox_coder = TASK_UTILS.build(bbox_coder)
-        self.loss_cls = MMDET_MODELS.build(loss_cls)
-        self.loss_bbox = MMDET_MODELS.build(loss_bbox)
-        self.train_cfg = train_cfg
-        self.test_cfg = test_cfg
-        if train_cfg:
-            self.neg_pos_ratio = train_cfg['neg_pos_ratio']
-            self.assigner = TASK_UTILS.build(train_cfg['assigner'])
+
+    def _init_layers(self) -> None:
         self.bodies = nn.ModuleList()
         self.score_convs = nn.ModuleList()
         self.delta_convs = nn.ModuleList()
         for channels, priors in zip(
-            in_channels, self.prior_generator.num_base_priors, strict=True
+            self.in_channels, self.prior_generator.num_base_priors, strict=True
         ):
             body = nn.Identity()
-            if planes:
-                body = residual_block(channels, planes)
-                channels = planes * body.expansion
+            if self.planes:
+                body = residual_block(channels, self.planes)
+                channels = self.planes * body.expansion
             self.bodies.append(body)
-            for convs, outputs in (
-                (self.score_convs, self.cls_out_channels),
-                (self.delta_convs, 4),
-            ):
-                convs.append(
-                    nn.Conv2d(channels, priors * outputs, 3, padding=1)
-                )
+            conv = partial(nn.Conv2d, channels, kernel_size=3, padding=1)
+            self.score_convs.append(conv(priors * self.cls_out_channels))
+            self.delta_convs.append(conv(priors * 4))
 
     def forward(
         self, maps: Sequence[Tensor]
@@ -122,7 +112,7 @@ class MultiBoxHead(BaseDenseHead):
         deltas: Tensor,
         priors: Tensor,
         truths: InstanceList,
-        ignored: OptInstanceList,
+        ignored: list[InstanceData | None],
         candidates: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Match, choose the hard negatives, and add up.
@@ -132,7 +122,6 @@ class MultiBoxHead(BaseDenseHead):
         of classes and boxes, are divided by the number of positive priors in
         the batch, on average over the processes; without any, they are zero.
         """
-        ignored = ignored or [None] * len(truths)
         found = list(map(self._targets, priors, truths, ignored))
         labels = torch.stack([labels for labels, _ in found])
         targets = torch.stack([targets for _, targets in found])
@@ -147,8 +136,11 @@ class MultiBoxHead(BaseDenseHead):
             ignore_index=-1,
             reduction_override='none',
         ).view_as(labels)
-        counts = positive.sum(1) * self.neg_pos_ratio
-        chosen = positive | _hardest(losses.detach(), negative, counts)
+        ratio = self.train_cfg['neg_pos_ratio']
+        counts = ratio * positive.sum(1, keepdim=True)
+        ranked = losses.detach().masked_fill(~negative, -1)
+        ranks = ranked.argsort(1, descending=True).argsort(1)
+        chosen = positive | (negative & (ranks < counts))
         total = reduce_mean(positive.sum().float()).clamp(min=1e-6)
         # Sums of what is marked: to pick it out, the host would wait for its
         # number.
@@ -174,16 +166,6 @@ class MultiBoxHead(BaseDenseHead):
             found.labels.where(matched, labels),
             targets.where(matched[:, None], 0),
         )
-
-
-def _hardest(losses: Tensor, negative: Tensor, counts: Tensor) -> Tensor:
-    """Mark the ``counts`` negatives of the highest loss in each image."""
-    ranks = (
-        losses.masked_fill(~negative, -1)
-        .argsort(1, descending=True)
-        .argsort(1)
-    )
-    return negative & (ranks < counts[:, None])
 
 
 @MODELS.register_module()
@@ -226,23 +208,18 @@ class ARMHead(MultiBoxHead):
         self,
         scores: list[Tensor],
         deltas: list[Tensor],
-        batch_gt_instances: InstanceList,
-        batch_img_metas: list[dict],
-        batch_gt_instances_ignore: OptInstanceList = None,
+        truths: InstanceList,
+        ignored: list[InstanceData | None],
     ) -> dict[str, Tensor]:
         """Compute the losses of what :meth:`forward` returns."""
         anchors = self.anchors(scores)
         logits, offsets = self.flatten(scores, deltas)
         objects = [
             InstanceData(bboxes=t.bboxes, labels=torch.zeros_like(t.labels))
-            for t in batch_gt_instances
+            for t in truths
         ]
         loss_cls, loss_bbox = self.multibox_loss(
-            logits,
-            offsets,
-            anchors.expand_as(offsets),
-            objects,
-            batch_gt_instances_ignore,
+            logits, offsets, anchors.expand_as(offsets), objects, ignored
         )
         return dict(loss_arm_cls=loss_cls, loss_arm_bbox=loss_bbox)
 
@@ -277,9 +254,8 @@ class ODMHead(MultiBoxHead):
         deltas: list[Tensor],
         priors: Tensor,
         objectness: Tensor,
-        batch_gt_instances: InstanceList,
-        batch_img_metas: list[dict],
-        batch_gt_instances_ignore: OptInstanceList = None,
+        truths: InstanceList,
+        ignored: list[InstanceData | None],
     ) -> dict[str, Tensor]:
         """Compute the losses of what :meth:`forward` returns.
 
@@ -289,8 +265,8 @@ class ODMHead(MultiBoxHead):
         loss_cls, loss_bbox = self.multibox_loss(
             *self.flatten(scores, deltas),
             priors,
-            batch_gt_instances,
-            batch_gt_instances_ignore,
+            truths,
+            ignored,
             candidates=objectness >= self.objectness_thr,
         )
         return dict(loss_odm_cls=loss_cls, loss_odm_bbox=loss_bbox)
@@ -315,12 +291,10 @@ class ODMHead(MultiBoxHead):
         priors: Tensor,
         objectness: Tensor,
         batch_img_metas: list[dict],
-        cfg: Any = None,
         rescale: bool = False,
-        with_nms: bool = True,
     ) -> InstanceList:
         """Detect in a batch; arguments as in :meth:`loss_by_feat`."""
-        cfg = cfg or self.test_cfg
+        cfg = self.test_cfg
         candidates = self.candidates(scores, deltas, priors, objectness)
         results = []
         for boxes, likely, meta in zip(
@@ -332,11 +306,7 @@ class ODMHead(MultiBoxHead):
                 bboxes=boxes[index[kept]], scores=best[kept], labels=kept[1]
             )
             result = self._bbox_post_process(
-                found,
-                cfg,
-                rescale=rescale,
-                with_nms=with_nms,
-                img_meta=meta,
+                found, cfg, rescale=rescale, img_meta=meta
             )
             # Boxes overlap as they are, and are clipped when they are put
             # out, as in Caffe (clip_bbox is false there).

@@ -106,13 +106,12 @@ class TransferConnectionNeck(BaseModule):
             nn.Sequential(conv3(channels), conv3(out_channels, act_cfg=None))
             for channels in (*in_channels, extra_channels)
         )
-        deconv = dict(type='deconv')
         self.upsamples = nn.ModuleList(
             conv(
                 out_channels,
                 kernel_size=2,
                 stride=2,
-                conv_cfg=deconv,
+                conv_cfg=dict(type='deconv'),
                 act_cfg=None,
             )
             for _ in in_channels

@@ -117,7 +117,7 @@ def test_negatives_that_look_like_background_are_filtered():
         PRIORS,
         objectness,
         [OBJECT],
-        META,
+        [None],
     )
     expected = log(3) + sum(map(background_loss, (1.0, 2.0, 3.0)))
     assert losses['loss_odm_cls'].item() == pytest.approx(expected, rel=1e-5)
@@ -176,7 +176,7 @@ def test_each_head_counts_its_own_positives():
     first, second = arm(), odm()
     scores, deltas = as_map([[0.0, 0.0]] * 2), torch.zeros(1, 4, 1, 2)
     box = truth([-14, -14, 18, 18], labels=[1])
-    arm_losses = first.loss_by_feat([scores], [deltas], [box], META)
+    arm_losses = first.loss_by_feat([scores], [deltas], [box], [None])
     refined = torch.tensor([[[-14.0, -14, 18, 18], [-13.0, -13, 18, 18]]])
     odm_losses = second.loss_by_feat(
         [as_map([[0.0, 0.0, 0.0]] * 2)],
@@ -184,7 +184,7 @@ def test_each_head_counts_its_own_positives():
         refined,
         torch.ones(1, 2),
         [box],
-        META,
+        [None],
     )
     # one positive, one negative; then two positives
     assert arm_losses['loss_arm_cls'].item() == pytest.approx(2 * log(2))
@@ -201,7 +201,7 @@ def test_the_first_head_knows_no_classes():
     box = truth([-16, -12, 16, 20], labels=[1])
     scores = as_map([[log(3), 0.0], [0.0, log(3)]])
     losses = arm().loss_by_feat(
-        [scores], [torch.zeros(1, 4, 1, 2)], [box], META
+        [scores], [torch.zeros(1, 4, 1, 2)], [box], [None]
     )
     expected = 2 * log(4 / 3)
     assert losses['loss_arm_cls'].item() == pytest.approx(expected, rel=1e-5)
