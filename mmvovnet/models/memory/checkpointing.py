@@ -1,7 +1,8 @@
 """Checkpointing of modules: their input is kept, the rest recomputed."""
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from itertools import count
 from typing import Any
 
 import torch
@@ -18,28 +19,24 @@ from .recompute import recompute_elementwise
 from .recorder import recording_paused
 
 
-class _FrozenStatistics:
-    """Batch norms of a module normalise as in training, and learn nothing.
+@contextmanager
+def _frozen_statistics(module: nn.Module) -> Iterator[None]:
+    """Let batch norms normalise as in training, and learn nothing.
 
-    With a momentum of 0 their statistics stay, bit for bit. PyTorch's
-    checkpoint enters this once for each backward pass.
+    With a momentum of 0 their statistics stay, bit for bit.
     """
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-
-    def __enter__(self) -> None:
-        self.norms = [
-            (m, m.momentum, m.num_batches_tracked)
-            for m in self.module.modules()
-            if isinstance(m, _BatchNorm) and m.training
-        ]
-        for norm, *_ in self.norms:
-            norm.momentum, norm.num_batches_tracked = 0.0, None
-
-    def __exit__(self, *exc) -> None:
-        for norm, momentum, count in self.norms:
-            norm.momentum, norm.num_batches_tracked = momentum, count
+    norms = [
+        (m, m.momentum, m.num_batches_tracked)
+        for m in module.modules()
+        if isinstance(m, _BatchNorm) and m.training
+    ]
+    for norm, *_ in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, momentum, batches in norms:
+            norm.momentum, norm.num_batches_tracked = momentum, batches
 
 
 class _RecomputedModule(torch.autograd.Function):
@@ -84,7 +81,7 @@ class _RecomputedModule(torch.autograd.Function):
             torch.random.fork_rng(devices),
             torch.enable_grad(),
             ctx.autocast,
-            _FrozenStatistics(ctx.module),
+            _frozen_statistics(ctx.module),
             recompute_elementwise(),
         ):
             torch.set_rng_state(state)
@@ -128,9 +125,11 @@ def checkpoint_module(
     if memory_efficient:
         parameters = [p for p in module.parameters() if p.requires_grad]
         return _RecomputedModule.apply(module, forward, x, *parameters)
-    return checkpoint(
-        forward,
-        x,
-        use_reentrant=False,
-        context_fn=lambda: (nullcontext(), _FrozenStatistics(module)),
-    )
+    runs = count()
+
+    def run(x: Tensor) -> Tensor:
+        again = next(runs) > 0
+        with _frozen_statistics(module) if again else nullcontext():
+            return forward(x)
+
+    return checkpoint(run, x, use_reentrant=False)

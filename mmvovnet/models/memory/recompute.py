@@ -35,7 +35,7 @@ def recompute_elementwise() -> Iterator[None]:
     """
     recorder = Recorder()
     try:
-        with saved_tensors_hooks(recorder.pack, recorder.unpack), recorder:
+        with saved_tensors_hooks(recorder.find, recorder.unpack), recorder:
             yield
     finally:
         recorder.recipes.clear()

@@ -113,14 +113,19 @@ class _Recipe:
         first, *rest = self.args
         # In place on a copy that nobody else sees.
         first = first.make() if self.inplace else _serve(first)
-        out = self.func(first, *map(_serve, rest), **self.kwargs)
+        out = self.func(first, *_serve(rest), **self.kwargs)
         return out[0] if isinstance(out, tuple) else out
 
 
-def _serve(source: Any) -> Any:
-    if isinstance(source, list):
-        return [_serve(item) for item in source]
-    return source() if isinstance(source, _Kept | _Recipe) else source
+def _map(value: Any, kind: Any, function: Callable) -> Any:
+    """Replace what is of a kind, in lists too: faster than PyTorch's."""
+    if isinstance(value, list | tuple):
+        return [_map(item, kind, function) for item in value]
+    return function(value) if isinstance(value, kind) else value
+
+
+def _serve(sources: Any) -> Any:
+    return _map(sources, _Kept | _Recipe, lambda source: source())
 
 
 def _normalise(
@@ -154,8 +159,8 @@ def _leaves(args: Any, kind: type[T]) -> Iterator[T]:
 
 
 def _is_cheap(func: Any, args: tuple, sources: list) -> bool:
-    recipes = [*_leaves(sources, _Recipe)]
     if func is aten.add.Tensor:
+        recipes = [*_leaves(sources, _Recipe)]
         return bool(recipes) and not any(r.adds for r in recipes)
     if func is aten.convolution.default:
         kernel = args[1].shape[2:].numel()
@@ -188,8 +193,6 @@ class Recorder(TorchDispatchMode):
             if layout == _layout(tensor):
                 return recipe
         return _Kept(tensor)
-
-    pack = find
 
     def unpack(self, source: _Kept | _Recipe) -> Tensor:
         """Recompute a tensor, for the backward pass."""
@@ -227,9 +230,9 @@ class Recorder(TorchDispatchMode):
         if not _PAUSED.get() and any(
             t.requires_grad for t in _leaves(args, Tensor)
         ):
-            sources = [self._source(arg) for arg in args]
-        if sources and not _is_cheap(func, args, sources):
-            sources = None
+            sources = _map(args, Tensor, self.find)
+            if not _is_cheap(func, args, sources):
+                sources = None
         if inplace:  # what is written to is no longer what was recorded
             for tensor in _leaves(args, Tensor):
                 self.recipes.pop(
@@ -240,13 +243,6 @@ class Recorder(TorchDispatchMode):
         if sources and not (inplace and isinstance(sources[0], _Kept)):
             self._record(func, args, sources, kwargs, inplace, outs)
         return outs
-
-    def _source(self, arg: Any) -> Any:
-        if isinstance(arg, Tensor):
-            return self.find(arg)
-        if isinstance(arg, list | tuple):
-            return [self._source(item) for item in arg]
-        return arg
 
     def _record(
         self,
