@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mmvovnet.models.layout import needs_usual_layout
+from mmvovnet.models.layout import mmcv_ops
 
 Model = TypeVar('Model', bound=nn.Module)
 
@@ -68,7 +68,7 @@ def fuse(model: Model) -> Model:
             in_place = hasattr(parent.activate, 'inplace')
             if in_place and parent.order[0] != 'act':
                 parent.activate.inplace = True
-    if needs_usual_layout(model):
+    if any(mmcv_ops(model)):
         return model
     channels_last: Any = torch.channels_last
     return model.to(memory_format=channels_last)

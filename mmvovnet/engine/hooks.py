@@ -16,7 +16,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner, set_random_seed
 from torch import nn
 
 from mmvovnet.models import VoVNet
-from mmvovnet.models.layout import needs_usual_layout
+from mmvovnet.models.layout import mmcv_ops
 from mmvovnet.models.memory import recompute_forward
 from mmvovnet.models.osa import OSAModule
 from mmvovnet.registry import HOOKS
@@ -89,12 +89,11 @@ class ChannelsLastHook(mmengine.hooks.Hook):
             ValueError: The model holds a compiled op of mmcv, which misreads
                 maps of that order.
         """
-        if found := needs_usual_layout(runner.model):
-            name, kind = found
+        for name, op in mmcv_ops(runner.model):
             raise ValueError(
-                f"'{name}' is a {kind}, one of mmcv's ops, which give wrong "
-                'results in channels-last order: leave ChannelsLastHook out '
-                'of custom_hooks'
+                f"'{name}' is a {type(op).__name__}, one of mmcv's ops, which "
+                'give wrong results in channels-last order: leave '
+                'ChannelsLastHook out of custom_hooks'
             )
         for name, part in unwrapped(runner.model).named_children():
             if any(isinstance(m, nn.GroupNorm) for m in part.modules()):

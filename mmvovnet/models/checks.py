@@ -1,9 +1,14 @@
 """Checks of VoVNet's options, before anything is built."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
+
+from .layout import mmcv_ops
+
+if TYPE_CHECKING:
+    from .vovnet import VoVNet
 
 
 def require(holds: Any, option: str, expected: str, value: Any) -> None:
@@ -38,76 +43,64 @@ def check_indices(indices: Sequence[int], num_stages: int) -> tuple[int, ...]:
     return tuple(stages)
 
 
-def check_options(
-    arch: dict[str, Any],
-    in_channels: int,
-    frozen_stages: int,
-    stem_strides: Sequence[int],
-    strides: Sequence[int],
-    dilations: Sequence[int],
-    pool_padding: int,
-    drop_path_rate: float,
-    bottleneck: bool,
-    stage_with_dcn: Sequence[bool] | None,
-) -> None:
+def check_options(model: 'VoVNet') -> None:
     """Refuse what is out of range, and layers that exclude each other."""
+
+    def need(option: str, holds: Any, expected: str) -> None:
+        require(holds, option, expected, getattr(model, option))
+
+    check_flags(
+        bottleneck=model.bottleneck,
+        norm_eval=model.norm_eval,
+        with_cp=model.with_cp,
+        memory_efficient=model.memory_efficient,
+    )
+    arch, strides, dilations = model.arch, model.strides, model.dilations
     stages = len(arch['num_modules'])
-    require(
-        is_count(in_channels), 'in_channels', 'a positive integer', in_channels
-    )
-    require(
-        is_count(frozen_stages, -1, stages),
+    need('in_channels', is_count(model.in_channels), 'a positive integer')
+    need(
         'frozen_stages',
+        is_count(model.frozen_stages, -1, stages),
         f'from -1 (none) to {stages} (stem and all stages)',
-        frozen_stages,
     )
-    require(
-        len(stem_strides) == 3 and {*stem_strides} == {1, 2},
+    need(
         'stem_strides',
+        len(model.stem_strides) == 3 and {*model.stem_strides} == {1, 2},
         '3 values of 1 or 2 with a product of 4, or of 2 as in the paper, '
         'whose first stage starts with a max pool',
-        stem_strides,
     )
-    require(
+    need(
+        'strides',
         len(strides) == stages
         and {*strides} <= {1, 2}
-        and (strides[0] == 1 or [*stem_strides].count(2) == 1),
-        'strides',
+        and (strides[0] == 1 or model.pooled),
         f'{stages} values of 1 or 2, one per stage, and the first of them 1 '
         'where the stem has a stride of 4',
-        strides,
     )
-    require(
-        len(dilations) == stages and all(map(is_count, dilations)),
+    need(
         'dilations',
+        len(dilations) == stages and all(map(is_count, dilations)),
         f'{stages} positive integers, one per stage',
-        dilations,
     )
-    require(
-        is_count(pool_padding, 0, 1), 'pool_padding', '0 or 1', pool_padding
-    )
-    require(
-        0 <= drop_path_rate < 1, 'drop_path_rate', 'in [0, 1)', drop_path_rate
-    )
-    require(
-        arch['identity'] or not drop_path_rate,
+    need('pool_padding', is_count(model.pool_padding, 0, 1), '0 or 1')
+    need('drop_path_rate', 0 <= model.drop_path_rate < 1, 'in [0, 1)')
+    need(
         'drop_path_rate',
+        arch['identity'] or not model.drop_path_rate,
         '0 where modules lack identity=True, as it would drop the features',
-        drop_path_rate,
     )
-    if arch['depthwise'] and (bottleneck or stage_with_dcn):
-        option = 'bottleneck' if bottleneck else 'dcn'
-        raise ValueError(
-            f'{option} replaces dense 3x3 convs, and this arch is depthwise; '
-            'leave one of them out'
-        )
-    if stage_with_dcn is None:
+    for option in ('bottleneck', 'dcn'):
+        if arch['depthwise'] and getattr(model, option):
+            raise ValueError(
+                f'{option} replaces dense 3x3 convs, and this arch is '
+                'depthwise; leave one of them out'
+            )
+    if not model.dcn:
         return
-    require(
-        len(stage_with_dcn) == stages,
+    need(
         'stage_with_dcn',
+        len(model.stage_with_dcn) == stages,
         f'{stages} values, one per stage',
-        stage_with_dcn,
     )
     try:
         import mmcv.ops  # noqa: F401
@@ -120,9 +113,7 @@ def check_options(
 
 def check_groups(model: nn.Module) -> None:
     """Refuse deformable convs with which mmcv's ops leave their memory."""
-    for name, module in model.named_modules():
-        if not type(module).__module__.startswith('mmcv.ops'):
-            continue
+    for name, module in mmcv_ops(model):
         inputs = getattr(module, 'in_channels', 0)
         outputs = getattr(module, 'out_channels', 0)
         for option, channels in (

@@ -1,5 +1,6 @@
 """VoVNet, the backbone."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmvovnet.registry import MODELS
 
 from .archs import ARCHS, resolve_arch
-from .checks import (
-    check_flags,
-    check_groups,
-    check_indices,
-    check_options,
-)
+from .checks import check_groups, check_indices, check_options
 from .layers import conv_unit, max_pool
 from .memory import recompute_contexts
 from .osa import OSAModule, OSAStage
@@ -156,65 +152,39 @@ class VoVNet(BaseModule):
                 ),
             ]
         super().__init__(init_cfg)
-        check_flags(
-            bottleneck=bottleneck,
-            norm_eval=norm_eval,
-            with_cp=with_cp,
-            memory_efficient=memory_efficient,
-        )
         self.arch = resolve_arch(
             arch, identity=identity, gate=gate, gate_place=gate_place
         )
         num_stages = len(self.arch['num_modules'])
         self.out_indices = check_indices(out_indices, num_stages)
         # In the paper the first stage starts with a max pool as well.
-        pooled = [*stem_strides].count(2) == 1
+        self.pooled = [*stem_strides].count(2) == 1
         if strides is None:
-            strides = (2 if pooled else 1, *[2] * (num_stages - 1))
-        if dilations is None:
-            dilations = (1,) * num_stages
-        check_options(
-            self.arch,
-            in_channels,
-            frozen_stages,
-            stem_strides,
-            strides,
-            dilations,
-            pool_padding,
-            drop_path_rate,
-            bottleneck,
-            stage_with_dcn if dcn else None,
-        )
+            strides = (2 if self.pooled else 1, *[2] * (num_stages - 1))
         self.in_channels = in_channels
         self.frozen_stages = frozen_stages
+        self.stem_strides = stem_strides
+        self.strides = strides
+        self.dilations = (1,) * num_stages if dilations is None else dilations
         self.pool_padding = pool_padding
+        self.bottleneck = bottleneck
+        self.drop_path_rate = drop_path_rate
+        self.dcn = dcn
+        self.stage_with_dcn = stage_with_dcn
         self.norm_eval = norm_eval
+        self.with_cp = with_cp
         self.memory_efficient = memory_efficient
+        check_options(self)
 
-        cfg: dict[str, Any] = dict(
-            conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg
-        )
-        self.stem = self._make_stem(stem_strides, cfg)
-        cfg |= dict(
-            bottleneck=bottleneck,
-            with_cp=with_cp,
-            memory_efficient=memory_efficient,
-        )
-        deformed = stage_with_dcn if dcn else (False,) * num_stages
-        self.stages = self._make_stages(
-            strides,
-            dilations,
-            pooled,
-            drop_path_rate,
-            [cfg | dict(conv_cfg=dcn) if d else cfg for d in deformed],
-        )
+        cfg = dict(conv_cfg=conv_cfg, norm_cfg=norm_cfg, act_cfg=act_cfg)
+        self.stem = self._make_stem(cfg)
+        self.stages = self._make_stages(cfg)
         check_groups(self)
         self.out_channels = tuple(
             self.arch['out_channels'][i] for i in self.out_indices
         )
-        halvings = 1 if pooled else 2
         self.out_strides = tuple(
-            2 ** (halvings + [*strides[: i + 1]].count(2))
+            math.prod((*stem_strides, *strides[: i + 1]))
             for i in self.out_indices
         )
         self._freeze()
@@ -222,39 +192,33 @@ class VoVNet(BaseModule):
         self.starting = self.has_weights = False
         self.register_load_state_dict_pre_hook(_rename_foreign_weights)
 
-    def _make_stem(self, strides: Sequence[int], cfg: dict) -> nn.Sequential:
+    def _make_stem(self, cfg: dict[str, Any]) -> nn.Sequential:
         widths = (self.in_channels, *self.arch['stem_channels'])
         stem = nn.Sequential()
         for i in range(3):
             unit = conv_unit(
                 widths[i],
                 widths[i + 1],
-                stride=strides[i],
+                stride=self.stem_strides[i],
                 depthwise=self.arch['depthwise'] and i > 0,
                 **cfg,
             )
             stem.append(unit)
         return stem
 
-    def _make_stages(
-        self,
-        strides: Sequence[int],
-        dilations: Sequence[int],
-        pooled: bool,
-        drop_path_rate: float,
-        cfgs: list[dict],
-    ) -> nn.ModuleList:
+    def _make_stages(self, cfg: dict[str, Any]) -> nn.ModuleList:
         arch = self.arch
-        step = drop_path_rate / max(sum(arch['num_modules']) - 1, 1)
+        step = self.drop_path_rate / max(sum(arch['num_modules']) - 1, 1)
         depth = 0
         width = arch['stem_channels'][-1]
         stages = nn.ModuleList()
         for i in range(max(self.out_indices) + 1):
             pool = None
-            if i > 0 or pooled:
+            if i > 0 or self.pooled:
                 # The dilation of the stage before is that of its output.
-                apart = dilations[i - 1] if i else 1
-                pool = max_pool(strides[i], apart, self.pool_padding)
+                apart = self.dilations[i - 1] if i else 1
+                pool = max_pool(self.strides[i], apart, self.pool_padding)
+            deformed = self.dcn and self.stage_with_dcn[i]
             out_channels = arch['out_channels'][i]
             num_modules = arch['num_modules'][i]
             blocks = []
@@ -268,12 +232,15 @@ class VoVNet(BaseModule):
                         arch['conv_channels'][i],
                         out_channels,
                         arch['num_layers'],
-                        dilation=dilations[i],
+                        dilation=self.dilations[i],
                         depthwise=arch['depthwise'],
+                        bottleneck=self.bottleneck,
                         gate=arch['gate'] if gated else 'none',
                         identity=adds,
                         drop_path=step * depth if adds else 0.0,
-                        **cfgs[i],
+                        with_cp=self.with_cp,
+                        memory_efficient=self.memory_efficient,
+                        **cfg | (dict(conv_cfg=self.dcn) if deformed else {}),
                     )
                 )
                 width = out_channels

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from mmengine.logging import print_log
-from torch import Tensor, nn
+from torch import Tensor
 
 from .adapter import Adapter, detect, summary
 from .describe import describe, difference
@@ -199,10 +199,7 @@ def _log_what_weights_do_not_show(
     _log(f"{said}: see the model's data_preprocessor")
     hidden = dialect.hidden(options['gate'])
     present = dict(
-        stem_strides=tuple(
-            next(m.stride[0] for m in u.modules() if isinstance(m, nn.Conv2d))
-            for u in model.stem
-        ),
+        stem_strides=tuple(model.stem_strides),
         pool_padding=model.pool_padding,
         identity=model.arch['identity'],
     )

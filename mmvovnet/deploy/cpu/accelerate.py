@@ -8,7 +8,7 @@ from mmcv.cnn import ConvModule
 from mmengine.logging import print_log
 from torch import nn
 
-from mmvovnet.models.layout import needs_usual_layout
+from mmvovnet.models.layout import mmcv_ops
 from mmvovnet.models.osa import OSAModule
 from mmvovnet.processor import has_bfloat16
 
@@ -61,11 +61,10 @@ def accelerate(model: Model) -> Model:
             'current',
         )
     model = fuse(model)
-    if found := needs_usual_layout(model):
-        name, kind = found
+    for name, op in mmcv_ops(model):
         raise ValueError(
-            f"can't accelerate '{name}': {kind} of mmcv gives wrong results "
-            'in the channels-last layout; fuse(model) works'
+            f"can't accelerate '{name}': {type(op).__name__} of mmcv gives "
+            'wrong results in the channels-last layout; fuse(model) works'
         )
     kinds = {(p.device.type, p.dtype) for p in model.parameters()}
     if others := kinds - {('cpu', torch.float32)}:
