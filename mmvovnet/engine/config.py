@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, DictAction
+from torch.utils._pytree import tree_map_only
 
 from mmvovnet.fileio import keep_apart
 from mmvovnet.tasks import library
@@ -31,15 +32,7 @@ def parse_options(options: Sequence[str]) -> dict[str, Any]:
     parsed = Namespace()
     kept = [_INNER_SPACE.sub('\0', option) for option in options]
     DictAction((), 'options')(None, parsed, kept)
-    return _with_spaces(parsed.options)
-
-
-def _with_spaces(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _with_spaces(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(map(_with_spaces, value))
-    return value.replace('\0', ' ') if isinstance(value, str) else value
+    return tree_map_only(str, lambda x: x.replace('\0', ' '), parsed.options)
 
 
 def load_config(
