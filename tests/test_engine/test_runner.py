@@ -1,4 +1,5 @@
 import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from unittest.mock import patch
 
@@ -160,6 +161,25 @@ def test_waits_for_the_others_for_a_while(monkeypatch):
         pytest.raises(RuntimeError, match='process 0 of 2 waited 1 s'),
     ):
         processes.meeting()
+
+
+def test_a_new_group_takes_no_name_of_a_dead_one():
+    """One store serves all, as torchrun's does."""
+    server = distributed.TCPStore('127.0.0.1', 0, is_master=True)
+    clients = [
+        distributed.TCPStore('127.0.0.1', server.port, is_master=False)
+        for _ in range(3)
+    ]
+    names = []
+    with ThreadPoolExecutor() as pool:
+        for _ in range(3):
+            others = [
+                pool.submit(processes._agree, clients[rank], rank, 3)
+                for rank in (1, 2)
+            ]
+            names.append(processes._agree(clients[0], 0, 3))
+            assert {other.result() for other in others} == {names[-1]}
+    assert len(set(names)) == 3
 
 
 @on_cpu
