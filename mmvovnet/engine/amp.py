@@ -68,8 +68,6 @@ class Bfloat16Hook(Hook):
     - On a CPU the gradient of a conv's weight holds uninitialised memory
       where the conv is wider than its input, as at the coarsest level of
       small images (torch 2.14.1, oneDNN 3.12).
-
-    Every training of :class:`mmvovnet.engine.Runner` has this hook.
     """
 
     def before_train(self, runner: Runner) -> None:

@@ -16,8 +16,7 @@ from mmvovnet.weights.adapter import not_finite
 class FiniteLossHook(Hook):
     """Stops at the first loss or weight that is NaN or infinite.
 
-    mmengine trains on, and overwrites good checkpoints. Every training of
-    :class:`mmvovnet.engine.Runner` has this hook.
+    mmengine trains on, and overwrites good checkpoints.
     """
 
     priority = 'VERY_HIGH'  # before a checkpoint is saved

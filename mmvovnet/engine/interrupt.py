@@ -76,8 +76,6 @@ class InterruptHook(Hook):
     ``accumulative_counts`` it ends after the next update of the weights. All
     processes of a distributed training stop after the same iteration, at most
     ten later. The third SIGINT ends the training at once.
-
-    Every training of :class:`mmvovnet.engine.Runner` has this hook.
     """
 
     priority = 'LOWEST'  # after a checkpoint of the epoch, and the logs
