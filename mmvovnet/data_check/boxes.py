@@ -80,8 +80,9 @@ def check_boxes(
         ids = [row.id for row in kept if row.flaw == what]
         report.add(ERROR, where, what, ids)
     empty = len(files) - len({row.image for row in kept})
-    what = f'{empty} of {len(files)} images have no box'
-    report.add(NOTE, where, what, count=min(empty, 1))
+    if empty:
+        what = f'{empty} of {len(files)} images have no box'
+        report.add(NOTE, where, what)
     twice = [f for f, n in Counter(files).items() if n > 1]
     report.add(WARNING, where, 'an image is listed several times', twice)
 

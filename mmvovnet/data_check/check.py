@@ -1,6 +1,8 @@
 """One check of data and config, before a training and as a command."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, DefaultScope
 
-from mmvovnet.tasks import leaves
+from mmvovnet.tasks import dicts, leaves
 
 from .boxes import check_boxes
 from .images import DEPTHS, check_images
@@ -49,9 +51,12 @@ def check(
         raise ValueError(f"depth='{depth}' is none of {', '.join(DEPTHS)}")
     report = Report()
     files: dict[str, set[str]] = {}
+    model = dict(cfg.get('model') or {})
+    if cfg.get('data_preprocessor'):  # the Runner gives it to the model
+        model.setdefault('data_preprocessor', cfg.data_preprocessor)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
         _check_validation(cfg, report)
-        check_shapes(cfg, report, _side(cfg))
+        check_shapes(model, report, _side(cfg))
         for split in splits:
             for dataset in _datasets(cfg, split):
                 records = _read(dataset, split, report)
@@ -61,9 +66,9 @@ def check(
                 step = _loader(dataset, split)
                 check_images(records, report, depth, step, workers)
                 if split == 'train':
-                    check_classes(cfg, records.classes, report)
+                    check_classes(model, records.classes, report)
         if steps and not report.errors:
-            try_steps(cfg, report)
+            try_steps(cfg, model, report)
     shared = files.get('train', set()) & files.get('val', set())
     what = 'validates on images of the training'
     report.add(WARNING, 'val_dataloader', what, sorted(shared))
@@ -88,15 +93,12 @@ def _read(
     cfg: Mapping[str, Any], split: str, report: Report
 ) -> Records | None:
     """Read the annotations of a data set, in its own form."""
-    kind = cfg.get('type')
-    with DATASETS.switch_scope_and_registry(None) as registry:
-        cls: Any = registry.get(kind) if isinstance(kind, str) else kind
-    if not (isinstance(cls, type) and issubclass(cls, BaseDataset)):
-        return None
     where = f'{split}_dataloader.dataset'
-    bases = {base.__name__ for base in cls.__mro__}
     try:
         lazy: Any = DATASETS.build(dict(cfg, lazy_init=True, pipeline=[]))
+        if not isinstance(lazy, BaseDataset):
+            return None
+        bases = {base.__name__ for base in type(lazy).__mro__}
         classes = lazy.metainfo.get('classes') or ()
         if 'CocoDataset' in bases:
             folder = (lazy.data_prefix or {}).get('img') or ''
@@ -110,7 +112,7 @@ def _read(
     except Exception as error:  # whatever the data set raises
         if isinstance(error, TypeError) and "'lazy_init'" in str(error):
             return None  # a data set that has no such option
-        report.add(ERROR, where, f'{kind}: {error}')
+        report.add(ERROR, where, f'{cfg.get("type")}: {error}')
         return None
     if records is None:
         return None
@@ -126,11 +128,10 @@ def _read_labels(dataset: Any, where: str, report: Report) -> Records | None:
     infos = [info for info in infos if 'gt_label' in info]
     if not infos:
         return None
-    labels = [np.atleast_1d(info['gt_label']) for info in infos]
-    counts = np.bincount([n for label in labels for n in label if n >= 0])
-    classes = dataset.metainfo.get('classes') or [
-        *map(str, range(len(counts)))
-    ]
+    labels = [np.atleast_1d(info['gt_label']).tolist() for info in infos]
+    counts = Counter(chain.from_iterable(labels))
+    names = map(str, range(max(counts, default=-1) + 1))
+    classes = dataset.metainfo.get('classes') or [*names]
     report.add(
         ERROR,
         where,
@@ -138,11 +139,10 @@ def _read_labels(dataset: Any, where: str, report: Report) -> Records | None:
         [
             f'{info.get("img_path", i)}: {info["gt_label"]}'
             for i, (info, label) in enumerate(zip(infos, labels, strict=True))
-            if not np.isin(label, range(len(classes))).all()
+            if not all(0 <= n < len(classes) for n in label)
         ],
     )
-    counts = np.pad(counts, (0, max(0, len(classes) - len(counts))))
-    rows = list(zip(classes, counts, strict=False))
+    rows = [(name, counts[i]) for i, name in enumerate(classes)]
     never = [name for name, count in rows if not count]
     report.add(WARNING, where, 'a class has no image', never)
     title = f'{where}: {len(infos)} images'
@@ -154,13 +154,10 @@ def _read_labels(dataset: Any, where: str, report: Report) -> Records | None:
 
 def _side(cfg: Config) -> int:
     """The side of the training's images, where all have one; 256 else."""
-    for dataset in _datasets(cfg, 'train')[:1]:
-        for step in dataset.get('pipeline') or ():
-            if (
-                step.get('type') == 'Resize'
-                and step.get('keep_ratio') is False
-            ):
-                return int(min(step['scale']))
+    for _, step in dicts(cfg.get('train_dataloader') or {}):
+        fixed = step.get('type') == 'Resize' and 'scale' in step
+        if fixed and step.get('keep_ratio') is False:
+            return int(np.min(step['scale']))
     return 256
 
 

@@ -3,9 +3,8 @@
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import chain
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +49,13 @@ def check_images(
     workers = workers or os.cpu_count()
     if depth == 'presence':  # a network's latency, not work
         look, workers = faulty_file, 16
-    items = list(claimed.items())
-
-    def some(start: int) -> list[Found]:  # a future for each takes memory
-        return [look(*item) for item in items[start : start + 64]]
-
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        with ThreadPoolExecutor(workers) as pool:
-            starts = range(0, len(items), 64)
-            said: Any = chain.from_iterable(pool.map(some, starts))
+        with ThreadPool(workers) as pool:
+            # A task for each would take memory.
+            said: Any = pool.imap(
+                lambda item: look(*item), claimed.items(), chunksize=64
+            )
             if depth != 'presence':
                 said = track_iter_progress((said, len(claimed)))
             faulty = [(f, s) for f, s in zip(claimed, said, strict=True) if s]
@@ -68,8 +64,9 @@ def check_images(
     kinds: dict[tuple[str, str], list[str]] = {}
     for file, (level, what, detail) in faulty:
         kinds.setdefault((level, what), []).append(file + detail)
+    read = len(claimed) - sum(s[0] == _UNREADABLE for _, s in faulty)
     for (level, what), examples in kinds.items():
-        if level == _UNREADABLE and lenient and len(examples) < len(claimed):
+        if level == _UNREADABLE and lenient and read:
             level, what = WARNING, f'{what} and left out (ignore_empty)'
         elif level == _UNREADABLE:
             level = ERROR

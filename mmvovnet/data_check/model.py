@@ -1,7 +1,7 @@
 """Checks of a model's config against the data and against its own parts."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,12 +16,10 @@ _OTHER_CLASSES = re.compile('rpn|semantic|backbone|teacher')
 
 
 def check_classes(
-    cfg: Mapping[str, Any], classes: Sequence[str], report: Report
+    model: dict[str, Any], classes: Sequence[str], report: Report
 ) -> None:
     """Compare ``num_classes`` of the heads with the classes of the data."""
-    # The Runner gives the model the preprocessor that stands outside it.
-    outer = dict(data_preprocessor=cfg.get('data_preprocessor') or {})
-    for path, node in dicts(outer | (cfg.get('model') or {}), ('model',)):
+    for path, node in dicts(model, ('model',)):
         key = dotted((*path, 'num_classes'))
         if 'num_classes' not in node or _OTHER_CLASSES.search(key):
             continue
@@ -40,14 +38,11 @@ def check_classes(
             report.add(ERROR if fewer else WARNING, key, what + remedy)
 
 
-def check_shapes(
-    cfg: Mapping[str, Any], report: Report, side: int = 256
-) -> None:
+def check_shapes(model: dict[str, Any], report: Report, side: int) -> None:
     """Compare ``in_channels`` of the neck, and the strides of the heads.
 
     Backbone and neck run on PyTorch's meta device, where nothing is computed.
     """
-    model = cfg.get('model') or {}
     try:
         with torch.device('meta'), torch.no_grad():
             backbone, neck = (

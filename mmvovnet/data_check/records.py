@@ -3,7 +3,7 @@
 import json
 import math
 import xml.etree.ElementTree as ET
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -196,17 +196,14 @@ def _read_json(path: str, report: Report) -> dict[str, list] | None:
     if lacks:
         report.add(ERROR, path, f'lacks the lists {", ".join(lacks)} of COCO')
         return None
-    good: dict[str, list] = {}
-    lacking: dict[tuple, list[str]] = {}
+    good: dict[str, list] = {kind: [] for kind in _NEEDED}
+    lacking: dict[tuple, list[str]] = defaultdict(list)
     for kind, keys in _NEEDED.items():
-        good[kind] = []
         for number, item in enumerate(given[kind]):
             has = item if isinstance(item, dict) else {}
             lacks = [key for key in keys if has.get(key) is None]
             if lacks:
-                lacking.setdefault((kind, *lacks), []).append(
-                    f'{kind}[{number}]'
-                )
+                lacking[(kind, *lacks)].append(f'{kind}[{number}]')
             # mmdet needs these, and the check of boxes does not.
             if not set(lacks) - {'area', 'width', 'height'}:
                 good[kind].append(item)

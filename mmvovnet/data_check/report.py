@@ -69,22 +69,18 @@ class Report:
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence]) -> str:
-    """Write the first rows of a table as text, under its title.
+    """Write the first rows of counts as text, under a title.
 
     Example:
         >>> print(table('boxes', ('class', 'count'), [('cat', 3)]))
         boxes
-          class  count
-          cat        3
+          class   count
+          cat         3
     """
-    cells = [[str(cell) for cell in row] for row in [header, *rows[:_ROWS]]]
-    if len(rows) > _ROWS:
-        cells.append(['...'] + [''] * (len(header) - 1))
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    rows = [header, *rows[:_ROWS], *[['...']] * (len(rows) > _ROWS)]
+    width = max(len(str(name)) for name, *_ in rows)
     lines = [
-        '  '.join(
-            [row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]
-        )
-        for row in cells
+        f'  {name!s:{width}}' + ''.join(f'{count:>8}' for count in counts)
+        for name, *counts in rows
     ]
-    return '\n'.join([title, *(f'  {line}' for line in lines)])
+    return '\n'.join([title, *lines])

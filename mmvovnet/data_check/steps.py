@@ -21,7 +21,7 @@ from mmvovnet.tasks import dicts, dotted, parts
 from .report import ERROR, Report
 
 
-def try_steps(cfg: Config, report: Report) -> None:
+def try_steps(cfg: Config, described: dict, report: Report) -> None:
     """Build the model, train it on two images and validate it on two.
 
     No weights are loaded and nothing is saved. The report gets what is
@@ -31,11 +31,6 @@ def try_steps(cfg: Config, report: Report) -> None:
     stage = 'model'
     try:
         with redirect_stdout(io.StringIO()):  # of COCO's metric
-            described = dict(cfg.model)
-            if cfg.get('data_preprocessor'):
-                described.setdefault(
-                    'data_preprocessor', cfg.data_preprocessor
-                )
             model = MODELS.build(described).to(get_device())
             stage = 'train_dataloader'
             batch, _ = _batch(cfg[stage])
