@@ -279,7 +279,7 @@ class VoVNet(BaseModule):
             (512,)
         """
         # Imported late, as it imports the models.
-        from mmvovnet.weights.pretrained import from_pretrained
+        from mmvovnet.weights.backbone import from_pretrained
 
         return from_pretrained(cls, name, **options)
 
@@ -363,6 +363,6 @@ def _rename_foreign_weights(
     if any(name.startswith(prefix) for name in state_dict):
         model.has_weights = True
     # Imported late, as it imports the models.
-    from mmvovnet.weights.prehook import translate
+    from mmvovnet.weights.backbone import translate
 
     translate(model, state_dict, prefix)

@@ -3,6 +3,7 @@
 import io
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from mmvovnet.fileio import keep_apart, part_folder, write
 from mmvovnet.models import VoVNet
 
 from .adapter import Adapter, detect, not_finite, summary, target, unwrap
+from .backbone import require_all, stage_of
 from .describe import describe
 from .dialects import IMAGENET, NAMES
 from .errors import CheckpointError
 from .loading import load
-from .prehook import require_fit
 
 
 def convert(
@@ -102,28 +103,25 @@ def convert_file(
         ValueError: The target is the source.
     """
     keep_apart([target], [source])
-    state = unwrap(load(source, 'cpu'))
-    _require_whole(state)
-    _save(convert(state, to), target)
+    _save(convert(_load_whole(source), to), target)
     return [Path(target)]
 
 
-def _require_whole(state: Mapping[str, Any]) -> None:
-    """Refuse NaN and infinity, and a backbone that is not complete."""
+def _load_whole(path: str | Path) -> Mapping[str, Any]:
+    """Load finite weights, and a complete backbone among them."""
+    state = unwrap(load(path, 'cpu'))
     if broken := not_finite(state):
         raise CheckpointError(f'NaN or infinite weights: {summary(broken)}')
-    source = detect(state)
-    weights = source.backbone(state) if source else {}
-    if not weights:
-        return
+    weights = _detect(state).backbone(state)
     options = describe(weights)
-    stages = [int(k.split('.')[1]) for k in weights if k.startswith('stages')]
+    last = max(map(stage_of, weights))
     if any('.gn.' in name for name in weights):
         options['norm_cfg'] = dict(type='GN', num_groups=1)
     with torch.device('meta'):
-        network = VoVNet(**options, out_indices=(max(stages),))
+        network = VoVNet(**options, out_indices=(last,))
     dense = {n: v for n, v in weights.items() if '.conv_offset.' not in n}
-    require_fit(network.state_dict(), dense, options, partly=False)
+    require_all(network.state_dict(), dense, options)
+    return state
 
 
 def _save(state: Mapping[str, Tensor], target: str | Path) -> None:
@@ -150,17 +148,24 @@ def write_hub_folder(source: str | Path, folder: str | Path) -> list[Path]:
 
     files = [Path(folder, 'config.json'), Path(folder, 'model.safetensors')]
     keep_apart(files, [source])
-    weights = unwrap(load(source, 'cpu'))
+    weights = _load_whole(source)
     adapter = _detect(weights)
     options = adapter.options(weights)
     state = convert(weights, 'timm')
+    order, *values = adapter.dialect.pixels_of(options['arch']) or IMAGENET
+    mean, std = (tuple(round(x / 255, 6) for x in each) for each in values)
+    if order == 'BGR':
+        first = 'stem.0.conv.weight'
+        state[first] = state[first].flip(1)
+        mean, std = mean[::-1], std[::-1]
     head = state.get('head.fc.weight', ())
     kind = dict(num_classes=len(head), in_chans=options['in_channels'])
     names = timm.list_models('*vovnet*')
     for name in names:
         with torch.device('meta'):
             model: Any = timm.create_model(name, **kind)
-        if _shapes(model.state_dict()) == _shapes(state):
+        with suppress(RuntimeError):  # of another network
+            model.load_state_dict(state, assign=True)
             break
     else:
         raise CheckpointError(
@@ -173,14 +178,7 @@ def write_hub_folder(source: str | Path, folder: str | Path) -> list[Path]:
             logger='current',
             level=logging.WARNING,
         )
-    order, *values = adapter.dialect.pixels_of(options['arch']) or IMAGENET
-    mean, std = (tuple(round(x / 255, 6) for x in each) for each in values)
-    if order == 'BGR':
-        first = 'stem.0.conv.weight'
-        state[first] = state[first].flip(1)
-        mean, std = mean[::-1], std[::-1]
-    model = timm.create_model(name, **kind)
-    model.load_state_dict(state)
+    model.float()
     model.pretrained_cfg = model.pretrained_cfg | dict(mean=mean, std=std)
     Path(folder).mkdir(parents=True, exist_ok=True)
     with part_folder(folder) as parts:
@@ -188,12 +186,3 @@ def write_hub_folder(source: str | Path, folder: str | Path) -> list[Path]:
         for file in files:
             (parts / file.name).replace(file)
     return files
-
-
-def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
-    """Those of weights; not all code counts batches."""
-    return {
-        name: value.shape
-        for name, value in state.items()
-        if not name.endswith('num_batches_tracked')
-    }

@@ -61,15 +61,12 @@ def describe(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         depthwise='stem.1.depthwise_conv.conv.weight' in weights,
     )
     gate = next(iter(gates.values()), 'none')
-    fitting = [
-        name
-        for name, row in ARCHS.items()
-        if all(
-            value
-            == (row[key][: len(stages)] if key in _PER_STAGE else row[key])
-            for key, value in fields.items()
-        )
-    ]
+
+    def start(row: dict[str, Any]) -> dict[str, Any]:
+        known = {key: row[key] for key in fields}
+        return known | {key: row[key][: len(stages)] for key in _PER_STAGE}
+
+    fitting = [name for name, row in ARCHS.items() if start(row) == fields]
     # V-39 and V-39-eSE differ in their gates alone.
     fitting.sort(key=lambda name: ARCHS[name]['gate'] != gate)
     last = {(i, count - 1) for i, count in enumerate(counts)}
@@ -86,15 +83,3 @@ def describe(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         bottleneck='stages.0.blocks.0.layers.0.0.conv.weight' in weights,
         in_channels=weights['stem.0.conv.weight'].shape[1],
     )
-
-
-def difference(given: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
-    """The options by :func:`describe` that ours must take over."""
-    rows = [ARCHS.get(str(options['arch']), {}) for options in (given, ours)]
-    return {
-        key: value
-        for key, value in given.items()
-        if value != ours[key]
-        # what both archs set need not be said
-        and [row.get(key) for row in rows] != [value, ours[key]]
-    }

@@ -92,7 +92,7 @@ def test_open_gates_keep_the_word_of_their_code(tmp_path):
     path = tmp_path / 'weights.pth'
     torch.save(convert(theirs.state_dict(), to='timm'), path)
     init_cfg = dict(type='Pretrained', checkpoint=str(path))
-    with patch('mmvovnet.weights.prehook.print_log') as log:
+    with patch('mmvovnet.weights.backbone.print_log') as log:
         VoVNet(MODULES, gate='eSE', init_cfg=init_cfg).init_weights()
     said = ' '.join(call.args[0] for call in log.call_args_list)
     assert 'set identity=False' in said

@@ -59,6 +59,15 @@ def test_a_classifier_keeps_its_classes(write):
     assert config['pretrained_cfg']['mean'] == [0.485, 0.456, 0.406]
 
 
+def test_nan_is_not_written(write, tmp_path):
+    pytest.importorskip('timm')
+    state = VoVNet('V-19-slim-eSE').state_dict()
+    state['stem.1.conv.weight'][0] = torch.nan
+    with pytest.raises(CheckpointError, match='NaN or infinite weights'):
+        write(state)
+    assert not (tmp_path / 'model').exists()
+
+
 @pytest.mark.parametrize(
     'options, said',
     [

@@ -1,16 +1,21 @@
 """Weights of other code that load into a backbone, renamed on the way."""
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from .adapter import Adapter, detect, summary
-from .describe import describe, difference
+from mmvovnet.models.archs import ARCHS
+
+from .adapter import Adapter, detect, summary, unwrap
+from .describe import describe
 from .dialects import NAMES, OURS
 from .errors import CheckpointError
+from .loading import load
+from .public import locate
 
 if TYPE_CHECKING:
     from mmvovnet.models import VoVNet
@@ -20,6 +25,28 @@ _FIRST_CONV = 'stem.0.conv.weight'
 # with a bias just below it all passes, and the gate can learn.
 _OPEN = 2.999
 _NORMS = {'.bn.': "dict(type='BN')", '.gn.': "dict(type='GN', num_groups=...)"}
+
+
+def from_pretrained(
+    cls: type['VoVNet'], name: str | Path, **options: Any
+) -> 'VoVNet':
+    """See :meth:`mmvovnet.VoVNet.from_pretrained`."""
+    path, row = locate(name)
+    state = unwrap(load(path, 'cpu'))
+    adapter = detect(state)
+    if adapter is None:
+        raise CheckpointError(f"'{path}' holds no VoVNet")
+    known = adapter.options(state) | (row.options if row else {})
+    model = cls(**known | options)
+    model.starting = True
+    model.load_state_dict(
+        {n: state[n] for n in state if adapter.in_backbone(n)}
+    )
+    model.starting = False
+    model.is_init = True  # so that init_weights() does not draw them anew
+    if row and model.in_channels == 3:
+        model.pixels = (row.pixels,)
+    return model
 
 
 def translate(
@@ -59,12 +86,15 @@ def translate(
         _adapt_channels(weights, model.in_channels)
         _open_gates(model, weights, options['gate'])
     network = describe(weights)
-    left = [n for n in weights if _stage(n) >= len(model.stages)]
+    left = [n for n in weights if stage_of(n) >= len(model.stages)]
     weights = {n: v for n, v in weights.items() if n not in left}
-    stages = max(map(_stage, weights)) + 1
     if plain:  # PyTorch names the stages that are missing
-        own = {n: v for n, v in own.items() if _stage(n) < stages}
-    require_fit(own, weights, network, partly=plain)
+        last = max(map(stage_of, weights))
+        own = {n: v for n, v in own.items() if stage_of(n) <= last}
+    _require_same(describe(weights), describe(own), network)
+    if plain:  # and the weights
+        own = {n: v for n, v in own.items() if n in weights}
+    require_all(own, weights, network)
     model.pixels = ()  # our own networks are trained as they are used
     if source.dialect is not OURS:
         _log_what_weights_do_not_show(model, options, source)
@@ -76,7 +106,7 @@ def translate(
         del state_dict[prefix + name]
     state_dict.update({prefix + name: v for name, v in weights.items()})
     if model.starting:
-        _log(f'The backbone starts from {len(own)} weights of the file')
+        _log(f'The backbone starts from {len(weights)} weights of the file')
     if left:
         _log(f'Not used by the backbone: {summary(left)}')
 
@@ -126,44 +156,56 @@ def _open_gates(
         )
 
 
-def require_fit(
+def _require_same(
+    given: dict[str, Any], ours: dict[str, Any], network: dict[str, Any]
+) -> None:
+    """Refuse weights of another network, and name the options that differ."""
+    rows = [ARCHS.get(str(options['arch']), {}) for options in (given, ours)]
+    change = {
+        key: value
+        for key, value in given.items()
+        if value != ours[key]
+        # what both archs set need not be said
+        and [row.get(key) for row in rows] != [value, ours[key]]
+    }
+    if not change:
+        return
+    if 'arch' in change:
+        change['arch'] = network['arch']  # by all of its stages
+    options = ', '.join(f'{k}={v!r}' for k, v in change.items())
+    said = (
+        f'the checkpoint holds {_words(network)}, and the model is '
+        f"{_words(ours)}: set {options} in the backbone's config"
+    )
+    if change == {'in_channels': 3}:
+        said += (
+            ", or start from the file by init_cfg=dict(type='Pretrained', "
+            'checkpoint=...) or VoVNet.from_pretrained, which adapt its '
+            'first conv'
+        )
+    raise CheckpointError(said)
+
+
+def require_all(
     expected: dict[str, Tensor],
     weights: dict[str, Tensor],
     network: dict[str, Any],
-    partly: bool,
 ) -> None:
-    """Refuse weights that a backbone cannot take without loss.
-
-    Where they are ``partly`` there, PyTorch names those that are missing.
-    """
-    ours = describe(expected)
-    change = difference(describe(weights), ours)
-    if change:
-        if 'arch' in change:
-            change['arch'] = network['arch']  # by all of its stages
-        options = ', '.join(f'{k}={v!r}' for k, v in change.items())
-        said = (
-            f'the checkpoint holds {_words(network)}, and the model is '
-            f"{_words(ours)}: set {options} in the backbone's config"
-        )
-        if change == {'in_channels': 3}:
-            said += (
-                ", or start from the file by init_cfg=dict(type='Pretrained', "
-                'checkpoint=...) or VoVNet.from_pretrained, which adapt its '
-                'first conv'
-            )
-        raise CheckpointError(said)
-    wrong = [
-        name
-        for name in expected.keys() | weights.keys()
-        if name not in expected
-        or (name in weights and weights[name].shape != expected[name].shape)
-        or (
-            not (name in weights or partly)
-            and not name.endswith('num_batches_tracked')
-            and '.conv_offset.' not in name  # deformable convs start at zero
-        )
+    """Refuse weights that are not those expected, by names and shapes."""
+    shapes = [
+        {
+            (name, value.shape)
+            for name, value in state.items()
+            if not name.endswith('num_batches_tracked')
+        }
+        for state in (expected, weights)
     ]
+    wrong = {
+        name
+        for name, _ in shapes[0] ^ shapes[1]
+        # deformable convs start at zero
+        if name in weights or '.conv_offset.' not in name
+    }
     if not wrong:
         return
     remedies = [
@@ -225,7 +267,8 @@ def _words(options: dict[str, Any]) -> str:
     return said if channels == 3 else f'{said} for {channels} channels'
 
 
-def _stage(name: str) -> int:
+def stage_of(name: str) -> int:
+    """The stage of a weight; the stem counts as the first."""
     part, number = name.split('.')[:2]
     return int(number) if part == 'stages' else 0
 
