@@ -221,7 +221,6 @@ class Runner(mmengine.runner.Runner):
         ]
         with fit.recorded():
             checkpoint = super().load_checkpoint(filename, *args, **kwargs)
-        fit.compare(checkpoint)
         begins = isinstance(self._train_loop, BaseLoop) and not self._resume
         if begins and fit.loaded:
             self.logger.info(f"'{filename}' holds {fit}")

@@ -1,6 +1,6 @@
 """How much of a model a checkpoint fills."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -9,7 +9,7 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import load_checkpoint
 from torch import nn
 
-from .adapter import summary, unwrap
+from .adapter import summary
 from .errors import CheckpointError
 
 
@@ -35,25 +35,30 @@ class Fit:
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
-        """Note which weights are missing in what is loaded within."""
+        """Note what is missing or of another shape in what is loaded within.
+
+        mmengine passes over both.
+        """
+
+        def compare(_: nn.Module, state: dict[str, Any], *args: Any) -> None:
+            for name, value in state.items():
+                shape = tuple(getattr(value, 'shape', ()))
+                if shape != self.shapes.get(name, shape):
+                    self.wrong[name] = shape
 
         def note(_: nn.Module, keys: Any) -> None:
             lacks = set(keys.missing_keys)
             self.missing = [name for name in self.shapes if name in lacks]
 
-        handle = self.model.register_load_state_dict_post_hook(note)
+        handles = (
+            self.model.register_load_state_dict_pre_hook(compare),
+            self.model.register_load_state_dict_post_hook(note),
+        )
         try:
             yield
         finally:
-            handle.remove()
-
-    def compare(self, checkpoint: Mapping[str, Any]) -> None:
-        """Look for weights of another shape, which mmengine passes over."""
-        for name, value in unwrap(checkpoint).items():
-            shape = tuple(getattr(value, 'shape', ()))
-            if shape != self.shapes.get(name, shape):
-                self.wrong[name] = shape
-        self.missing = [n for n in self.missing if n not in self.wrong]
+            for handle in handles:
+                handle.remove()
 
     def __str__(self) -> str:
         said = f'{self.loaded} of {len(self.shapes)} weights'
@@ -92,6 +97,5 @@ def load_weights(
         checkpoint = load_checkpoint(
             model, str(source), 'cpu', logger='silent'
         )
-    fit.compare(checkpoint)
     fit.require(str(source), may_miss)
     return checkpoint.get('meta') or {}

@@ -6,7 +6,7 @@ from torch import nn
 import mmvovnet.engine  # noqa: F401
 from mmvovnet import VoVNet
 from mmvovnet.weights import CheckpointError
-from mmvovnet.weights.fit import load_weights
+from mmvovnet.weights.fit import Fit, load_weights
 
 
 def model():
@@ -71,3 +71,16 @@ def test_parts_that_may_be_missing(save):
 def test_init_cfg_with_an_empty_file(save):
     with pytest.raises(CheckpointError, match='holds no weights'):
         load_checkpoint(model(), str(save({})))
+
+
+def test_another_shape_under_other_names(save):
+    """As the runner loads into a part that is compiled."""
+    wrapped = model()
+    wrapped.head = nn.ModuleDict({'_orig_mod': wrapped.head})
+    path = save(STATE | {'head.bias': torch.zeros(3)})
+    fit = Fit(wrapped)
+    with fit.recorded():
+        names = [('^head.', 'head._orig_mod.')]
+        load_checkpoint(wrapped, str(path), revise_keys=names)
+    assert fit.wrong == {'head._orig_mod.bias': (3,)}
+    assert fit.loaded == len(fit.shapes) - 1
