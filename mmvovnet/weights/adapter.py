@@ -5,7 +5,7 @@ backbone lies. The :class:`Adapter` that it gives renames.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -76,7 +76,7 @@ class Adapter(NamedTuple):
     dialect: Dialect
     prefix: str  # of the backbone in the dialect's names
     our_prefix: str  # of the backbone in our names
-    # Dialects that name these weights alike, where the prefix is of none.
+    # Dialects that fit the names as well.
     others: tuple[Dialect, ...] = ()
 
     @property
@@ -123,23 +123,19 @@ class Adapter(NamedTuple):
         options = describe(self.backbone(state))
         return options | self.dialect.hidden(options['gate'])
 
-    def in_backbone(self, name: str) -> str | None:
-        """Our name of a weight within the backbone; None if it has none."""
-        if not name.startswith(self.prefix):
+    def in_backbone(self, name: str, to_ours: bool = True) -> str | None:
+        """The name of a weight within the backbone; None if it has none."""
+        prefix = self.prefix if to_ours else self.our_prefix
+        if not name.startswith(prefix):
             return None
-        inner = name.removeprefix(self.prefix)
-        return rename(inner, self.dialect.backbone, to_ours=True)
+        inner = name.removeprefix(prefix)
+        return rename(inner, self.dialect.backbone, to_ours)
 
     def rename(self, name: str, to_ours: bool = True) -> str | None:
         """Our name of a weight, or the dialect's; None if it has none."""
-        source, target = self.prefix, self.our_prefix
-        if not to_ours:
-            source, target = target, source
-        if name.startswith(source):
-            inner = name.removeprefix(source)
-            found = rename(inner, self.dialect.backbone, to_ours)
-            if found is not None:
-                return target + found
+        inner = self.in_backbone(name, to_ours)
+        if inner is not None:
+            return (self.our_prefix if to_ours else self.prefix) + inner
         if self.is_whole:
             return rename(name, self.dialect.heads, to_ours)
         # Of a model that this code does not know, the rest keeps its names.
@@ -184,27 +180,19 @@ def detect(names: Iterable[str], place: str = '') -> Adapter | None:
         return number, place + adapter.prefix in homes
 
     scores = [score(adapter) for adapter in found]
-    best = found[scores.index(max(scores))]
-    if not max(scores)[1]:
-        alike = [
-            adapter.dialect
-            for adapter, each in zip(found, scores, strict=True)
-            if each == max(scores)
-        ]
-        best = best._replace(others=tuple(alike[1:]))
+    fits = zip(found, scores, strict=True)
+    best, *others = [one for one, each in fits if each == max(scores)]
     dialect = best.dialect
     whole = dialect.place or any(
         rename(name, dialect.heads, to_ours=True) for name in names
     )
     if best.is_whole and whole:
-        return best._replace(our_prefix=dialect.our_place)
-    return best
+        best = best._replace(our_prefix=dialect.our_place)
+    return best._replace(others=tuple(other.dialect for other in others))
 
 
-def target(to: str, our_prefix: str, names: Iterable[str]) -> Adapter:
+def target(to: str, our_prefix: str, names: Collection[str]) -> Adapter:
     """The adapter to a dialect: of its variants, what names most of ours."""
-    if to not in NAMES:
-        raise ValueError(f'to must be one of {NAMES}, got {to!r}')
     adapters = [
         Adapter(
             dialect,
@@ -214,7 +202,8 @@ def target(to: str, our_prefix: str, names: Iterable[str]) -> Adapter:
         for dialect in DIALECTS
         if dialect.name == to
     ]
-    names = list(names)
+    if not adapters:
+        raise ValueError(f'to must be one of {NAMES}, got {to!r}')
     return max(
         adapters,
         key=lambda one: sum(one.rename(n, False) is not None for n in names),
@@ -225,8 +214,13 @@ def unwrap(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
     """The state dict in a checkpoint, without names of wrappers.
 
     ``_orig_mod.`` (torch.compile) goes at any depth, ``module.`` and
-    ``model.`` where every name begins so.
+    ``model.`` where every name begins so. What is no dict is an error.
     """
+    if not isinstance(checkpoint, Mapping):
+        raise CheckpointError(
+            f'the checkpoint is a {type(checkpoint).__name__} in place of a '
+            'dict of weights'
+        )
     inner = [checkpoint.get(key) for key in ('state_dict', 'model')]
     state = next((x for x in inner if isinstance(x, Mapping)), checkpoint)
     names = [name for name in state if isinstance(name, str)]

@@ -7,6 +7,8 @@ torch.hub itself waits without end for a silent host and compares no size.
 
 import hashlib
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -157,24 +159,21 @@ def _fetch_from_hub(address: str) -> Path:
         raise CheckpointError(
             f'{address!r} needs huggingface_hub: pip install huggingface_hub'
         ) from error
-    silence, at = '', revision or None
+    get: Callable[..., Any] = partial(
+        hub.hf_hub_download, etag_timeout=_ANSWER
+    )
+    reason = f'it has none of the files {", ".join(_HUB_FILES)}'
     try:
-        _open(constants.ENDPOINT).close()  # the library waits minutes
+        if not constants.HF_HUB_OFFLINE:
+            _open(constants.ENDPOINT).close()  # the library waits minutes
     except HTTPError:
         pass
     except Exception as error:
-        silence = str(error)
-    reason = silence or f'it has none of the files {", ".join(_HUB_FILES)}'
+        # hf_hub_download asks the network even for local files alone.
+        get, reason = hub.try_to_load_from_cache, str(error)
     for name in _HUB_FILES:
         try:
-            # hf_hub_download asks the network even for local files alone.
-            path = (
-                hub.try_to_load_from_cache(repository, name, revision=at)
-                if silence
-                else hub.hf_hub_download(
-                    repository, name, revision=at, etag_timeout=_ANSWER
-                )
-            )
+            path = get(repository, name, revision=revision or None)
             if isinstance(path, str):
                 return Path(path)
         except errors.LocalEntryNotFoundError as error:

@@ -160,24 +160,19 @@ def locate(name: str | Path) -> tuple[Path, PublicFile | None]:
     """
     name = str(name).replace('hf_hub:', HUB, 1)
     path = Path(name).expanduser()
+    table = public_files()
+    bare = name.removeprefix('vovnet://')
     for start in ('timm://', 'timm/', f'{HUB}timm/'):
         if name.startswith(start) and not path.exists():
-            return _locate_timm(name.removeprefix(start))
-    bare = name.removeprefix('vovnet://')
+            timm = name.removeprefix(start)
+            # The table's tags may be left out, those of the hub may not.
+            known = [n for n in table if f'{n}.'.startswith(f'{timm}.')]
+            other = f'{HUB}timm/{timm}' if '.' in timm else timm
+            bare = known[0] if known else other
     if '://' in bare or bare.startswith(HUB):
         return fetch(bare), None
     is_path = path.exists() or len(path.parts) > 1
-    if is_path and bare == name and name not in public_files():
+    if is_path and bare == name and name not in table:
         return path, None
     row = public_file(bare)
     return row.fetch(), row
-
-
-def _locate_timm(name: str) -> tuple[Path, PublicFile | None]:
-    """A row of the table, whose tag may be missing; else timm's repository."""
-    for row in public_files().values():
-        if row.name == name or row.name.startswith(f'{name}.'):
-            return row.fetch(), row
-    if '.' not in name:  # timm's repositories have a tag
-        public_file(name)
-    return fetch(f'{HUB}timm/{name}'), None

@@ -133,10 +133,17 @@ def test_names_that_are_not_there(name, message):
         VoVNet.from_pretrained(name)
 
 
-def test_a_file_of_something_else(tmp_path):
+@pytest.mark.parametrize(
+    ('saved', 'message'),
+    [
+        (torch.nn.Linear(2, 2).state_dict(), 'holds no VoVNet'),
+        ([torch.ones(2)], 'is a list in place of a dict of weights'),
+    ],
+)
+def test_a_file_of_something_else(saved, message, tmp_path):
     path = tmp_path / 'other.pth'
-    torch.save(torch.nn.Linear(2, 2).state_dict(), path)
-    with pytest.raises(CheckpointError, match='holds no VoVNet'):
+    torch.save(saved, path)
+    with pytest.raises(CheckpointError, match=message):
         VoVNet.from_pretrained(path)
 
 
@@ -212,9 +219,14 @@ def test_hub(hub, timm_file, monkeypatch):
     assert model.pixels == (dialects.IMAGENET,)
     with torch.no_grad():
         torch.testing.assert_close(model(IMAGES)[0], last)
+    with pytest.raises(CheckpointError, match='refused'):
+        fetch(f'hf-hub:timm/{TIMM}@another')
+    VoVNet.from_pretrained(f'hf-hub:timm/{TIMM}')  # the server is gone
     monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', True)
-    VoVNet.from_pretrained(f'hf-hub:timm/{TIMM}')
-    VoVNet.from_pretrained(f'timm://{TIMM}')
+    with serve({}) as (url, requests):
+        connect(url)
+        VoVNet.from_pretrained(f'timm://{TIMM}')
+    assert not requests
 
 
 @pytest.mark.parametrize(
