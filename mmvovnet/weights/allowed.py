@@ -35,19 +35,9 @@ _DTYPE = re.compile(r'[<>|=]?(?:[biufc]\d{1,2}|[SU]\d{1,9})|[bBhHiIlLqQefd?]')
 _TORCH_DTYPE = re.compile(
     r'bool|u?int(8|16|32|64)|b?float(8_\w+|16|32|64)|complex(32|64|128)'
 )
-_STORAGES = dict(
-    Double=torch.float64,
-    Float=torch.float32,
-    Half=torch.float16,
-    BFloat16=torch.bfloat16,
-    Long=torch.int64,
-    Int=torch.int32,
-    Short=torch.int16,
-    Char=torch.int8,
-    Byte=torch.uint8,
-    Bool=torch.bool,
-    ComplexDouble=torch.complex128,
-    ComplexFloat=torch.complex64,
+_STORAGES = (
+    *('Double', 'Float', 'Half', 'BFloat16', 'ComplexDouble', 'ComplexFloat'),
+    *('Long', 'Int', 'Short', 'Char', 'Byte', 'Bool'),
 )
 
 
@@ -102,7 +92,6 @@ class Limits:
 class Call(NamedTuple):
     """What a pickle may call."""
 
-    name: str
     # From the limits and the pickle's arguments to an object.
     build: Callable[..., Any]
 
@@ -114,11 +103,6 @@ class Storage(NamedTuple):
     dtype: torch.dtype
 
 
-def refused(what: str) -> UnsafeCheckpointError:
-    """The error for a pickle that asks for more than data."""
-    return UnsafeCheckpointError(what[:200])
-
-
 def _require(condition: bool, what: str) -> None:
     if not condition:
         raise CheckpointError(what)
@@ -126,7 +110,7 @@ def _require(condition: bool, what: str) -> None:
 
 def _allow(condition: bool, what: str) -> None:
     if not condition:
-        raise refused(what)
+        raise UnsafeCheckpointError(what)
 
 
 def _is_sizes(values) -> bool:
@@ -311,32 +295,29 @@ def set_state(limits: Limits, obj: Any, state: Any) -> None:
         _require(state in orders, f'a wrong state for numpy.dtype {obj.str}')
         obj.__setstate__(state)  # type: ignore[attr-defined]  # no stub
     else:
-        raise refused(f'a state for a {type(obj).__name__}')
+        raise UnsafeCheckpointError(f'a state for a {type(obj).__name__}')
 
 
 _HISTORY = 'mmengine.logging.history_buffer.HistoryBuffer'
-_CALLS: dict[str, Callable[..., Any]] = {
-    _HISTORY: _history,
-    'builtins.bytes': lambda _: b'',
-    'builtins.getattr': _statistic,
-    'builtins.set': _collection(set, list),
-    '_codecs.encode': _encode,
-    'collections.Counter': _collection(Counter, dict),
-    'collections.OrderedDict': lambda _: OrderedDict(),
-    'numpy.dtype': _dtype,
-    'numpy.core.multiarray._reconstruct': _array,  # NumPy 1
-    'numpy.core.multiarray.scalar': _scalar,
-    'numpy._core.multiarray._reconstruct': _array,  # NumPy 2
-    'numpy._core.multiarray.scalar': _scalar,
-    'torch.Size': _size,
-    'torch.device': _device,
-    'torch._tensor._rebuild_from_type_v2': _bare_tensor,
-    'torch._utils._rebuild_parameter': _parameter,
-    'torch._utils._rebuild_tensor_v2': _tensor_v2,
-    'torch._utils._rebuild_tensor_v3': _tensor_v3,
-}
 NAMES: dict[str, Any] = {
-    **{name: Call(name, build) for name, build in _CALLS.items()},
+    _HISTORY: Call(_history),
+    'builtins.bytes': Call(lambda _: b''),
+    'builtins.getattr': Call(_statistic),
+    'builtins.set': Call(_collection(set, list)),
+    '_codecs.encode': Call(_encode),
+    'collections.Counter': Call(_collection(Counter, dict)),
+    'collections.OrderedDict': Call(lambda _: OrderedDict()),
+    'numpy.dtype': Call(_dtype),
+    'numpy.core.multiarray._reconstruct': Call(_array),  # NumPy 1
+    'numpy.core.multiarray.scalar': Call(_scalar),
+    'numpy._core.multiarray._reconstruct': Call(_array),  # NumPy 2
+    'numpy._core.multiarray.scalar': Call(_scalar),
+    'torch.Size': Call(_size),
+    'torch.device': Call(_device),
+    'torch._tensor._rebuild_from_type_v2': Call(_bare_tensor),
+    'torch._utils._rebuild_parameter': Call(_parameter),
+    'torch._utils._rebuild_tensor_v2': Call(_tensor_v2),
+    'torch._utils._rebuild_tensor_v3': Call(_tensor_v3),
     'numpy.ndarray': np.ndarray,
     'torch.Tensor': Tensor,
     **{f'{_HISTORY}.{name}': None for name in _STATISTICS},  # protocol 4
@@ -346,9 +327,9 @@ NAMES: dict[str, Any] = {
         if isinstance(value, torch.dtype) and _TORCH_DTYPE.fullmatch(name)
     },
     **{
-        f'{module}.{kind}Storage': dtype
+        f'{module}.{kind}Storage': getattr(torch, f'{kind}Storage')._dtype
         for module in ('torch', 'torch.cuda')
-        for kind, dtype in _STORAGES.items()
+        for kind in _STORAGES
     },
     'torch.storage.UntypedStorage': torch.uint8,
 }

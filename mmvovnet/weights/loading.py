@@ -69,9 +69,9 @@ def load(path: str | Path, map_location: MapLocation = None) -> dict:
             return _read(file, restore)
     except UnsafeCheckpointError as error:
         raise UnsafeCheckpointError(
-            f"'{path}' asks for {error}, which no checkpoint needs. It was "
-            'refused, and nothing in it has run. If you trust its source, '
-            'save its state_dict alone there.'
+            f"'{path}' asks for {str(error)[:200]}, which no checkpoint "
+            'needs. It was refused, and nothing in it has run. If you trust '
+            'its source, save its state_dict alone there.'
         ) from None
     except Exception as error:  # a damaged file can raise anything
         said = str(error).partition('\n')[0][:300] or type(error).__name__

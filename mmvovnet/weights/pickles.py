@@ -14,8 +14,8 @@ from typing import IO, Any
 
 import torch
 
-from .allowed import NAMES, Call, Limits, Storage, refused, set_state
-from .errors import CheckpointError
+from .allowed import NAMES, Call, Limits, Storage, set_state
+from .errors import CheckpointError, UnsafeCheckpointError
 
 _MAKES: dict[str, Callable[[], Any]] = dict(
     NONE=type(None),
@@ -112,7 +112,7 @@ class PickleReader:
             function, args = items
             if type(function) is not Call:
                 name = getattr(function, '__name__', type(function).__name__)
-                raise refused(f'a call of {name}')
+                raise UnsafeCheckpointError(f'a call of {name}')
             args = _expect(args, tuple)
             stack.append(function.build(self.limits, *args))
         elif name == 'BUILD':
@@ -151,7 +151,7 @@ def _find(name: str) -> Any:
     name = name.replace('__builtin__.', 'builtins.', 1)
     if name in NAMES:
         return NAMES[name]
-    raise refused(name)
+    raise UnsafeCheckpointError(name)
 
 
 def _expect(value: Any, *kinds: type) -> Any:

@@ -132,13 +132,16 @@ def test_timm_v57_has_its_own(messages):
             model = VoVNet(arch, gate_place='last')
             model.load_state_dict(peer.state_dict(), assign=True)
         (pixels[name],) = [
-            tuple(255 * x for x in cfg.mean)
+            tuple(255 * x for x in (*cfg.mean, *cfg.std))
             for cfg in map(
                 timm.models.get_pretrained_cfg,
                 timm.list_pretrained(f'ese_vovnet{name}b'),
             )
         ]
-        assert model.pixels[0].mean == pytest.approx(pixels[name])
+        order, mean, std = model.pixels[0]
+        assert order == 'RGB'
+        assert (*mean, *std) == pytest.approx(pixels[name])
+        assert len(mean) == len(std) == 3
     assert pixels['39'] != pixels['57']
 
 
