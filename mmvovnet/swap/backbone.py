@@ -5,6 +5,7 @@ import math
 from typing import Any, NamedTuple
 
 import torch
+from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from mmvovnet.models.archs import ARCHS, resolve_arch
@@ -41,12 +42,12 @@ class Start(NamedTuple):
     pixels: Pixels | None  # that the weights expect, None if not known
 
 
-def find_backbones(model: dict) -> list[Path]:
-    """Find the backbones of a model's config, the one to swap first."""
+def find_backbones(cfg: Config) -> list[Path]:
+    """Find the backbones of a config's model, the one to swap first."""
     found = {
         path: type_name(node)
-        for path, node in dicts(model)
-        if path and str(path[-1]).endswith(('backbone', 'backbone_cfg'))
+        for path, node in dicts(cfg.model, ('model',))
+        if str(path[-1]).endswith(('backbone', 'backbone_cfg'))
         if 'type' in node and 'backbone_cfg' not in node
     }
     if not found:
@@ -54,9 +55,8 @@ def find_backbones(model: dict) -> list[Path]:
     for path, name in found.items():
         if 'neck' in path:
             raise SwapError(
-                f'{dotted(("model", *path))} ({name}): the neck feeds its '
-                'maps back into the stages of this backbone, which VoVNet '
-                'cannot take'
+                f'{dotted(path)} ({name}): the neck feeds its maps back into '
+                'the stages of this backbone, which VoVNet cannot take'
             )
     # A student's `backbone` goes before its `teacher_backbone`.
     return sorted(

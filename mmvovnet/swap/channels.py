@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from mmengine.config import Config
 from torch import Tensor, nn
 
 from mmvovnet.tasks import Path, dicts, get, parts
@@ -64,7 +65,7 @@ def watched(model: nn.Module) -> Iterator[None]:
 
 
 def obvious(
-    model: dict, place: Path, old: list[int], new: list[int]
+    cfg: Config, place: Path, old: list[int], new: list[int]
 ) -> Iterator[tuple[Path, Any]]:
     """Find what can be nothing else than channels of the maps, set anew.
 
@@ -72,7 +73,7 @@ def obvious(
     ``in_index`` names the level, and the last level's if it is more than the
     512 that necks and heads use of their own.
     """
-    for path, node in dicts(model):
+    for path, node in dicts(cfg.model, ('model',)):
         for key, value in node.items():
             if path == place or not str(key).endswith(_WORDS):
                 continue
@@ -97,7 +98,7 @@ def obvious(
                     break
 
 
-def repair(model: dict, mismatch: ChannelMismatch) -> tuple[Path, Any] | None:
+def repair(cfg: Config, mismatch: ChannelMismatch) -> tuple[Path, Any] | None:
     """Find the number that a layer was built by, set right; None without one.
 
     It is in the part of the config that built the layer; the names of a
@@ -105,9 +106,9 @@ def repair(model: dict, mismatch: ChannelMismatch) -> tuple[Path, Any] | None:
     an outer one, and ``in_channels`` before other words.
     """
     wrong, right = mismatch.built_for, mismatch.got
-    for part in parts(model, mismatch.name):
+    for part in parts(cfg, f'model.{mismatch.name}')[:-1]:
         for words in (_WORDS, _OTHER_WORDS):
-            for path, node in dicts(get(model, part), part):
+            for path, node in dicts(get(cfg, part), part):
                 for key, value in node.items():
                     named = (
                         key.endswith(words)

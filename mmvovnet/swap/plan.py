@@ -107,19 +107,19 @@ def plan_swap(
         raise SwapError("the config has no 'model'")
     init_default_scope(cfg.get('default_scope') or 'mmengine')
     original, cfg = cfg, deepcopy(cfg)
-    place, *others = find_backbones(cfg.model)
-    backbone = get(cfg.model, place)
+    place, *others = find_backbones(cfg)
+    backbone = get(cfg, place)
     if 'VoVNet' in type_name(backbone):
         raise SwapError('its backbone is VoVNet already')
     maps = measure(backbone)
-    loaded = [*_weights(cfg, ('model', *place))]
+    loaded = [*_weights(cfg, place)]
     wanted = bool(loaded) or backbone.get('frozen_stages', -1) >= 0
     start = start_from(arch, weights, wanted)
     new, remarks = translate(backbone, maps, arch, start)
-    swap = Swap(cfg, ('model', *place))
-    swap.change(swap.place, new)
+    swap = Swap(cfg, place)
+    swap.change(place, new)
     swap.changes = {
-        (*swap.place, key): Change(
+        (*place, key): Change(
             backbone.get(key, ABSENT),
             new.get(key, ABSENT),
             remarks.get(key, ''),
@@ -128,25 +128,23 @@ def plan_swap(
         if key in new or backbone[key] not in (None, False)
     }
     swap.left += [
-        f'{dotted(("model", *other))}: a second backbone '
-        f'({type_name(get(cfg.model, other))}), which keeps its weights and '
-        'gets the pixels of the first'
+        f'{dotted(other)}: a second backbone ({type_name(get(cfg, other))}), '
+        'which keeps its weights and gets the pixels of the first'
         for other in others
     ]
     for path in loaded:
-        if path[:-1] != swap.place:
-            why = 'weights of a model with the old backbone'
-            swap.change(path, None, why)
+        if path[:-1] != place:
+            swap.change(path, None, 'weights of a model with the old backbone')
     _set_pixels(swap, start.pixels)
     _set_runtime(swap)
     _rename_layers(swap)
     stages = ARCHS[arch]['out_channels']
     channels = [stages[i] for i in new['out_indices']]
-    for path, value in [*obvious(cfg.model, place, maps.channels, channels)]:
+    for path, value in [*obvious(cfg, place, maps.channels, channels)]:
         if not any(_is_of(other, path) for other in others):
-            swap.change(('model', *path), value)
+            swap.change(path, value)
     _prove(swap, original, with_step)
-    now = measure({k: v for k, v in new.items() if k != 'init_cfg'}).strides
+    now = measure(new).strides
     if now != maps.strides:
         swap.left.append(
             f'the maps have strides {now}, and had {maps.strides}: give it '
@@ -159,7 +157,7 @@ def _is_of(backbone: Path, path: Path) -> bool:
     """Whether a part is of a backbone, as its teacher_neck or reid.head is."""
     *parent, name = backbone
     prefix = dotted((*parent, str(name).partition('backbone')[0]))
-    return prefix != '' and dotted(path).startswith(prefix)
+    return prefix != 'model.' and dotted(path).startswith(prefix)
 
 
 def _weights(cfg: Config, place: Path) -> Iterator[Path]:
@@ -181,15 +179,6 @@ def _weights(cfg: Config, place: Path) -> Iterator[Path]:
 
 def _set_pixels(swap: Swap, pixels: Pixels | None) -> None:
     """Give the weights the images that they expect."""
-    outer: Path = ('data_preprocessor',)
-    nodes = [*dicts(swap.cfg.model, ('model',))]
-    if not any(path[-1] == outer[-1] for path, _ in nodes):
-        nodes = [(outer, swap.cfg.get(outer[-1]) or {})]
-    holders = [
-        (path, node)
-        for path, node in nodes
-        if path[-1] == outer[-1] and len(node.get('mean') or ()) == 3
-    ]
     if pixels is None:
         random = get(swap.cfg, (*swap.place, 'init_cfg')) is ABSENT
         swap.left.append(
@@ -199,6 +188,17 @@ def _set_pixels(swap: Swap, pixels: Pixels | None) -> None:
             '`python tools/check_checkpoint.py` compares'
         )
         return
+    outer = swap.cfg.get('data_preprocessor') or {}
+    inner = [
+        (path, node)
+        for path, node in dicts(swap.cfg.model, ('model',))
+        if path[-1] == 'data_preprocessor'
+    ]
+    holders = [
+        (path, node)
+        for path, node in inner or [(('data_preprocessor',), outer)]
+        if len(node.get('mean') or ()) == 3
+    ]
     if not holders:
         swap.left.append(
             'the pixels: no data_preprocessor sets them for 3 channels; give '
@@ -263,11 +263,11 @@ def _prove(swap: Swap, original: Config, with_step: bool) -> None:
         try:
             return _run(swap, with_step)
         except ChannelMismatch as mismatch:
-            last, found = mismatch, repair(swap.cfg.model, mismatch)
+            last, found = mismatch, repair(swap.cfg, mismatch)
         except Exception as error:
             return _blame(swap, original, error)
         if found is None:
-            part = ('model', *parts(swap.cfg.model, last.name)[0])
+            part = parts(swap.cfg, f'model.{last.name}')[0]
             kind = type_name(get(swap.cfg, part))
             reason = (
                 'it is a stage of ResNet, and takes maps of ResNet only'
@@ -275,7 +275,7 @@ def _prove(swap: Swap, original: Config, with_step: bool) -> None:
                 else f'{last}, and no number in the config sets them'
             )
             raise SwapError(f'{dotted(part)} ({kind}): {reason}')
-        swap.change(('model', *found[0]), found[1])
+        swap.change(*found)
     raise SwapError(f'no numbers of channels fit it: {last}')
 
 
@@ -296,7 +296,8 @@ def _run(swap: Swap, with_step: bool = False) -> None:
 def _run_at(size: int, swap: Swap, with_step: bool) -> None:
     torch.manual_seed(0)
     model = toy.build(swap.cfg, size)
-    data = toy.batch(swap.cfg, size)
+    channels = get(swap.cfg, swap.place).get('in_channels', 3)
+    data = toy.batch(swap.cfg, (channels, size, size))
     # Before the model runs, as a runner does: DDQ shares weights from then on.
     optimizer = toy.optimizer(swap.cfg, model) if with_step else None
     with watched(model), torch.set_grad_enabled(with_step):

@@ -15,7 +15,8 @@ from mmengine.hub import get_config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.optim import OptimWrapper, build_optim_wrapper
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS
+from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
 from mmvovnet.tasks import dicts, library
@@ -44,7 +45,6 @@ def silence() -> Iterator[None]:
 
 def build(cfg: Config, size: int = 64) -> BaseModel:
     """Build a config's model for images of a size, with random weights."""
-    init_default_scope(cfg.get('default_scope') or 'mmengine')
     model = deepcopy(cfg.model)
     if cfg.get('data_preprocessor'):
         model.setdefault('data_preprocessor', deepcopy(cfg.data_preprocessor))
@@ -77,7 +77,7 @@ def build(cfg: Config, size: int = 64) -> BaseModel:
     return built
 
 
-def batch(cfg: Config, size: int = 64) -> dict[str, Any]:
+def batch(cfg: Config, shape: tuple[int, int, int]) -> dict[str, Any]:
     """Two random images with labels of the kind that a config trains."""
     scope = library(cfg)
     counts = [
@@ -87,11 +87,11 @@ def batch(cfg: Config, size: int = 64) -> dict[str, Any]:
         if type(node.get(key)) is int and node[key] > 0
     ]
     classes = min(counts, default=2)
-    images = list(torch.randint(256, (2, 3, size, size), dtype=torch.uint8))
+    images = torch.randint(256, (2, *shape), dtype=torch.uint8)
     if scope == 'mmpretrain':
         return _classification(cfg, images, classes)
     if scope == 'mmseg':
-        return dict(inputs=images, data_samples=segmentation(images, classes))
+        return _segmentation(images, classes)
     if scope == 'mmpose':
         from mmpose.testing import get_packed_inputs
 
@@ -99,15 +99,43 @@ def batch(cfg: Config, size: int = 64) -> dict[str, Any]:
         return get_packed_inputs(2, num_keypoints=points)
     if scope == 'mmdet3d':
         velocity = (cfg.model.get('bbox_head') or {}).get('pred_velo', False)
-        samples = mono3d(images, classes, velocity)
-        return dict(inputs=dict(img=images), data_samples=samples)
+        return _mono3d(images, classes, velocity)
     return _detection(cfg, images, classes)
 
 
-def _detection(cfg: Config, images: list[Tensor], classes: int) -> dict:
+def _classification(cfg: Config, images: Tensor, classes: int) -> dict:
+    from mmpretrain.structures import DataSample
+
+    samples = [
+        DataSample(metainfo=dict(num_classes=classes)).set_gt_label(label)
+        for label in (0, classes - 1)
+    ]
+    inputs: Any = [*images]
+    for _, node in dicts(cfg.get('train_dataloader') or {}):
+        if type_name(node) == 'MultiView':  # for self-supervision
+            views = int(np.sum(node.get('num_views', 2)))
+            inputs = [images] * views
+    return dict(inputs=inputs, data_samples=samples)
+
+
+def _segmentation(images: Tensor, classes: int) -> dict:
+    from mmseg.structures import SegDataSample
+
+    size = images.shape[2:]
+    samples = [
+        SegDataSample(
+            metainfo=dict.fromkeys(_SHAPES, size),
+            gt_sem_seg=PixelData(data=torch.randint(classes, (1, *size))),
+        )
+        for _ in images
+    ]
+    return dict(inputs=[*images], data_samples=samples)
+
+
+def _detection(cfg: Config, images: Tensor, classes: int) -> dict:
     from mmdet import testing
 
-    shape = tuple(images[0].shape)
+    shape = tuple(images.shape[1:])
     steps = [node for _, node in dicts(cfg.get('train_dataloader') or {})]
     kinds = {type_name(step): step for step in steps}
     panoptic = 'LoadPanopticAnnotations' in kinds
@@ -118,127 +146,76 @@ def _detection(cfg: Config, images: list[Tensor], classes: int) -> dict:
         with_semantic=panoptic or any(s.get('with_seg') for s in steps),
     )
     preprocessor = type_name(cfg.model.get('data_preprocessor'))
-    if preprocessor == 'ReIDDataPreprocessor':
-        return _reid(images, classes)
+    if preprocessor == 'ReIDDataPreprocessor':  # two images of two persons
+        from mmdet.structures import ReIDDataSample
+
+        sample = ReIDDataSample().set_gt_label([0, classes - 1] * 2)
+        views = torch.cat([images, images.flip(-1)])
+        return dict(inputs=[views], data_samples=[sample])
     if preprocessor == 'TrackDataPreprocessor':
         options |= dict(num_frames=2, key_frames_inds=[0], num_classes=classes)
         return testing.demo_track_inputs(2, **options)
     scale = kinds.get('SegRescale', {}).get('scale_factor', 1)
     options['sem_seg_output_strides'] = round(1 / scale)
     options['num_classes'] = max(min(classes, 80), 2)
-
-    def inputs() -> dict:
-        made = testing.demo_mm_inputs(2, **options)
-        for sample in made['data_samples']:
-            sample.gt_instances.labels %= classes
-            sample.set_metainfo(
-                dict(
-                    homography_matrix=np.eye(3, dtype=np.float32),
-                    batch_input_shape=shape[1:],
-                )
+    made = testing.demo_mm_inputs(2, **options)
+    for sample in made['data_samples']:
+        sample.gt_instances.labels %= classes
+        sample.set_metainfo(
+            dict(
+                homography_matrix=np.eye(3, dtype=np.float32),
+                batch_input_shape=shape[1:],
             )
-            if type_name(cfg.model) == 'FastRCNN':
-                proposals = testing.demo_mm_proposals([shape], 20)
-                sample.proposals = proposals[0]
-        return made
-
+        )
+        if type_name(cfg.model) == 'FastRCNN':
+            (sample.proposals,) = testing.demo_mm_proposals([shape], 20)
     if preprocessor != 'MultiBranchDataPreprocessor':
-        return inputs()
-    branches = {name: inputs() for name in ('sup', 'unsup_teacher')}
-    branches['unsup_student'] = deepcopy(branches['unsup_teacher'])
+        return made
+    branches = ('sup', 'unsup_teacher', 'unsup_student')
     return {
-        key: {name: made[key] for name, made in branches.items()}
-        for key in ('inputs', 'data_samples')
+        key: {name: deepcopy(value) for name in branches}
+        for key, value in made.items()
     }
 
 
-def _reid(images: list[Tensor], classes: int) -> dict:
-    """Two persons, two images of each."""
-    from mmdet.structures import ReIDDataSample
-
-    a, b = (image[..., : image.size(-1) // 2] for image in images)
-    sample = ReIDDataSample()
-    sample.set_gt_label([0, 0, classes - 1, classes - 1])
-    inputs = torch.stack([a, a.flip(-1), b, b.flip(-1)])
-    return dict(inputs=[inputs], data_samples=[sample])
-
-
-def _classification(cfg: Config, images: list[Tensor], classes: int) -> dict:
-    samples = classification(images, classes)
-    for sample in samples:
-        sample.set_field(classes, 'num_classes', field_type='metainfo')
-    inputs: Any = images
-    for _, node in dicts(cfg.get('train_dataloader') or {}):
-        if type_name(node) == 'MultiView':  # for self-supervision
-            views = int(np.sum(node.get('num_views', 2)))
-            inputs = [torch.stack(images) for _ in range(views)]
-    return dict(inputs=inputs, data_samples=samples)
-
-
-def classification(images: list[Tensor], classes: int) -> list:
-    """Labels of two images."""
-    from mmpretrain.structures import DataSample
-
-    return [DataSample().set_gt_label(i % classes) for i in range(len(images))]
-
-
-def segmentation(images: list[Tensor], classes: int) -> list:
-    """A label for every pixel."""
-    from mmengine.structures import PixelData
-    from mmseg.structures import SegDataSample
-
-    samples = []
-    for image in images:
-        size = image.shape[1:]
-        sample = SegDataSample(metainfo=dict.fromkeys(_SHAPES, size))
-        labels = torch.randint(classes, (1, *size))
-        sample.gt_sem_seg = PixelData(data=labels)
-        samples.append(sample)
-    return samples
-
-
-def mono3d(images: list[Tensor], classes: int, velocity: bool) -> list:
+def _mono3d(images: Tensor, classes: int, velocity: bool) -> dict:
     """Two objects in front of a camera, 10 m and 20 m away."""
     from mmdet3d.structures import CameraInstance3DBoxes, Det3DDataSample
-    from mmengine.structures import InstanceData
 
-    samples = []
-    for image in images:
-        height, width = image.shape[1:]
-        middle = torch.tensor([width / 2, height / 2])
-        camera = np.diag([width, width, 1, 1]).astype(np.float32)
-        camera[:2, 2] = middle
-        near, far = [-1, 0, 10, 4, 2, 2, 0.1], [2, 0, 20, 4, 2, 2, 0.2]
-        speed = [0.5, 0.5] * velocity
-        boxes = torch.tensor([near + speed, far + speed])
-        labels = torch.arange(2) % classes
-        centers = boxes[:, :2] / boxes[:, 2:3] * width + middle
-        sizes = torch.tensor([12.0, 8.0])
-        gt_3d = InstanceData(
+    height, width = images.shape[2:]
+    middle = torch.tensor([width / 2, height / 2])
+    camera = np.diag([width, width, 1, 1]).astype(np.float32)
+    camera[:2, 2] = middle
+    speed = [0.5, 0.5] * velocity
+    near, far = [-1, 0, 10, 4, 2, 2, 0.1], [2, 0, 20, 4, 2, 2, 0.2]
+    boxes = torch.tensor([near + speed, far + speed])
+    labels = torch.arange(2) % classes
+    centers = boxes[:, :2] / boxes[:, 2:3] * width + middle
+    corner = torch.tensor([12.0, 8.0])
+    sample = Det3DDataSample(
+        metainfo=dict(
+            **dict.fromkeys(_SHAPES, (height, width)),
+            scale_factor=(1.0, 1.0),
+            cam2img=camera.tolist(),
+            box_type_3d=CameraInstance3DBoxes,
+            trans_mat=np.diag([0.25, 0.25, 1.0]).astype(np.float32),
+            affine_aug=False,
+        ),
+        gt_instances_3d=InstanceData(
             bboxes_3d=CameraInstance3DBoxes(boxes, boxes.size(1)),
             labels_3d=labels,
             centers_2d=centers,
             depths=boxes[:, 2],
             attr_labels=torch.zeros(2, dtype=torch.long),
-        )
-        gt = InstanceData(
-            bboxes=torch.cat([centers - sizes, centers + sizes], 1),
+        ),
+        gt_instances=InstanceData(
+            bboxes=torch.cat([centers - corner, centers + corner], 1),
             labels=labels,
-        )
-        sample = Det3DDataSample(gt_instances_3d=gt_3d, gt_instances=gt)
-        sample.eval_ann_info = None
-        sample.set_metainfo(
-            dict(
-                **dict.fromkeys(_SHAPES, (height, width)),
-                scale_factor=(1.0, 1.0),
-                cam2img=camera.tolist(),
-                box_type_3d=CameraInstance3DBoxes,
-                trans_mat=np.diag([0.25, 0.25, 1.0]).astype(np.float32),
-                affine_aug=False,
-            )
-        )
-        samples.append(sample)
-    return samples
+        ),
+        eval_ann_info=None,
+    )
+    samples = [sample, deepcopy(sample)]
+    return dict(inputs=dict(img=[*images]), data_samples=samples)
 
 
 def losses(model: BaseModel, data: dict[str, Any]) -> Tensor:
@@ -252,12 +229,10 @@ def losses(model: BaseModel, data: dict[str, Any]) -> Tensor:
 
 def optimizer(cfg: Config, model: BaseModel) -> OptimWrapper:
     """Build a config's optimizer, to work in full precision."""
-    options = deepcopy(cfg.get('optim_wrapper')) or dict(
+    wrapper = cfg.get('optim_wrapper') or dict(
         optimizer=dict(type='SGD', lr=0.01)
     )
-    if type_name(options) in ('AmpOptimWrapper', 'ApexOptimWrapper'):
-        for key in ('loss_scale', 'dtype', 'opt_level', 'use_fp16_params'):
-            options.pop(key, None)
-        options['type'] = 'OptimWrapper'
-    options.pop('accumulative_counts', None)
+    # Not its type and the options of that, which may be for a GPU.
+    kept = ('optimizer', 'constructor', 'paramwise_cfg', 'clip_grad')
+    options = {key: wrapper[key] for key in kept if key in wrapper}
     return build_optim_wrapper(model, options)

@@ -11,7 +11,7 @@ from mmengine.registry import MODELS
 from mmvovnet.models.archs import ARCHS
 from mmvovnet.swap import toy
 
-from .files import CONFIGS, input_size, leaves, load, name
+from .files import CONFIGS, input_size, load, name
 
 # In CI one config steps for each head, backbone and option; those named here
 # are larger or longer trained versions of others.
@@ -57,28 +57,8 @@ def few(node):
 def batch(cfg):
     """Two small random images with labels of the right kind."""
     size = input_size(cfg)
-    shape = (cfg.model.backbone.get('in_channels', 3), size, size)
-    classes = max(v for k, v in leaves(cfg.model) if k == 'num_classes')
-    images = list(torch.randint(256, (2, *shape), dtype=torch.uint8))
-    if cfg.default_scope == 'mmpretrain':
-        samples = toy.classification(images, classes)
-        return dict(inputs=images, data_samples=samples)
-    if cfg.default_scope == 'mmseg':
-        samples = toy.segmentation(images, classes)
-        return dict(inputs=images, data_samples=samples)
-    if cfg.default_scope == 'mmdet3d':
-        velocity = cfg.model.bbox_head.pred_velo
-        samples = toy.mono3d(images, classes, velocity)
-        return dict(inputs=dict(img=images), data_samples=samples)
-    from mmdet.testing import demo_mm_inputs
-
-    return demo_mm_inputs(
-        2,
-        image_shapes=[shape] * 2,
-        num_items=[2, 2],
-        num_classes=min(classes, 80),
-        with_mask='mask_head' in cfg.model.get('roi_head', {}),
-        with_semantic='semantic_head' in cfg.model,
+    return toy.batch(
+        cfg, (cfg.model.backbone.get('in_channels', 3), size, size)
     )
 
 

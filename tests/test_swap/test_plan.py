@@ -175,6 +175,18 @@ def classifier(**model):
     )
 
 
+@pytest.mark.parametrize('channels', [1, 4])
+@pytest.mark.parametrize('values', [0, 1])
+def test_images_of_other_channels(channels, values):
+    pixels = dict(mean=[0] * channels * values, std=[1] * channels * values)
+    cfg = classifier(backbone=dict(in_channels=channels))
+    cfg.model.data_preprocessor = pixels if values else {}
+    swap = plan_swap(cfg, 'V-27-slim', 'none', with_step=True)
+    assert swap.cfg.model.backbone.in_channels == channels
+    assert swap.cfg.model.data_preprocessor == (pixels if values else {})
+    assert swap.step and not swap.step.idle
+
+
 def test_no_weights_before_and_none_after():
     cfg = swap_backbone(classifier(), 'V-19-slim-eSE')
     assert 'init_cfg' not in cfg.model.backbone
