@@ -211,7 +211,9 @@ def _norm(
         for k, v in (said.get('norm_cfg') or {'type': 'BN'}).items()
         if k in ('type', 'requires_grad', 'num_groups')
     }
-    kind = str(norm['type'])
+    kind = type_name(norm)  # a class in a config of the new style
+    kind = dict(BatchNorm2d='BN', SyncBatchNorm='SyncBN').get(kind, kind)
+    norm['type'] = kind
     if 'BN' not in kind and start.init_cfg:
         remarks['norm_eval'] = f'{kind} before; the statistics of BN stay'
         return dict(norm_eval=True)

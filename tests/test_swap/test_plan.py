@@ -4,7 +4,9 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hub import get_config
+from mmengine.model import BaseModule
 from mmengine.registry import DefaultScope
+from torch import nn
 
 from mmvovnet.swap import SwapError, plan_swap, swap_backbone
 from mmvovnet.tasks import get
@@ -185,6 +187,84 @@ def test_images_of_other_channels(channels, values):
     assert swap.cfg.model.backbone.in_channels == channels
     assert swap.cfg.model.data_preprocessor == (pixels if values else {})
     assert swap.step and not swap.step.idle
+
+
+class Pyramid(BaseModule):
+    """It puts out a map of each of some strides."""
+
+    def __init__(self, strides):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 1)
+        self.strides = strides
+
+    def forward(self, x):
+        x = self.conv(x)
+        return [x[..., ::stride, ::stride] for stride in self.strides]
+
+
+@pytest.mark.parametrize(
+    ('found', 'stages', 'strides', 'dilations'),
+    [
+        ((4, 8, 16, 32), (0, 1, 2, 3), None, None),
+        ((16, 32), (2, 3), None, None),
+        ((4, 8, 16, 16), (0, 1, 2, 3), (1, 2, 2, 1), (1, 1, 1, 2)),
+        ((4, 8, 8, 8), (0, 1, 2, 3), (1, 2, 1, 1), (1, 1, 2, 4)),
+    ],
+)
+def test_stages_by_the_strides_of_maps(found, stages, strides, dilations):
+    cfg = classifier()
+    cfg.model.backbone = dict(type=Pyramid, strides=found)
+    cfg.model.head.in_channels = 8
+    backbone = swap_backbone(cfg, 'V-27-slim').model.backbone
+    assert backbone.out_indices == stages
+    assert backbone.get('strides') == strides
+    assert backbone.get('dilations') == dilations
+
+
+@pytest.mark.parametrize(
+    'found',
+    [(8, 16, 32, 64), (2, 4, 8, 16), (8, 16, 16), (4, 8, 16, 8), (4, 4, 8, 8)],
+)
+def test_strides_that_vovnet_has_not(found):
+    cfg = classifier()
+    cfg.model.backbone = dict(type=Pyramid, strides=found)
+    with pytest.raises(SwapError, match='Pyramid puts out maps of strides'):
+        swap_backbone(cfg, 'V-27-slim')
+
+
+@pytest.mark.parametrize(
+    ('norm', 'random', 'trained'),
+    [
+        (dict(type='BN'), None, None),
+        (dict(type='SyncBN'), dict(type='SyncBN'), dict(type='SyncBN')),
+        (
+            dict(type=nn.BatchNorm2d, requires_grad=False),
+            dict(type='BN', requires_grad=True),
+            dict(type='BN', requires_grad=False),
+        ),
+        # Groups that divide the channels of each of V-27-slim's layers.
+        (
+            dict(type='GN', num_groups=32),
+            dict(type='GN', num_groups=16),
+            'norm_eval',
+        ),
+        (dict(type='IN'), None, 'norm_eval'),
+    ],
+)
+def test_norms(norm, random, trained):
+    cfg = classifier(backbone=dict(norm_cfg=norm))
+    backbone = swap_backbone(cfg, 'V-27-slim', 'none').model.backbone
+    assert backbone.get('norm_cfg') == random
+    assert 'norm_eval' not in backbone
+    swap = plan_swap(cfg, 'V-27-slim', 'vovnet27_slim_toolbox')
+    backbone = swap.cfg.model.backbone
+    if trained == 'norm_eval':  # the weights have BN, whose statistics stay
+        assert backbone.norm_eval and 'norm_cfg' not in backbone
+        why = swap.changes['model', 'backbone', 'norm_eval'].why
+        assert why == f'{norm["type"]} before; the statistics of BN stay'
+    else:
+        assert backbone.get('norm_cfg') == trained
+        assert 'norm_eval' not in backbone
 
 
 def test_no_weights_before_and_none_after():
