@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mmvovnet.models.layout import mmcv_ops
+from mmvovnet.models.layers import mmcv_ops
 
 Model = TypeVar('Model', bound=nn.Module)
 

@@ -16,7 +16,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner, set_random_seed
 from torch import nn
 
 from mmvovnet.models import VoVNet
-from mmvovnet.models.layout import mmcv_ops
+from mmvovnet.models.layers import mmcv_ops
 from mmvovnet.models.memory import recompute_forward
 from mmvovnet.models.osa import OSAModule
 from mmvovnet.registry import HOOKS

@@ -20,7 +20,7 @@ for the whole network:
 
 from typing import Any
 
-from .checks import check_flags, is_count, require
+from .checks import check_flag, is_count, require
 from .layers import GATES
 
 _SLIM = dict(
@@ -119,9 +119,9 @@ def resolve_arch(arch: str | dict, **overrides: Any) -> dict[str, Any]:
             'a positive integer' if one else 'a sequence of positive integers',
             row[key],
         )
-    check_flags(depthwise=row['depthwise'])
+    check_flag('depthwise', row['depthwise'])
     if row['identity'] != 'every':
-        check_flags(identity=row['identity'])
+        check_flag('identity', row['identity'])
     lengths = {key: len(row[key]) for key in _REQUIRED[1:4]}
     require(
         len({*lengths.values()}) == 1,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from .layout import mmcv_ops
+from .layers import mmcv_ops
 
 if TYPE_CHECKING:
     from .vovnet import VoVNet
@@ -17,11 +17,10 @@ def require(holds: Any, option: str, expected: str, value: Any) -> None:
         raise ValueError(f'{option} must be {expected}, got {value!r}')
 
 
-def check_flags(**flags: Any) -> None:
+def check_flag(name: str, value: Any) -> None:
     """Refuse what is not True or False: 'no' from a command line is true."""
-    for name, value in flags.items():
-        if not isinstance(value, bool):
-            raise TypeError(f'{name} must be True or False, got {value!r}')
+    if not isinstance(value, bool):
+        raise TypeError(f'{name} must be True or False, got {value!r}')
 
 
 def is_count(value: Any, low: int = 1, high: float = float('inf')) -> bool:
@@ -49,12 +48,8 @@ def check_options(model: 'VoVNet') -> None:
     def need(option: str, holds: Any, expected: str) -> None:
         require(holds, option, expected, getattr(model, option))
 
-    check_flags(
-        bottleneck=model.bottleneck,
-        norm_eval=model.norm_eval,
-        with_cp=model.with_cp,
-        memory_efficient=model.memory_efficient,
-    )
+    for flag in ('bottleneck', 'norm_eval', 'with_cp', 'memory_efficient'):
+        check_flag(flag, getattr(model, flag))
     arch, strides, dilations = model.arch, model.strides, model.dilations
     stages = len(arch['num_modules'])
     need('in_channels', is_count(model.in_channels), 'a positive integer')

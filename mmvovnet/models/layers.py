@@ -1,6 +1,7 @@
 """The units of a VoVNet: convs with norm and activation, pools, and gates."""
 
 import math
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -65,6 +66,21 @@ def max_pool(
         nn.ConstantPad2d(width, -math.inf),
         nn.MaxPool2d(3, stride, 0, dilation, ceil_mode=ceil_mode),
     )
+
+
+def mmcv_ops(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Paths and modules of mmcv's compiled ops, such as deformable convs.
+
+    They read a map in channels-last order as if it were in the usual one,
+    and give wrong results without an error.
+
+    Example:
+        >>> list(mmcv_ops(nn.Sequential(nn.Conv2d(3, 8, 3))))
+        []
+    """
+    for name, module in model.named_modules():
+        if type(module).__module__.startswith('mmcv.ops'):
+            yield name, module
 
 
 class SEGate(nn.Module):

@@ -46,19 +46,14 @@ class VoVNet(BaseModule):
                                identity='every'``
     ========================== =============================================
 
-    What freezes a layer: ``frozen_stages`` stops gradients and batch norm
-    statistics of the first stages, ``norm_eval`` the statistics of all batch
-    norms, and ``norm_cfg=dict(requires_grad=False)`` the gradients of all
-    norms' weights and biases.
-
     Args:
         arch: A key of :attr:`arch_settings`, or a dict of the same fields.
         in_channels: Image channels.
         out_indices: Stages to return; 0 to 3 have strides 4 to 32, negative
             ones count from the end. Stages past the last of them are not
             built.
-        frozen_stages: -1 freezes nothing, 0 the stem, n the stem and the
-            first n stages.
+        frozen_stages: Stop gradients and batch norm statistics: -1 of
+            nothing, 0 of the stem, n of the stem and the first n stages.
         stem_strides: Strides of the stem's convs. If their product is 4, the
             first stage has no max pool; if it is 2, it has one, as in the
             paper.
@@ -82,9 +77,11 @@ class VoVNet(BaseModule):
         dcn: Deformable conv in place of the 3x3 convs of a stage's modules,
             such as ``dict(type='DCNv2')``.
         stage_with_dcn: For each stage, whether it has ``dcn``.
-        norm_eval: Keep batch norms in eval mode in training.
+        norm_eval: Keep batch norms in eval mode in training, which stops
+            their statistics.
         conv_cfg, norm_cfg, act_cfg: Conv of the stem and the modules' 3x3
-            layers, norm and activation.
+            layers, norm and activation. ``requires_grad=False`` in
+            ``norm_cfg`` stops gradients of norms' weights and biases.
         with_cp: Checkpointing: keep the input of each module only and
             recompute the rest in the backward pass. Batch norm statistics
             are updated once.

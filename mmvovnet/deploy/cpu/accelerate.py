@@ -8,7 +8,7 @@ from mmcv.cnn import ConvModule
 from mmengine.logging import print_log
 from torch import nn
 
-from mmvovnet.models.layout import mmcv_ops
+from mmvovnet.models.layers import mmcv_ops
 from mmvovnet.models.osa import OSAModule
 from mmvovnet.processor import has_bfloat16
 

@@ -1,8 +1,7 @@
 """CenterMask (arXiv 1911.06667), VoVNetV2's own detector, for MMDetection."""
 
-from .detector import CenterMask
+from .detector import CenterMask, PanopticCenterMask
 from .mask_head import SpatialAttentionMaskHead
-from .panoptic import PanopticCenterMask
 from .roi_head import AdaptiveRoIExtractor, CenterMaskRoIHead
 
 __all__ = [

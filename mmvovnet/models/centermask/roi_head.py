@@ -42,14 +42,13 @@ class AdaptiveRoIExtractor(BaseRoIExtractor):
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        strides = [*self.featmap_strides]
-        first = strides[0]
-        if not math.log2(first).is_integer() or strides != [
-            first * 2**i for i in range(len(strides))
-        ]:
+        levels = [math.log2(stride) for stride in self.featmap_strides]
+        self.k_min = int(levels[0])
+        self.k_max = self.k_min + len(levels) - 1
+        if levels != [*range(self.k_min, self.k_max + 1)]:
             raise ValueError(
                 'featmap_strides must be powers of 2, each twice the one '
-                f'before, as in [8, 16, 32], got {strides}'
+                f'before, as in [8, 16, 32], got {self.featmap_strides}'
             )
 
     def map_roi_levels(self, rois: Tensor, image_areas: Tensor) -> Tensor:
@@ -62,12 +61,8 @@ class AdaptiveRoIExtractor(BaseRoIExtractor):
         """
         sides = (rois[:, 3:] - rois[:, 1:3]).float().clamp(min=0)
         ratio = image_areas / sides.prod(1)
-        k_min, k_max = (
-            int(math.log2(s))
-            for s in (self.featmap_strides[0], self.featmap_strides[-1])
-        )
-        levels = torch.ceil(k_max - torch.log2(ratio))
-        return levels.clamp(k_min, k_max).long() - k_min
+        levels = torch.ceil(self.k_max - torch.log2(ratio))
+        return levels.clamp(self.k_min, self.k_max).long() - self.k_min
 
     def forward(
         self, feats: Sequence[Tensor], rois: Tensor, image_areas: Tensor
@@ -121,8 +116,8 @@ class CenterMaskRoIHead(MaskScoringRoIHead):
         """Compute ``loss_mask``, and ``loss_mask_iou``."""
         metas = [sample.metainfo for sample in batch_data_samples]
         truths = [
-            _with_masks(sample.gt_instances, meta['batch_input_shape'])
-            for sample, meta in zip(batch_data_samples, metas, strict=True)
+            _with_masks(sample.gt_instances, sample.batch_input_shape)
+            for sample in batch_data_samples
         ]
         samples = []
         for boxes, truth in zip(proposals, truths, strict=True):

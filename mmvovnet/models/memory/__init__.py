@@ -1,13 +1,9 @@
 """Training that keeps fewer bytes, and computes the rest again.
 
 Two ways, both with the plain mode's outputs, gradients and statistics:
-
-- ``memory_efficient``: :func:`recompute_elementwise` keeps the outputs of
-  convs and repeats norms, activations, concatenations and gates: less than
-  half of the bytes, for 1.02 to 1.04 times the time of a step.
-- ``with_cp``: :func:`checkpoint_module` keeps a module's input only and
-  repeats all of it, convs too: less memory still, for about a third more
-  time. Both together keep least.
+``memory_efficient`` is :func:`recompute_elementwise`, which repeats no
+expensive convs, and ``with_cp`` is :func:`checkpoint_module`, which repeats
+all. docs/performance.md has what they save and cost.
 """
 
 from .checkpointing import checkpoint_module

@@ -1,7 +1,12 @@
 """The outputs of convs are kept, and what is cheap is recomputed."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    contextmanager,
+    nullcontext,
+)
 
 import torch
 from torch import nn
@@ -85,16 +90,11 @@ def recompute_forward(model: nn.Module) -> None:
         >>> recompute_forward(net)
         >>> net(torch.rand(1, 3, 2, 2)).sum().backward()
     """
-    entered: list[AbstractContextManager] = []
+    stack = ExitStack()
 
     def enter(*args) -> None:
         if _can_recompute():
-            entered.append(recompute_elementwise())
-            entered[-1].__enter__()
-
-    def leave(*args) -> None:
-        if entered:
-            entered.pop().__exit__(None, None, None)
+            stack.enter_context(recompute_elementwise())
 
     model.register_forward_pre_hook(enter)
-    model.register_forward_hook(leave, always_call=True)
+    model.register_forward_hook(lambda *args: stack.close(), always_call=True)

@@ -96,12 +96,6 @@ class _Recipe:
             recipe.adds for recipe in _leaves(self.args, _Recipe)
         )
 
-    @property
-    def casts_weight(self) -> bool:
-        """Whether it casts a tensor that is kept."""
-        first = self.args[0]
-        return self.func is _CAST and isinstance(first, _Kept)
-
     def __call__(self) -> Tensor:
         value = self.value()
         if value is None:
@@ -204,17 +198,18 @@ class Recorder(TorchDispatchMode):
             )
         if isinstance(source, _Kept):
             return source()
+        first = source.args[0]
+        if source.func is aten.cat.default:
+            parts = _serve(first)  # convs ask for them one by one
+            tensor = source()
+            self.parts = parts if tensor.nbytes <= SMALL_BYTES else []
+            return tensor
         # A conv asks for its input right before the activation that made it
         # asks for the same tensor: do not make it twice. In between the conv
         # asks for its weight, which autocast has cast.
-        if source.func is not aten.cat.default:
-            tensor = source()
-            if not source.casts_weight:
-                self.last = tensor
-            return tensor
-        parts = _serve(source.args[0])  # convs ask for them one by one
         tensor = source()
-        self.parts = parts if tensor.nbytes <= SMALL_BYTES else []
+        if not (source.func is _CAST and isinstance(first, _Kept)):
+            self.last = tensor
         return tensor
 
     def __torch_dispatch__(

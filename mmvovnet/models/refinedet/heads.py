@@ -17,8 +17,8 @@ from .neck import residual_block
 class MultiBoxHead(AnchorHead):
     """Class scores and box offsets for each prior, and SSD's loss on them.
 
-    See :class:`ODMHead` for the options. ``train_cfg`` has an ``assigner``,
-    and ``neg_pos_ratio``, hard negatives for each positive prior.
+    See :class:`ODMHead` for the options, and :class:`RefineDet` for
+    ``train_cfg``.
     """
 
     def __init__(

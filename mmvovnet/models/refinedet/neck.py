@@ -139,12 +139,9 @@ class TransferConnectionNeck(BaseModule):
         ]
         levels = [self.outputs[-1](F.relu(merged[-1]))]
         for i in range(len(maps) - 1, -1, -1):
-            up = _fit(self.upsamples[i](levels[0]), merged[i])
+            up = self.upsamples[i](levels[0])
+            # Crop or pad, as images of any size need it.
+            height, width = merged[i].shape[2:]
+            up = F.pad(up, (0, width - up.size(3), 0, height - up.size(2)))
             levels.insert(0, self.outputs[i](F.relu(merged[i] + up)))
         return tuple(zip(sources, levels, strict=True))
-
-
-def _fit(x: Tensor, other: Tensor) -> Tensor:
-    """Crop or pad to another map's size, for images of any size."""
-    height, width = other.shape[2:]
-    return F.pad(x, (0, width - x.size(3), 0, height - x.size(2)))

@@ -307,6 +307,10 @@ def test_without_mask_scoring():
     model = small.trained(roi_head=without(dict(mask_iou_head=None)))
     result = model.predict(inputs, samples)[0].pred_instances
     assert len(result) == 50 and result.mask_scores.equal(result.scores)
+    scoring = small.trained()
+    scoring.roi_head.mask_iou_head = None  # as the comparison of docs/paper
+    result = scoring.predict(inputs, samples)[0].pred_instances
+    assert len(result) == 50 and result.mask_scores.equal(result.scores)
 
 
 def test_with_the_rule_of_fpn():
