@@ -61,12 +61,8 @@ class _RecomputedModule(torch.autograd.Function):
         ctx.autocast = nullcontext()
         device = x.device.type
         if torch.amp.is_autocast_available(device):
-            ctx.autocast = torch.autocast(
-                device,
-                torch.get_autocast_dtype(device),
-                torch.is_autocast_enabled(device),
-                torch.is_autocast_cache_enabled(),
-            )
+            enabled = torch.is_autocast_enabled(device)
+            ctx.autocast = torch.autocast(device, enabled=enabled)
         ctx.random = torch.get_rng_state(), *get_device_states(x)
         with recording_paused():
             return forward(x)
