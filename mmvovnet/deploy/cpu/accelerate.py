@@ -95,7 +95,7 @@ def _is_winograd(conv: Any) -> TypeGuard[nn.Conv2d]:
     )
 
 
-def _take_relu(unit: nn.Module) -> bool:
+def _take_relu(unit: Any) -> bool:
     """Whether a ReLU followed a unit's conv, which does it from now on."""
     taken = (
         isinstance(unit, ConvModule)
