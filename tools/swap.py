@@ -52,7 +52,7 @@ def main() -> None:
     from mmvovnet.engine.known_warnings import ignore_known_warnings
     from mmvovnet.fileio import keep_apart
     from mmvovnet.swap import SwapError, plan_swap
-    from mmvovnet.swap.report import counts, report
+    from mmvovnet.swap.costs import counts
     from mmvovnet.swap.write import base_of, config_text, write_config
 
     ignore_known_warnings()
@@ -80,7 +80,9 @@ def main() -> None:
         raise SystemExit(
             f'error: {source}: {type(error).__name__}: {error}'
         ) from None
-    print(report(swap))
+    print(text)
+    for line in swap.left:
+        print(f'left alone: {line}')
     if args.check:
         print(counts(swap, cfg))
     print(target)

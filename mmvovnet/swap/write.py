@@ -62,8 +62,8 @@ def _lines(
     """
     head = []
     if isinstance(node, Change):
-        old, new, why = node
-        note = why if old in (ABSENT, new) else shown(old)
+        old, new, _ = node
+        note = _note(node)
         if place and isinstance(old, dict) and isinstance(new, dict):
             new = dict(_delete_=True, **new)
         one = f'{tab}{start}{_inline(new)}{end}'
@@ -74,11 +74,10 @@ def _lines(
         if len(one) <= _WIDTH or not isinstance(new, dict):
             return [*head, f'{one}\n']
         node, place = {k: Change(ABSENT, v) for k, v in new.items()}, ()
-    if any(type(key) is int for key in node):
-        return _list(start, node, tab, end, place, swap)
+    is_list = any(type(key) is int for key in node)
     # A dict in an element of a list is replaced, not merged.
-    listed = any(type(part) is int for part in place)
-    if len(node) == 1 and place and not listed:
+    listed = not is_list and any(type(part) is int for part in place)
+    if len(node) == 1 and place and not (is_list or listed):
         ((key, inner),) = node.items()
         begin, finish, inside = f'{start}dict({key}=', f'){end}', (*place, key)
         short = _lines(begin, inner, tab, finish, inside, swap)
@@ -90,32 +89,31 @@ def _lines(
     elif listed:
         body.append(f'{tab}    _base_.{dotted(place)},\n')
     named = all(str(key).isidentifier() for key in node)
+    first, last = ('dict(', ')') if named else '[]' if is_list else '{}'
+    if is_list:
+        node = {i: node.get(i) for i in range(len(get(swap.cfg, place)))}
     for key, inner in node.items():
-        if isinstance(inner, Change) and inner.new is ABSENT:
-            why = f' ({inner.why})' if inner.why else ''
-            left_out.append(f'{key}={shown(inner.old)}{why}')
-            continue
-        begin = f'{key}=' if named else f'{key!r}: '
         inside = (*place, key) if place and place != swap.place else ()
-        body += _lines(begin, inner, f'{tab}    ', ',', inside, swap)
+        if inner is None:  # an element as in the base
+            body.append(f'{tab}    _base_.{dotted(inside)},\n')
+        elif isinstance(inner, Change) and inner.new is ABSENT:
+            left_out.append(f'{key}={_note(inner)}')
+        else:
+            begin = f'{key}=' if named else '' if is_list else f'{key!r}: '
+            body += _lines(begin, inner, f'{tab}    ', ',', inside, swap)
     if left_out:
         body += _comment(f'left out: {", ".join(left_out)}', f'{tab}    ')
-    first, last = ('dict(', ')') if named else ('{', '}')
     return [*head, f'{tab}{start}{first}\n', *body, f'{tab}{last}{end}\n']
 
 
-def _list(
-    start: str, node: dict, tab: str, end: str, place: Path, swap: Swap
-) -> list[str]:
-    """Lines of a list, some of whose elements differ from the base's."""
-    lines = [f'{tab}{start}[\n']
-    for i in range(len(get(swap.cfg, place))):
-        inside = (*place, i)
-        if i in node:
-            lines += _lines('', node[i], f'{tab}    ', ',', inside, swap)
-        else:
-            lines.append(f'{tab}    _base_.{dotted(inside)},\n')
-    return [*lines, f'{tab}]{end}\n']
+def _note(change: Change) -> str:
+    """The old value of an entry, and why it changed."""
+    old, new, why = change
+    if old in (ABSENT, new):
+        return why
+    is_file = type_name(old) == 'Pretrained'
+    shown = repr(old.get('checkpoint')) if is_file else _inline(old)
+    return f'{shown} ({why})' if why else shown
 
 
 def _comment(text: str, tab: str) -> list[str]:
@@ -126,13 +124,6 @@ def _comment(text: str, tab: str) -> list[str]:
         break_on_hyphens=False,
     )
     return [f'{tab}# {line}\n' for line in wrapped]
-
-
-def shown(value: Any) -> str:
-    """Write a value in short, as in a comment."""
-    if type_name(value) == 'Pretrained':
-        return repr(value.get('checkpoint'))
-    return _inline(value)
 
 
 def _inline(value: Any) -> str:

@@ -57,10 +57,12 @@ model = dict(
         ),
         # left out: depth=18, style='pytorch', norm_cfg=dict(type='BN')
     ),
-    pretrained=None,  # 'open-mmlab://resnet18_v1c'
+    # 'open-mmlab://resnet18_v1c' (weights of a model with the old backbone)
+    pretrained=None,
     data_preprocessor=dict(
-        mean=[123.675, 116.28, 103.53],  # [1.0, 1.0, 1.0]
-        std=[58.395, 57.12, 57.375],  # [2.0, 2.0, 2.0]
+        # [1.0, 1.0, 1.0] (as the weights expect)
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],  # [2.0, 2.0, 2.0] (as the weights expect)
     ),
     decode_head=dict(in_channels=1024),  # 512
     auxiliary_head=[
@@ -155,7 +157,8 @@ def test_command_and_new_style(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', command)
     main()
     out = capsys.readouterr().out
-    assert '| model.head.in_channels | 512 | 1024 |' in out
+    assert 'model.head.in_channels = 1024  # 512' in out
+    assert 'left alone: the pixels: random weights take any' in out
     assert 'one step: loss' in out
     assert 'before: 11.18 M parameters' in out
     now = r'now: (\d+\.\d+) M parameters; the backbone \1 M and \d+\.\d+ G'

@@ -1,35 +1,15 @@
-"""What a swap reports to its user."""
+"""What a swap costs."""
 
 from contextlib import suppress
 
 from mmengine.config import Config
 
 from mmvovnet.analysis.cost import count_cost
-from mmvovnet.analysis.summary import markdown_table
-from mmvovnet.tasks import ABSENT, dotted, get
+from mmvovnet.tasks import get
 
 from . import toy
 from .changes import one_line
 from .plan import Swap
-from .write import shown
-
-
-def report(swap: Swap) -> str:
-    """Write what a swap changed as a table, and what it left alone."""
-    table = markdown_table(
-        [
-            dict(
-                entry=dotted(path), before=_cell(old), now=_cell(new), why=why
-            )
-            for path, (old, new, why) in swap.changes.items()
-            if old != new
-        ]
-    )
-    return '\n'.join([table, *(f'left alone: {line}' for line in swap.left)])
-
-
-def _cell(value: object) -> str:
-    return '-' if value is ABSENT else shown(value)
 
 
 @toy.silence()
