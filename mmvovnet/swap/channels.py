@@ -6,7 +6,7 @@ which number is meant.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from mmengine.config import Config
@@ -29,20 +29,8 @@ class ChannelMismatch(Exception):
         self.name, self.built_for, self.got = name, built_for, got
 
 
-@contextmanager
-def watched(model: nn.Module) -> Iterator[None]:
-    """Raise :class:`ChannelMismatch` where shapes do not fit."""
-
-    def watch(module: nn.Module, name: str, built_for: int, dim: int) -> Any:
-        def hook(_: nn.Module, inputs: tuple) -> None:
-            if inputs and isinstance(inputs[0], Tensor):
-                got = inputs[0].size(dim)
-                if got != built_for:
-                    raise ChannelMismatch(name, built_for, got)
-
-        return module.register_forward_pre_hook(hook)
-
-    handles = []
+def watch(model: nn.Module) -> None:
+    """Let a model raise :class:`ChannelMismatch` where shapes do not fit."""
     for name, module in model.named_modules():
         weight = getattr(module, 'weight', None)
         if not isinstance(weight, Tensor):
@@ -56,12 +44,17 @@ def watched(model: nn.Module) -> Iterator[None]:
         ):
             built_for = getattr(module, key, None)
             if type(built_for) is int:
-                handles.append(watch(module, name, built_for, dim))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+                hook = partial(_compare, name, built_for, dim)
+                module.register_forward_pre_hook(hook)
+
+
+def _compare(
+    name: str, built_for: int, dim: int, _: nn.Module, inputs: tuple
+) -> None:
+    if inputs and isinstance(inputs[0], Tensor):
+        got = inputs[0].size(dim)
+        if got != built_for:
+            raise ChannelMismatch(name, built_for, got)
 
 
 def obvious(

@@ -17,7 +17,7 @@ from mmvovnet.weights.dialects import Pixels
 from . import toy
 from .backbone import find_backbones, measure, start_from, translate
 from .changes import Change, SwapError, one_line, type_name
-from .channels import ChannelMismatch, obvious, repair, watched
+from .channels import ChannelMismatch, obvious, repair, watch
 
 _MOST_REPAIRS = 20
 # Sides of toy images; what fails at one is tried at the next. RoIs of small
@@ -300,7 +300,8 @@ def _run_at(size: int, swap: Swap, with_step: bool) -> None:
     data = toy.batch(swap.cfg, (channels, size, size))
     # Before the model runs, as a runner does: DDQ shares weights from then on.
     optimizer = toy.optimizer(swap.cfg, model) if with_step else None
-    with watched(model), torch.set_grad_enabled(with_step):
+    watch(model)
+    with torch.set_grad_enabled(with_step):
         loss = toy.losses(model, data)
     if optimizer is None:
         return
