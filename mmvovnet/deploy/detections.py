@@ -18,16 +18,16 @@ class Detections(nn.Module):
         super().__init__()
         self.info = front.postprocessing
         self.names = ['boxes', 'scores', 'labels', 'image_ids']
-        self.branch = None
+        self.roi_head = None
         if front.num_maps:
-            self.branch = MaskBranch(front.model.roi_head).eval()
+            self.roi_head = front.model.roi_head
             self.names += ['masks', 'mask_scores']
 
     def forward(self, *before: Tensor) -> tuple[Tensor, ...]:
         """Map boxes, scores and maps to what ``names`` says of K detections.
 
         Boxes (K, 4), scores (K,), labels (K,) and the places of their images
-        in the batch (K,); with a branch masks and scores as it gives them.
+        in the batch (K,); with maps also what :func:`find_masks` gives.
         """
         all_boxes, all_scores, *maps = before
         candidates = all_scores
@@ -46,69 +46,53 @@ class Detections(nn.Module):
         if self.info['class_agnostic']:
             labels = all_scores.argmax(1)[image_ids, index]
         found = boxes, scores, labels, image_ids
-        if self.branch is None:
+        if self.roi_head is None:
             return found
-        return *found, *self.branch(maps, *found)
+        return *found, *find_masks(self.roi_head, maps, *found)
 
 
-class MaskBranch(nn.Module):
-    """CenterMask's masks and their scores, without mmcv's ``RoIAlign``.
+def find_masks(
+    roi_head: Any,
+    maps: Sequence[Tensor],
+    boxes: Tensor,
+    scores: Tensor,
+    labels: Tensor,
+    image_ids: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Map levels (N, C, H_i, W_i) and K boxes to CenterMask's masks.
 
-    Torchvision's ``roi_align`` becomes ONNX's. Each box is cut from all
-    levels and one of them is taken, so that nothing depends on where the
-    boxes lie. The image of the level rule is the whole input, padding too.
+    These are probabilities of shape (K, 28, 28), and scores (K,).
+
+    Torchvision's ``roi_align`` becomes ONNX's, unlike mmcv's. Each box is cut
+    from all levels and one of them is taken, so that nothing depends on where
+    the boxes lie. The image of the level rule is the whole input, padding too.
     """
-
-    def __init__(self, roi_head: Any) -> None:
-        from mmvovnet.models.centermask import AdaptiveRoIExtractor
-
-        super().__init__()
-        self.extractor = roi_head.mask_roi_extractor
-        self.mask_head = roi_head.mask_head
-        self.mask_iou_head = roi_head.mask_iou_head
-        if not isinstance(self.extractor, AdaptiveRoIExtractor):
-            raise ValueError(
-                'masks need an AdaptiveRoIExtractor to be exported, not a '
-                f"{type(self.extractor).__name__}; use outputs='boxes'"
-            )
-
-    def forward(
-        self,
-        maps: Sequence[Tensor],
-        boxes: Tensor,
-        scores: Tensor,
-        labels: Tensor,
-        image_ids: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Map levels (N, C, H_i, W_i) and K boxes to their masks.
-
-        These are probabilities of shape (K, 28, 28), and scores (K,).
-        """
-        rois = torch.cat([image_ids[:, None].to(boxes.dtype), boxes], 1)
-        stride = self.extractor.featmap_strides[0]
-        height, width = maps[0].shape[-2:]
-        area = boxes.new_ones(1) * (height * width * stride**2)
-        levels = self.extractor.map_roi_levels(rois, area)
-        feats: Any = 0
-        for i, (layer, x) in enumerate(
-            zip(self.extractor.roi_layers, maps, strict=True)
-        ):
-            cut = roi_align(
-                x,
-                rois,
-                layer.output_size,
-                layer.spatial_scale,
-                layer.sampling_ratio,
-                layer.aligned,
-            )
-            feats = feats + cut * (levels == i)[:, None, None, None]
-        logits = self.mask_head(feats)
-        index = labels[:, None, None, None].expand(-1, 1, *logits.shape[2:])
-        mask = logits.gather(1, index)[:, 0]
-        if self.mask_iou_head is not None:
-            ious = self.mask_iou_head(feats, mask)
-            scores = scores * ious.gather(1, labels[:, None])[:, 0]
-        return mask.sigmoid(), scores
+    extractor = roi_head.mask_roi_extractor
+    rois = torch.cat([image_ids[:, None].to(boxes.dtype), boxes], 1)
+    stride = extractor.featmap_strides[0]
+    height, width = maps[0].shape[-2:]
+    area = boxes.new_ones(1) * (height * width * stride**2)
+    levels = extractor.map_roi_levels(rois, area)
+    feats: Any = 0
+    for i, (layer, x) in enumerate(
+        zip(extractor.roi_layers, maps, strict=True)
+    ):
+        cut = roi_align(
+            x,
+            rois,
+            layer.output_size,
+            layer.spatial_scale,
+            layer.sampling_ratio,
+            layer.aligned,
+        )
+        feats = feats + cut * (levels == i)[:, None, None, None]
+    logits = roi_head.mask_head(feats)
+    index = labels[:, None, None, None].expand(-1, 1, *logits.shape[2:])
+    mask = logits.gather(1, index)[:, 0]
+    if roi_head.mask_iou_head is not None:
+        ious = roi_head.mask_iou_head(feats, mask)
+        scores = scores * ious.gather(1, labels[:, None])[:, 0]
+    return mask.sigmoid(), scores
 
 
 @torch.library.custom_op('mmvovnet::suppress', mutates_args=())

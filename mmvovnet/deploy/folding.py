@@ -58,8 +58,7 @@ def fuse(model: Model) -> Model:
     for prefix, parent in list(model.named_modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, _BatchNorm):
-                reason = _fold(parent, name)
-                if reason:
+                if reason := _fold(parent, name):
                     path = f'{prefix}.{name}'.lstrip('.')
                     raise ValueError(f"can't fold '{path}': {reason}")
             elif isinstance(child, _DropoutNd | DropPath):

@@ -66,7 +66,15 @@ class Boxes(nn.Module):
         self.model = model
         self.num_maps = 0
         if masks:
-            self.num_maps = model.roi_head.mask_roi_extractor.num_inputs
+            from mmvovnet.models.centermask import AdaptiveRoIExtractor
+
+            extractor = model.roi_head.mask_roi_extractor
+            if not isinstance(extractor, AdaptiveRoIExtractor):
+                raise ValueError(
+                    'masks need an AdaptiveRoIExtractor to be exported, not a '
+                    f"{type(extractor).__name__}; use outputs='boxes'"
+                )
+            self.num_maps = extractor.num_inputs
         if not hasattr(model, 'bbox_head') or hasattr(model, 'semantic_head'):
             raise ValueError(
                 f"a {type(model).__name__} has other outputs than one stage's "

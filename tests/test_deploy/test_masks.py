@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from mmvovnet.deploy import export, load_exported
-from mmvovnet.deploy.detections import MaskBranch
+from mmvovnet.deploy.detections import find_masks
 from mmvovnet.deploy.inference.detector import Detector, paste
+from mmvovnet.deploy.outputs import Boxes
 from tests.test_models.test_centermask import small, test_panoptic
 
 
-def test_branch_is_the_roi_heads():
+def test_masks_are_the_roi_heads():
     """Its RoI align is torchvision's, and takes each box from its level."""
     model = small.trained()
     inputs, samples = small.batch(model, shape=(3, 64, 96)).values()
@@ -23,7 +24,7 @@ def test_branch_is_the_roi_heads():
             torch.cat([f[key] for f in found])
             for key in ('bboxes', 'scores', 'labels')
         ]
-        masks, scores = MaskBranch(model.roi_head)(maps[:3], *parts, ids)
+        masks, scores = find_masks(model.roi_head, maps[:3], *parts, ids)
     expected = torch.cat([f.mask_scores for f in found])
     torch.testing.assert_close(scores, expected)
     size = found[0].masks.shape[1:]
@@ -89,6 +90,13 @@ def test_no_detections_in_onnx(exported):
     _, file = exported
     out = file(torch.full((1, 3, 64, 64), -1e4))
     assert len(out['masks']) == len(out['mask_scores']) == len(out['boxes'])
+
+
+def test_another_extractor_is_refused():
+    model = small.trained()
+    model.roi_head.mask_roi_extractor = torch.nn.Identity()
+    with pytest.raises(ValueError, match="not a Identity; use outputs='boxes"):
+        Boxes(model, masks=True)
 
 
 def test_panoptic_has_no_boxes_alone(tmp_path):

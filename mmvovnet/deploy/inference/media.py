@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from itertools import chain, count, groupby, islice
 from operator import itemgetter
 from pathlib import Path
@@ -31,7 +32,8 @@ def find_media(names: Sequence[str]) -> list[str]:
     Raises:
         FileNotFoundError: If there is nothing of one of the names.
     """
-    known, found = IMAGES + VIDEOS, []
+    known = IMAGES + VIDEOS
+    files: dict[str, str] = {}
     for name in names:
         path = Path(name)
         if path.is_dir():
@@ -45,10 +47,8 @@ def find_media(names: Sequence[str]) -> list[str]:
                 f"there is no image or video '{name}'; known endings are "
                 f'{", ".join(known)}'
             )
-        found += matches
-    files: dict[str, str] = {}
-    for name in found:
-        files.setdefault(os.path.abspath(name), name)
+        for match in matches:
+            files.setdefault(os.path.abspath(match), match)
     return list(files.values())
 
 
@@ -157,22 +157,19 @@ def detect_media(
     threads = 1 if films else 4  # frames come one after another
     most = 2 * batch_size + threads
 
-    def items() -> Iterator[tuple[str, str]]:
+    def items() -> Iterator[tuple[str, str, Callable]]:
         for file in files:
-            if file not in films:
-                yield file, file
-                continue
-            frames = count()
-            while not films[file].is_over:
-                yield file, f'{file}#{next(frames)}'
-
-    def read(file: str, name: str) -> tuple[str, str, np.ndarray | None]:
-        if file in films:
-            return file, name, films[file].read()
-        return file, name, read_image(file, color_type)
+            if film := films.get(file):
+                frames = count()
+                while not film.is_over:
+                    yield file, f'{file}#{next(frames)}', film.read
+            else:
+                yield file, file, partial(read_image, file, color_type)
 
     def find() -> Iterator[tuple]:
-        read_ahead = _ahead(readers, read, items(), most)
+        read_ahead = _ahead(
+            readers, lambda *item: (*item[:2], item[2]()), items(), most
+        )
         images = (each for each in read_ahead if each[2] is not None)
         while group := list(islice(images, batch_size)):
             found = detect([image for *_, image in group])

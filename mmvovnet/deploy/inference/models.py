@@ -49,23 +49,17 @@ def open_model(
         require(model.cfg, ('mmdet',), 'detection')
     else:
         model = build_published(path)
-    loader = pipeline_of(model.cfg)[0]
-    if loader.get('imdecode_backend', 'cv2') != 'cv2':
+    first, *steps = copy.deepcopy(pipeline_of(model.cfg))
+    if first.get('imdecode_backend', 'cv2') != 'cv2':
         raise ValueError(
-            f"'{path}' reads images by {loader.imdecode_backend!r}, and here "
+            f"'{path}' reads images by {first.imdecode_backend!r}, and here "
             'they are read by cv2: set imdecode_backend of its test pipeline'
         )
-    kind = loader.get('color_type', 'color')
-    return _of_model(fuse(model)), list(model.dataset_meta['classes']), kind
-
-
-def _of_model(model: Any) -> Detect:
-    """A detector of MMDetection as a function of a batch of images."""
-    first, *steps = copy.deepcopy(pipeline_of(model.cfg))
     first.type = 'mmdet.LoadImageFromNDArray'
     steps = [s for s in steps if 'Annotations' not in s.type]
     with DefaultScope.overwrite_default_scope('mmdet'):
         prepare = Compose([first, *steps])
+    model = fuse(model)
 
     def detect(images: Sequence[Any]) -> list[Found]:
         data = [prepare(dict(img=image, img_id=0)) for image in images]
@@ -78,4 +72,5 @@ def _of_model(model: Any) -> Detect:
             for f in found
         ]
 
-    return detect
+    kind = first.get('color_type', 'color')
+    return detect, list(model.dataset_meta['classes']), kind
