@@ -95,15 +95,13 @@ def public_files() -> dict[str, PublicFile]:
     """
     text = files(__package__).joinpath('public.csv').read_text()
     found = {}
+    row: dict[str, Any]
     for row in csv.DictReader(text.splitlines()):
-        urls = tuple(row.pop('url').split())
-        fields: dict[str, Any] = row | dict(
-            options=yaml.safe_load(row['options']),
-            pixels=getattr(dialects, row['pixels'].upper()),
-            metrics=yaml.safe_load(row['metrics'] or '{}'),
-            urls=urls,
-        )
-        found[row['name']] = PublicFile(**fields)
+        row['options'] = yaml.safe_load(row['options'])
+        row['pixels'] = getattr(dialects, row['pixels'].upper())
+        row['metrics'] = yaml.safe_load(row['metrics'] or '{}')
+        row['urls'] = tuple(row['urls'].split())
+        found[row['name']] = PublicFile(**row)
     return found
 
 
