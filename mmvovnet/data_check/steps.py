@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.device import get_device
 from mmengine.evaluator import Evaluator
+from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
@@ -29,6 +30,8 @@ def try_steps(cfg: Config, described: dict, report: Report) -> None:
     """
     model: Any = None
     stage = 'model'
+    logger = MMLogger.get_current_instance()
+    logger.disabled = True  # a line for each parameter
     try:
         with redirect_stdout(io.StringIO()):  # of COCO's metric
             model = MODELS.build(described).to(get_device())
@@ -56,6 +59,8 @@ def try_steps(cfg: Config, described: dict, report: Report) -> None:
         key = next(_culprits(error, cfg, stage, model), stage)
         said = f'{type(error).__name__}: {error}'
         report.add(ERROR, key, f'a step on two images ends in {said}')
+    finally:
+        logger.disabled = False
 
 
 def _batch(loader: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -1,7 +1,9 @@
 import json
+import logging
 
 import pytest
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from PIL import Image
 
 from mmvovnet.data_check import check
@@ -92,7 +94,18 @@ def tried(cfg):
 
 
 def test_says_nothing_of_a_config_that_trains():
-    assert not tried(config())
+    logger = MMLogger.get_current_instance()
+    said = logging.Handler(logging.INFO)
+    said.emit = lambda record: pytest.fail(record.getMessage())
+    logger.addHandler(said)
+    try:
+        cfg = config()
+        # For which mmengine logs a line for each parameter.
+        cfg['optim_wrapper']['paramwise_cfg'] = dict(bias_lr_mult=2.0)
+        assert not tried(cfg)
+    finally:
+        logger.removeHandler(said)
+    assert logger.isEnabledFor(logging.ERROR)
 
 
 def change(cfg, path, value):
