@@ -1,7 +1,9 @@
 """The runner of this package's configs."""
 
+import inspect
 import re
 from contextlib import nullcontext
+from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,9 @@ from .start import cannot_start, check_frozen, thaw
 # Of a scheduler's state: how far it is.
 _PROGRESS = ('last_step', 'verbose', '_global_step', '_last_value')
 
+# That mmengine's does not have.
+_SETTINGS = ('check_data', 'freeze_random', 'from_scratch', 'overwrite')
+
 
 @RUNNERS.register_module()
 class Runner(mmengine.runner.Runner):
@@ -53,6 +58,13 @@ class Runner(mmengine.runner.Runner):
         make_work_dir(work_dir)
         thaw(model, kwargs.get('cfg'))
         super().__init__(model, work_dir, *args, **kwargs)
+        known = {*_SETTINGS, *inspect.signature(super().__init__).parameters}
+        for key in self.cfg.keys() - known:
+            for near in get_close_matches(key, known, 1, cutoff=0.85):
+                self.logger.warning(
+                    f"'{key}' of the config is no setting of a run: is "
+                    f"'{near}' meant?"
+                )
 
     def setup_env(self, env_cfg: dict) -> None:
         """Start torch.distributed on a CPU, then what mmengine sets up."""

@@ -69,8 +69,7 @@ def check_frozen(model: nn.Module) -> None:
         remedy = f'take {" and ".join(frozen)} away'
         if weights := default_weights(arch):
             remedy = (
-                "start from weights, init_cfg=dict(type='Pretrained', "
-                f"checkpoint='vovnet://{weights.name}') with the pixels of "
+                f'start from weights, {weights.init_cfg} with the pixels of '
                 f'docs/checkpoints.md, or {remedy}'
             )
         raise ValueError(

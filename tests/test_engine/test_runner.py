@@ -7,6 +7,7 @@ import mmengine.runner
 import pytest
 import torch
 from mmengine.device import get_device
+from mmengine.logging import MMLogger
 from mmengine.model import MMDistributedDataParallel
 from mmengine.registry import MODEL_WRAPPERS, MODELS, RUNNERS
 from torch import distributed, nn
@@ -229,6 +230,21 @@ def test_accelerators_are_left_to_mmengine(build):
     assert given.pop('store').num_keys()
     assert given == dict(backend='nccl', rank=0, world_size=1)
     assert wrap_model.call_args.args[0] is None
+
+
+def test_a_misspelt_setting_is_said(tmp_path):
+    cfg = toy.config(tmp_path) | dict(load_form='x.pth', check_dat=False)
+    cfg |= dict(experiment_name=tmp_path.name, train_pipeline=[], classes=())
+    with patch.object(MMLogger, 'warning') as warning:
+        RUNNERS.build(cfg)
+    texts = [str(call.args[0]) for call in warning.call_args_list]
+    assert sorted(text for text in texts if 'no setting' in text) == [
+        f"'{key}' of the config is no setting of a run: is '{near}' meant?"
+        for key, near in (
+            ('check_dat', 'check_data'),
+            ('load_form', 'load_from'),
+        )
+    ]
 
 
 @pytest.mark.parametrize('by_epoch', [True, False])
