@@ -130,7 +130,10 @@ def _batch(path: str | None, given: Pixels) -> Tensor:
     """An image, or else noise, as the model gets it."""
     x = _smooth_noise()
     if path is not None:
-        x = torch.from_numpy(mmcv.imread(path)).permute(2, 0, 1)[None]
+        image = mmcv.imread(path)
+        if image is None:
+            raise ValueError(f"'{path}' is not an image that OpenCV can read")
+        x = torch.from_numpy(image).permute(2, 0, 1)[None]
     x = x.flip(1) if given.order == 'RGB' else x
     mean, std = (torch.tensor(v)[:, None, None] for v in given[1:])
     return (x - mean) / std

@@ -139,6 +139,12 @@ def test_a_model_without_a_vovnet(trained):
         diagnose(other, str(trained))
 
 
+def test_an_image_that_cannot_be_read(tmp_path):
+    (tmp_path / 'page.jpg').write_text('<html>')
+    with pytest.raises(ValueError, match=r"page\.jpg' is not an image"):
+        checkpoint._batch(str(tmp_path / 'page.jpg'), Pixels('BGR', 0, 1))
+
+
 def test_an_image_comes_in_the_order_of_the_weights(tmp_path):
     red = np.zeros((4, 4, 3), np.uint8)
     red[..., 2] = 200  # BGR
