@@ -62,6 +62,10 @@ def parse_args() -> argparse.Namespace:
     for path in filter(None, (args.model, args.checkpoint, args.ann)):
         if '://' not in path and not Path(path).is_file():
             parser.error(f"there is no file '{path}'")
+    if args.batch_size < 1:
+        parser.error(f'--batch-size is at least 1, not {args.batch_size}')
+    if args.out_json and Path(args.out_json).is_dir():
+        parser.error(f"--out-json is a file, and '{args.out_json}' a folder")
     if (Path(args.model).suffix == '.py') != bool(args.checkpoint):
         parser.error('a config needs --checkpoint, and nothing else has one')
     return args
@@ -109,14 +113,14 @@ def main() -> None:
             args.ann,
             color_type,
         )
+        if args.out_json:
+            write(args.out_json, json.dumps(results).encode())
+            print(f'{args.out_json}: {len(results)} detections')
     except KeyboardInterrupt:
         print('interrupted: all files named above are whole', file=sys.stderr)
         sys.exit(130)
     except errors as error:
         raise SystemExit(f'error: {error}') from None
-    if args.out_json:
-        write(args.out_json, json.dumps(results).encode())
-        print(f'{args.out_json}: {len(results)} detections')
     if unread:
         raise SystemExit(
             f'error: {len(unread)} of {len(files)} files could not be read: '

@@ -104,11 +104,24 @@ def split_coco(
     ``val``, ``test`` and ``seed`` are those of :func:`divide`.
 
     Raises:
-        ValueError: If one of them would be ``path`` itself.
+        ValueError: If one of them would be ``path`` itself, or that does
+            not have COCO's form.
     """
     path = Path(path)
     keep_apart([path.with_name(f'{part}.json') for part in PARTS], [path])
-    everything: dict[str, Any] = json.loads(path.read_text())
+    try:
+        everything: dict[str, Any] = json.loads(path.read_text())
+        owners = {each['image_id'] for each in everything['annotations']}
+        alone = owners - {each['id'] for each in everything['images']}
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"'{path}' is no COCO JSON: {type(error).__name__}: {error}"
+        ) from None
+    if alone:
+        raise ValueError(
+            f"'{path}' has annotations of images that it does not list, such "
+            f'as {next(iter(alone))!r}'
+        )
     written = []
     for part, images in divide(everything['images'], val, test, seed).items():
         ids = {image['id'] for image in images}

@@ -18,7 +18,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         'config', help='a path, or a name such as mmdet::dino/dino-4scale_...'
     )
-    parser.add_argument('--arch', default='V-39-eSE', help='which VoVNet')
+    parser.add_argument(
+        '--arch', default='V-39-eSE', help='which VoVNet (V-39-eSE)'
+    )
     parser.add_argument(
         '--weights',
         help="a name of docs/checkpoints.md, a file, a URL, or 'none'; by "
@@ -35,7 +37,10 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='take a step of training on two toy images, and count',
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.out and args.out.suffix != '.py':
+        parser.error(f"--out is a .py file, not '{args.out}'")
+    return args
 
 
 def main() -> None:

@@ -64,9 +64,8 @@ def fuse(model: Model) -> Model:
             elif isinstance(child, _DropoutNd | DropPath):
                 setattr(parent, name, nn.Identity().eval())
         if isinstance(parent, ConvModule) and parent.with_activation:
-            order = parent.order
-            behind = order.index('conv') < order.index('act')
-            if behind and hasattr(parent.activate, 'inplace'):
+            in_place = hasattr(parent.activate, 'inplace')
+            if in_place and parent.order[0] != 'act':
                 parent.activate.inplace = True
     if any(mmcv_ops(model)):
         return model

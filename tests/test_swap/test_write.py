@@ -173,6 +173,13 @@ def test_command_and_new_style(tmp_path, monkeypatch, capsys):
     DefaultScope._instance_dict.clear()
 
 
+def test_the_file_of_the_command_is_python(monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['swap', 'base.py', '-o', 'mine.json'])
+    with pytest.raises(SystemExit):
+        main()
+    assert "a .py file, not 'mine.json'" in capsys.readouterr().err
+
+
 TOY = """
 _base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
 train_dataloader = dict(

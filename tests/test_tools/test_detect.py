@@ -18,6 +18,8 @@ def run(monkeypatch, *args):
         ([TOOL, '--model', TOOL], 'a config needs --checkpoint'),
         ([TOOL, '--model', TOOL.parent, '--checkpoint=x.pth'], 'is no file'),
         ([TOOL, '--model', TOOL, '--checkpoint=x.pth'], "no file 'x.pth'"),
+        ([TOOL, '--model', TOOL, '--batch-size=0'], 'at least 1, not 0'),
+        ([TOOL, '--model', TOOL, '--out-json', TOOL.parent], 'a folder'),
     ],
 )
 def test_bad_arguments(args, message, monkeypatch, capsys):

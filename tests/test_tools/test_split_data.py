@@ -72,6 +72,23 @@ def test_coco(tmp_path):
         split_coco(train, 0.2, 0)
 
 
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        ('[]', 'no COCO JSON: TypeError'),
+        ('{"images": []', 'no COCO JSON: JSONDecodeError'),
+        ('{"images": []}', "no COCO JSON: KeyError: 'annotations'"),
+        ('{"images": [{}], "annotations": []}', "KeyError: 'id'"),
+        ('{"images": [], "annotations": [{"image_id": 7}]}', 'such as 7'),
+    ],
+)
+def test_coco_of_another_form(content, message, tmp_path):
+    path = tmp_path / 'all.json'
+    path.write_text(content)
+    with pytest.raises(ValueError, match=rf"all\.json' .*{message}"):
+        split_coco(path, 0.2, 0)
+
+
 def test_tool(voc, monkeypatch, capsys):
     monkeypatch.setattr('sys.argv', ['split_data.py', str(voc)])
     runpy.run_path(str(TOOL), run_name='__main__')
