@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from .records import BARE, TORN, Records
+from .records import BARE, TORN, Box, Records
 from .report import ERROR, NOTE, WARNING, Report, table
 
 
@@ -69,13 +69,13 @@ def check_boxes(
     ignored = np.array([row.ignored for row in rows], bool)
     faulty = np.any([~finite, *faults.values()], axis=0)
     used = ~faulty & listed & ~ignored
-    _check_classes(records, used, report, by_name)
-    if not used.any():
+    kept = [rows[i] for i in np.flatnonzero(used)]
+    _check_classes(records, kept, report, by_name)
+    if not kept:
         reasons = dict(crowd=ignored, faulty=faulty, of_other_classes=~listed)
         why = [f'{m.sum()} {name}' for name, m in reasons.items() if m.any()]
         what = f'none of {len(rows)} boxes can be used'
         report.add(ERROR, where, what + (f' ({", ".join(why)})' * bool(why)))
-    kept = [row for row, use in zip(rows, used, strict=True) if use]
     for what in (BARE, TORN) if with_masks else ():
         ids = [row.id for row in kept if row.flaw == what]
         report.add(ERROR, where, what, ids)
@@ -88,7 +88,7 @@ def check_boxes(
 
 
 def _check_classes(
-    records: Records, used: np.ndarray, report: Report, by_name: bool
+    records: Records, used: list[Box], report: Report, by_name: bool
 ) -> None:
     where, key = records.source, 'metainfo.classes'
     names, classes = records.names, records.classes
@@ -101,9 +101,7 @@ def _check_classes(
         )
         return
     counts = Counter(row.name for row in records.boxes)
-    kept = Counter(
-        row.name for row, use in zip(records.boxes, used, strict=True) if use
-    )
+    kept = Counter(row.name for row in used)
     lost = [name for name in classes if name not in names]
     listed = ', '.join(f"'{name}'" for name in lost[:4])
     more = ', ...' if len(lost) > 4 else ''

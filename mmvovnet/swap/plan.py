@@ -171,9 +171,8 @@ def _weights(cfg: Config, place: Path) -> Iterator[Path]:
             continue
         if node.get('pretrained'):
             yield (*part, 'pretrained')
-        init = node.get('init_cfg')
-        entries = init if isinstance(init, list) else [init]
-        if any('Pretrained' in type_name(entry) for entry in entries):
+        entries = dicts(node.get('init_cfg'))
+        if any('Pretrained' in type_name(entry) for _, entry in entries):
             yield (*part, 'init_cfg')
 
 
@@ -206,16 +205,12 @@ def _set_pixels(swap: Swap, pixels: Pixels | None) -> None:
         )
     for path, node in holders:
         short = 'to_rgb' in node or library(swap.cfg) == 'mmpretrain'
-        why = 'as the weights expect'
-        for key, value in dict(mean=pixels.mean, std=pixels.std).items():
-            if [*node.get(key, ())] != [*value]:
-                swap.change((*path, key), [*value], why)
-        for key, flag in (
-            ('rgb_to_bgr', False),
-            ('to_rgb' if short else 'bgr_to_rgb', pixels.order == 'RGB'),
-        ):
-            if bool(node.get(key)) != flag:
-                swap.change((*path, key), flag, why)
+        wanted = dict(mean=[*pixels.mean], std=[*pixels.std], rgb_to_bgr=False)
+        wanted['to_rgb' if short else 'bgr_to_rgb'] = pixels.order == 'RGB'
+        for key, value in wanted.items():
+            old = node.get(key, False)  # not there means no
+            if (list(old) if isinstance(old, tuple) else old) != value:
+                swap.change((*path, key), value, 'as the weights expect')
 
 
 def _set_runtime(swap: Swap) -> None:
