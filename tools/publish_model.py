@@ -40,7 +40,7 @@ def main() -> None:
     try:
         config = args.config or find_config(Path(args.checkpoint).parent)
         path = publish(config, args.checkpoint, args.out)
-    except (CheckpointError, FileNotFoundError) as error:
+    except (CheckpointError, OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
     print(f'{path} ({path.stat().st_size / 1e6:.1f} MB)')
 

@@ -39,7 +39,7 @@ def describe_images(cfg: Config) -> dict[str, Any]:
     Raises:
         ValueError: If the pipeline has another step or option.
     """
-    named = [(s['type'].rpartition('.')[2], s) for s in pipeline_of(cfg)]
+    named = [(s['type'].removeprefix('mmdet.'), s) for s in pipeline_of(cfg)]
     names = [name for name, _ in named if name not in _PASSED]
     steps = dict(named)
     if names != [name for name in _STEPS if name in steps]:

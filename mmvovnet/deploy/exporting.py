@@ -95,6 +95,7 @@ def export(
     sides = fixed or [max(math.ceil(n / step), 2) * step for n in size]
     channels = getattr(getattr(model, 'backbone', model), 'in_channels', 3)
     images = torch.rand(2, channels, *sides)
+    free = {0: _AUTO} if fixed else _FREE
     tests = [images[:1], torch.cat([images, images.flip(3)])]
     if not fixed:
         right, below = (math.ceil(n / step) * step for n in (36, 68))
@@ -105,7 +106,7 @@ def export(
     path.parent.mkdir(parents=True, exist_ok=True)
     with part_folder(path) as folder:
         file = folder / path.name
-        _write(format, module, images, file, metadata, not fixed)
+        _write(format, module, images, file, metadata, free)
         _compare(module, file, tests)
         if calibration is not None:
             quantize(file, calibration)
@@ -190,11 +191,10 @@ def _write(
     images: Tensor,
     file: Path,
     metadata: dict[str, Any],
-    any_size: bool,
+    free: dict[int, Any],
 ) -> None:
     text = json.dumps(metadata)
     extra = {'metadata.json': text}
-    free = _FREE if any_size else {0: _AUTO}
     if format == 'torchscript':
         with torch.no_grad():
             traced: Any = torch.jit.trace(module, images, check_trace=False)
@@ -208,8 +208,7 @@ def _write(
     else:
         import openvino
 
-        sides = [-1, -1] if any_size else list(images.shape[2:])
-        given = openvino.PartialShape([-1, images.size(1), *sides])
+        given = [-1 if i in free else n for i, n in enumerate(images.shape)]
         with torch.no_grad():
             model = openvino.convert_model(
                 module, example_input=images, input=given

@@ -64,8 +64,9 @@ def fuse(model: Model) -> Model:
             elif isinstance(child, _DropoutNd | DropPath):
                 setattr(parent, name, nn.Identity().eval())
         if isinstance(parent, ConvModule) and parent.with_activation:
-            in_place = hasattr(parent.activate, 'inplace')
-            if in_place and parent.order[0] != 'act':
+            order = parent.order
+            behind = order.index('conv') < order.index('act')
+            if behind and hasattr(parent.activate, 'inplace'):
                 parent.activate.inplace = True
     if any(mmcv_ops(model)):
         return model

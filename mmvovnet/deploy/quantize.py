@@ -1,7 +1,7 @@
 """Exported files in int8, by the quantizers of onnxruntime and NNCF."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,19 +102,10 @@ def _quantize_onnx(file: Path, images: Sequence[Tensor]) -> None:
             return None if x is None else {'images': x.numpy()}
 
     quant_pre_process(file, file, skip_symbolic_shape=True)
-    nodes = onnx.load(file).graph.node
-    readers: dict[str, list[str]] = {}  # of a value
-    for node in nodes:
-        for name in node.input:
-            readers.setdefault(name, []).append(node.name)
-    excluded = _in_float(
-        {
-            node.name: [r for x in node.output for r in readers.get(x, [])]
-            for node in nodes
-        },
-        [node.name for node in nodes if node.op_type == 'Conv'],
-        readers['images'],
-    )
+    nodes = [
+        (node.name, node.op_type == 'Conv', node.input, node.output)
+        for node in onnx.load(file).graph.node
+    ]
     quantize_static(
         file,
         file,
@@ -123,7 +114,7 @@ def _quantize_onnx(file: Path, images: Sequence[Tensor]) -> None:
         per_channel=True,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
-        nodes_to_exclude=excluded,
+        nodes_to_exclude=_in_float(nodes, 'images'),
     )
 
 
@@ -135,47 +126,44 @@ def _quantize_openvino(file: Path, images: Sequence[Tensor]) -> None:
     core = openvino.Core()
     core.set_property({'ENABLE_MMAP': False})  # the file is written to below
     model = core.read_model(file)
-    nodes = {op.get_friendly_name(): op for op in model.get_ordered_ops()}
-    readers = {
-        name: [
-            reader.get_node().get_friendly_name()
-            for output in op.outputs()
-            for reader in output.get_target_inputs()
-        ]
-        for name, op in nodes.items()
-    }
-    kinds = ('Convolution', 'GroupConvolution')
-    convs = [n for n, op in nodes.items() if op.get_type_name() in kinds]
-    first = readers[model.get_parameters()[0].get_friendly_name()]
+    convs, nodes = ('Convolution', 'GroupConvolution'), []
+    for op in model.get_ordered_ops():
+        name, kind = op.get_friendly_name(), op.get_type_name()
+        given = [x.get_node().get_friendly_name() for x in op.input_values()]
+        nodes.append((name, kind in convs, given, [name]))
+    images_name = model.get_parameters()[0].get_friendly_name()
     quantized = nncf.quantize(
         model,
         nncf.Dataset([x.numpy() for x in images]),
         subset_size=len(images),
         ignored_scope=nncf.IgnoredScope(
-            names=_in_float(readers, convs, first), validate=False
+            names=_in_float(nodes, images_name), validate=False
         ),
     )
     openvino.save_model(quantized, file, compress_to_fp16=False)
 
 
 def _in_float(
-    readers: Mapping[str, Sequence[str]],
-    convs: Iterable[str],
-    first: Iterable[str],
+    nodes: Sequence[tuple[str, bool, Iterable[str], Iterable[str]]],
+    image: str,
 ) -> list[str]:
-    """Name the first convs, and the nodes after which no conv comes.
+    """Name the convs that read the image, and nodes with no conv behind them.
 
-    ``readers`` are the nodes, in their order, with those that read them.
+    Nodes, in their order, are their name, whether they are convs, and the
+    names of what they read and of what they give.
 
     Example:
-        >>> graph = dict(a=['b'], b=['relu'], relu=['c'], c=['exp'], exp=[])
-        >>> _in_float(graph, 'abc', 'a')
-        ['a', 'c', 'exp']
+        >>> convs = dict(a=True, b=True, relu=False, c=True, exp=False)
+        >>> chain = zip(convs, convs.values(), 'xabrc', 'abrce', strict=True)
+        >>> _in_float([*chain], 'x')
+        ['exp', 'c', 'a']
     """
-    convs = set(convs)
-    inner: set[str] = set()  # nodes after which a conv comes
-    for name in reversed(list(readers)):
-        if not (convs | inner).isdisjoint(readers[name]):
-            inner.add(name)
-    inner -= convs.intersection(first)
-    return [name for name in readers if name not in inner]
+    found: list[str] = []
+    wanted: set[str] = set()  # by the convs behind
+    for name, is_conv, inputs, outputs in reversed(nodes):
+        is_last = wanted.isdisjoint(outputs)
+        if is_last or (is_conv and image in inputs):
+            found.append(name)
+        if is_conv or not is_last:
+            wanted.update(inputs)
+    return found

@@ -69,7 +69,8 @@ def check_frozen(model: nn.Module) -> None:
         remedy = f'take {" and ".join(frozen)} away'
         if weights := default_weights(arch):
             remedy = (
-                f'start from weights, {weights.init_cfg} with the pixels of '
+                "start from weights, init_cfg=dict(type='Pretrained', "
+                f"checkpoint='vovnet://{weights.name}') with the pixels of "
                 f'docs/checkpoints.md, or {remedy}'
             )
         raise ValueError(

@@ -187,7 +187,10 @@ class VoVNet(BaseModule):
         self._freeze()
         self.pixels: tuple[Pixels, ...] = ()
         self.starting = self.has_weights = False
-        self.register_load_state_dict_pre_hook(_rename_foreign_weights)
+        # Imported late, as it imports the models.
+        from mmvovnet.weights.backbone import translate
+
+        self.register_load_state_dict_pre_hook(translate)
 
     def _make_stem(self, cfg: dict[str, Any]) -> nn.Sequential:
         widths = (self.in_channels, *self.arch['stem_channels'])
@@ -352,14 +355,3 @@ class VoVNet(BaseModule):
             return 0, num_depths
         stage, block = int(indices[0]), int(indices[2])
         return sum(blocks[:stage]) + block + 1, num_depths
-
-
-def _rename_foreign_weights(
-    model: VoVNet, state_dict: dict[str, Any], prefix: str, *args
-) -> None:
-    if any(name.startswith(prefix) for name in state_dict):
-        model.has_weights = True
-    # Imported late, as it imports the models.
-    from mmvovnet.weights.backbone import translate
-
-    translate(model, state_dict, prefix)

@@ -223,14 +223,12 @@ def unwrap(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
         )
     inner = [checkpoint.get(key) for key in ('state_dict', 'model')]
     state = next((x for x in inner if isinstance(x, Mapping)), checkpoint)
-    names = [name for name in state if isinstance(name, str)]
-    bare = [_COMPILED.sub('', name) for name in names]
+    new = {n: _COMPILED.sub('', n) for n in state if isinstance(n, str)}
     for prefix in ('module.', 'model.') * 2:
-        if all(name.startswith(prefix) for name in bare):
-            bare = [name.removeprefix(prefix) for name in bare]
-    if bare == names:
+        if all(name.startswith(prefix) for name in new.values()):
+            new = {n: name.removeprefix(prefix) for n, name in new.items()}
+    if all(n == name for n, name in new.items()):
         return state
-    new = dict(zip(names, bare, strict=True))
     return {new.get(name, name): value for name, value in state.items()}
 
 
@@ -267,7 +265,6 @@ def summary(names: Iterable[str]) -> str:
     modules = groupby(sorted(names), lambda name: name.split('.')[:2])
     for module, found in modules:
         group = list(found)
-        if len(group) > 4:
-            group = [f'{".".join(module)}.* ({len(group)} names)']
-        words += group
+        many = f'{".".join(module)}.* ({len(group)} names)'
+        words += group if len(group) <= 4 else [many]
     return ', '.join(words)

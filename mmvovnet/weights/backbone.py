@@ -50,7 +50,7 @@ def from_pretrained(
 
 
 def translate(
-    model: 'VoVNet', state_dict: dict[str, Any], prefix: str
+    model: 'VoVNet', state_dict: dict[str, Any], prefix: str, *_: Any
 ) -> None:
     """Rename the weights that a backbone is about to load, in place.
 
@@ -64,6 +64,7 @@ def translate(
         for name, value in state_dict.items()
         if name.startswith(prefix)
     }
+    model.has_weights |= bool(given)
     own = model.state_dict()
     source = detect(given, place=prefix)
     if source is None:
@@ -270,7 +271,7 @@ def _words(options: dict[str, Any]) -> str:
 def stage_of(name: str) -> int:
     """The stage of a weight; the stem counts as the first."""
     part, number = name.split('.')[:2]
-    return int(number) if part == 'stages' else 0
+    return int(number) if part == 'stages' and number.isdecimal() else 0
 
 
 def _log(message: str, level: int = logging.INFO) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
@@ -28,12 +29,11 @@ class PixelStatisticsHook(Hook):
         model = model.module if is_model_wrapper(model) else model
         given = given_pixels(model)
         for module in model.modules():
-            if not isinstance(module, VoVNet) or not module.pixels:
+            pixels = module.pixels if isinstance(module, VoVNet) else ()
+            if not pixels or given in pixels:
                 continue
-            if given in module.pixels:
-                continue
-            expected = module.pixels[0]
-            codes = ', or else '.join(map(str, module.pixels))
+            expected = pixels[0]
+            codes = ', or else '.join(map(str, pixels))
             print_log(
                 f'The weights expect {codes}, and the model gets {given}: '
                 'set data_preprocessor=dict('
@@ -55,10 +55,8 @@ def given_pixels(model: nn.Module) -> Pixels:
     to_rgb = any(getattr(preprocessor, name, False) for name in names)
 
     def values(name: str, default: float) -> tuple[float, ...]:
-        if not hasattr(preprocessor, name):
-            return (default,) * 3
-        flat = getattr(preprocessor, name).flatten().tolist()
-        return tuple(round(value, 4) for value in flat)
+        found = getattr(preprocessor, name, torch.full((3,), default))
+        return tuple(round(value, 4) for value in found.flatten().tolist())
 
     return Pixels(
         'RGB' if to_rgb else 'BGR', values('mean', 0.0), values('std', 1.0)

@@ -45,14 +45,6 @@ class PublicFile(NamedTuple):
         """Whether its host served it when that was last looked at."""
         return self.host.startswith('lives')
 
-    @property
-    def init_cfg(self) -> str:
-        """The config line that starts a backbone from it."""
-        return (
-            "init_cfg=dict(type='Pretrained', "
-            f"checkpoint='vovnet://{self.name}')"
-        )
-
     def fetch(self) -> Path:
         """Get the file, from the network if it is not at hand."""
         if path := self._kept():

@@ -79,10 +79,16 @@ def test_activation_works_in_place():
     assert fused.activate.inplace and not model.activate.inplace
 
 
-def test_activation_of_the_input_does_not():
-    order = ('act', 'conv', 'norm')
+@pytest.mark.parametrize(
+    'order, norm_cfg',
+    [
+        (('act', 'conv', 'norm'), dict(type='BN')),
+        (('norm', 'act', 'conv'), None),
+    ],
+)
+def test_activation_of_the_input_does_not(order, norm_cfg):
     model = ConvModule(
-        2, 2, 1, norm_cfg=dict(type='BN'), inplace=False, order=order
+        2, 2, 1, norm_cfg=norm_cfg, inplace=False, order=order
     ).eval()
     fused = fuse(model)
     assert not fused.activate.inplace

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from mmvovnet.deploy.inference.detector import open_detector
 from mmvovnet.deploy.publish import build_published, publish
@@ -123,6 +124,16 @@ def test_tool(trained, tmp_path, monkeypatch, capsys):
     run_tool(monkeypatch, trained[0] / 'epoch_1.pth', 'out/small')
     (path,) = Path('out').iterdir()
     assert str(path) in capsys.readouterr().out
+
+
+def test_tool_names_what_a_file_cannot_carry(trained, tmp_path, monkeypatch):
+    folder, _ = trained
+    cfg = Config.fromfile(folder / 'small.py')
+    cfg.test_dataloader.dataset.pipeline.insert(1, dict(type='Flip'))
+    cfg.dump(tmp_path / 'flipped.py')
+    with pytest.raises(SystemExit, match=r"error: .*steps \['Flip'\]"):
+        run_tool(monkeypatch, folder / 'epoch_1.pth', 'x', '--config',
+                 tmp_path / 'flipped.py')  # fmt: skip
 
 
 def test_tool_without_a_config(tmp_path, monkeypatch):

@@ -314,6 +314,12 @@ def test_no_vovnet(tmp_path):
     Wrapped().load_state_dict(neck, strict=False)  # says nothing of it
 
 
+def test_a_name_that_no_stage_has():
+    state = OURS | {'stages.extra.weight': torch.ones(1)}
+    with pytest.raises(CheckpointError, match='unknown.*stages.extra.weight'):
+        VoVNet(ARCH).load_state_dict(state)
+
+
 def test_arch_without_a_name():
     row = dict(VoVNet.arch_settings['V-39'], num_modules=(1, 2, 6, 3))  # V-75
     with pytest.raises(CheckpointError, match=r'num_modules.*\(1, 2, 6, 3\)'):

@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from mmvovnet import VoVNet
+from mmvovnet.weights import dialects
 from mmvovnet.weights.adapter import rename
-from mmvovnet.weights.dialects import AUTHORS, DIALECTS
+from mmvovnet.weights.dialects import AUTHORS, DIALECTS, Pixels
 
 OURS = (
     'stem.1.conv.weight',
@@ -139,3 +140,10 @@ def test_our_defaults_are_the_authors():
         )
         == AUTHORS
     )
+
+
+def test_pixels_have_a_value_for_each_channel():
+    pixels = [p for p in vars(dialects).values() if isinstance(p, Pixels)]
+    assert len(pixels) == 5
+    assert {len(values) for p in pixels for values in p[1:]} == {3}
+    assert dialects.HALF == ('RGB', (127.5, 127.5, 127.5), (127.5,) * 3)

@@ -1,7 +1,7 @@
 """Convs and One-Shot Aggregation by kernels of this package, on CPUs."""
 
 import logging
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeGuard
 
 import torch
 from mmcv.cnn import ConvModule
@@ -12,16 +12,9 @@ from mmvovnet.models.layers import mmcv_ops
 from mmvovnet.models.osa import OSAModule
 from mmvovnet.processor import has_bfloat16
 
-from ..folding import fuse
+from ..folding import Model, fuse
 from .library import load_kernels
-from .packed import (
-    AggregateConv2d,
-    PackedConv2d,
-    PackedOSAModule,
-    WinogradConv2d,
-)
-
-Model = TypeVar('Model', bound=nn.Module)
+from .packed import AggregateConv2d, WinogradConv2d
 
 
 def accelerate(model: Model) -> Model:
@@ -81,20 +74,14 @@ def accelerate(model: Model) -> Model:
 
 
 def _replace_convs(module: nn.Module) -> None:
-    if isinstance(module, ConvModule) and _is_winograd(module.conv):
-        _replace_conv(module, WinogradConv2d)
-    elif isinstance(module, OSAModule) and _is_aggregate(module):
-        _replace_conv(module.aggregate, AggregateConv2d)
-        module.__class__ = PackedOSAModule
-    else:
-        for name, child in module.named_children():
-            if _is_winograd(child):
-                setattr(module, name, WinogradConv2d(child))
-
-
-def _is_aggregate(module: OSAModule) -> bool:
-    conv = module.aggregate.conv
-    return type(conv) is nn.Conv2d and conv.out_channels % 16 == 0
+    for name, child in module.named_children():
+        if _is_winograd(child):
+            activate = name == 'conv' and _take_relu(module)
+            setattr(module, name, WinogradConv2d(child, activate))
+    if isinstance(module, OSAModule):
+        unit = module.aggregate
+        if type(unit.conv) is nn.Conv2d and unit.conv.out_channels % 16 == 0:
+            unit.conv = AggregateConv2d(unit.conv, _take_relu(unit))
 
 
 def _is_winograd(conv: Any) -> TypeGuard[nn.Conv2d]:
@@ -108,14 +95,15 @@ def _is_winograd(conv: Any) -> TypeGuard[nn.Conv2d]:
     )
 
 
-def _replace_conv(unit: ConvModule, kind: type[PackedConv2d]) -> None:
-    """Replace a unit's conv, and the ReLU behind it."""
-    activate = (
-        unit.with_activation
+def _take_relu(unit: Any) -> bool:
+    """Whether a ReLU followed a unit's conv, which does it from now on."""
+    taken = (
+        isinstance(unit, ConvModule)
+        and unit.with_activation
         and not unit.with_norm
         and unit.order.index('conv') < unit.order.index('act')
         and type(unit.activate) is nn.ReLU
     )
-    if activate:
+    if taken:
         unit.with_activation = False
-    unit.conv = kind(unit.conv, activate)
+    return taken

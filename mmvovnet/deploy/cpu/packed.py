@@ -1,13 +1,11 @@
 """Convs whose weights are packed for the kernels of this package."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from mmvovnet.models.osa import OSAModule
 
 from .library import load_kernels
 
@@ -50,16 +48,14 @@ class PackedConv2d(nn.Conv2d):
         there is nothing to pack, and PyTorch's conv runs.
         """
         version = self._versions()
-        weight, bias = self.weight, self.bias
-        suits = weight.device.type == 'cpu' and weight.dtype == torch.float32
-        if not suits or not load_kernels():
+        if not _fits(self.weight) or not load_kernels():
             self.packed = self.offset = None
             return
         panel = torch.ops.mmvovnet.panel()
         weight = F.pad(self.transform(), (0, -self.out_channels % panel))
         weight = weight.unflatten(-1, (-1, panel)).movedim(-2, -3)
         zeros = weight.new_zeros(self.out_channels)
-        self.offset = zeros if bias is None else bias.detach().clone()
+        self.offset = zeros if self.bias is None else self.bias + zeros
         # Three dimensions: a model's `to(memory_format=channels_last)`
         # rearranges what has four.
         self.packed = weight.flatten(0, 1).contiguous()
@@ -67,9 +63,7 @@ class PackedConv2d(nn.Conv2d):
 
     def _versions(self) -> tuple[int, ...]:
         return tuple(
-            p._version
-            for p in (self.weight, self.bias)
-            if p is not None and not p.is_inference()
+            p._version for p in self.parameters() if not p.is_inference()
         )
 
     def _load_from_state_dict(self, *args: Any) -> None:
@@ -101,24 +95,24 @@ class PackedConv2d(nn.Conv2d):
             and self.version != self._versions()
         ):
             self.pack()
+        learns = torch.is_grad_enabled() and any(
+            t.requires_grad for t in (*xs, *self.parameters())
+        )
         return (
             self.packed is not None
-            and all(x.device.type == 'cpu' for x in xs)
-            and all(x.dtype == torch.float32 for x in xs)
+            and all(_fits(x) for x in xs)
             and not torch.is_autocast_enabled('cpu')
-            and not (
-                torch.is_grad_enabled()
-                and any(
-                    t is not None and t.requires_grad
-                    for t in (*xs, self.weight, self.bias)
-                )
-            )
+            and not learns
         )
 
     def plain(self, x: Tensor) -> Tensor:
         """PyTorch's conv, and the ReLU."""
         out = super().forward(x)
         return F.relu_(out) if self.activate else out
+
+
+def _fits(x: Tensor) -> bool:
+    return x.device.type == 'cpu' and x.dtype == torch.float32
 
 
 class WinogradConv2d(PackedConv2d):
@@ -142,6 +136,8 @@ class WinogradConv2d(PackedConv2d):
 class AggregateConv2d(PackedConv2d):
     """A 1x1 conv on maps that would be concatenated for it."""
 
+    takes_maps = True  # an OSA module hands them over as they are
+
     def transform(self) -> Tensor:
         """Give the weight as ``(1, C, K)``."""
         return self.weight.flatten(1).t().unsqueeze(0)
@@ -153,11 +149,3 @@ class AggregateConv2d(PackedConv2d):
         return torch.ops.mmvovnet.aggregate(
             xs, self.packed, self.offset, self.activate
         )
-
-
-class PackedOSAModule(OSAModule):
-    """An OSA module whose aggregation is by an :class:`AggregateConv2d`."""
-
-    def concatenate(self, maps: Iterable[Tensor]) -> Tensor:
-        """Hand the kernel the maps as they are."""
-        return self.aggregate([*maps])

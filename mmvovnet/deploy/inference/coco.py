@@ -20,32 +20,39 @@ def coco_ids(
     """The ids of images, by the longest common end of paths, and classes."""
     if not annotations:
         return {}, list(range(len(classes)))
-    known = json.loads(Path(annotations).read_text())
-    categories = {each['name']: each['id'] for each in known['categories']}
+    by_name = defaultdict(list)
+    try:
+        known = json.loads(Path(annotations).read_bytes())
+        categories = {each['name']: each['id'] for each in known['categories']}
+        for each in known['images']:
+            path = Path(each['file_name'])
+            by_name[path.name].append((path, each['id']))
+    except (ValueError, LookupError, TypeError) as error:
+        raise ValueError(
+            f"'{annotations}' is not COCO's JSON file, a dict with 'images', "
+            "of which each has 'id' and 'file_name', and 'categories', with "
+            f"'id' and 'name': {error!r}"
+        ) from error
     if unknown := [name for name in classes if name not in categories]:
         raise ValueError(
             f"'{annotations}' has no categories {unknown}, which the model "
             'detects'
         )
-    by_name = defaultdict(list)
-    for each in known['images']:
-        by_name[Path(each['file_name']).name].append(each)
     files_of: dict[int, str] = {}
     for file in files:
         path = Path(file).absolute()
-        ends = defaultdict(list)
-        for each in by_name[path.name]:
-            ends[_common_end(path, Path(each['file_name']))].append(each)
-        likely = ends[max(ends, default=0)]
+        same = by_name[path.name]
+        most = max((_common_end(path, other) for other, _ in same), default=0)
+        likely = [each for each in same if _common_end(path, each[0]) == most]
         if not likely:
             raise ValueError(f"the annotations have no image '{path.name}'")
         if len(likely) > 1:
             raise ValueError(
                 f"'{file}' may be any of the annotations' images "
-                f'{[each["file_name"] for each in likely]}: keep its folders '
-                'as they are there'
+                f'{[str(other) for other, _ in likely]}: keep its '
+                'folders as they are there'
             )
-        other = files_of.setdefault(likely[0]['id'], file)
+        other = files_of.setdefault(likely[0][1], file)
         if other != file:
             raise ValueError(
                 f"'{other}' and '{file}' are one image in the annotations: "

@@ -39,10 +39,10 @@ class Detector:
                 f"the file's outputs are {kind!r}; detection needs one that "
                 "was exported with outputs='boxes' or 'detections'"
             )
-        if 'scale' not in self.info:
+        if 'pad_value' not in self.info:  # as in files of 0.1.0
             raise ValueError(
                 'the file does not say how images are prepared: export it '
-                'with metadata=describe_model(model)'
+                'anew, with metadata=describe_model(model)'
             )
         self.exported = exported
 

@@ -129,12 +129,31 @@ def test_images_are_prepared_as_mmdetection_does(
     )
 
 
+@pytest.mark.parametrize(
+    'steps, said',
+    [
+        ([dict(type='Flip')], r"'Flip'.* in this order"),
+        ([dict(type='mine.Resize', scale=(64, 64))], r"'mine\.Resize'"),
+        ([dict(type='Resize', scale=(64, 64), backend='pillow')], 'backend='),
+        ([], 'needs a step Resize'),
+    ],
+)
+def test_pipelines_that_a_file_cannot_carry(steps, said):
+    from mmengine.config import Config
+
+    pipeline = [dict(type='LoadImageFromFile'), *steps]
+    loader = dict(dataset=dict(pipeline=pipeline))
+    with pytest.raises(ValueError, match=said):
+        describe_images(Config(dict(test_dataloader=loader)))
+
+
 def test_files_that_cannot_detect_are_refused():
     info = {**INFO, 'kind': 'raw'}
     with pytest.raises(ValueError, match="outputs are 'raw'; .*'detections'"):
         Detector(Exported(info, print))
+    old = dict(kind='boxes', outputs=[], scale=[64, 64])  # of 0.1.0
     with pytest.raises(ValueError, match=r'metadata=describe_model\(model\)'):
-        Detector(Exported(dict(kind='boxes', outputs=[]), print))
+        Detector(Exported(old, print))
 
 
 @pytest.mark.parametrize('kind', ['boxes', 'detections'])
