@@ -92,6 +92,7 @@ def swap_backbone(
     return plan_swap(cfg, arch, weights).cfg
 
 
+@torch.random.fork_rng(devices=[])  # the caller's random numbers stay
 @toy.silence()
 def plan_swap(
     cfg: Config,

@@ -85,8 +85,10 @@ def config(name):
 def test_swapped_model_takes_a_step(name, entries):
     original = config(name)
     before = original.pretty_text
+    random = torch.get_rng_state()
     swap = plan_swap(original, 'V-27-slim', with_step=True)
     assert original.pretty_text == before
+    assert torch.get_rng_state().equal(random)
     assert swap.step is not None, swap.left
     assert swap.step.idle == []
     for place, value in entries.items():
