@@ -38,7 +38,7 @@ def test_second_is_refused_with_pid_and_host(tmp_path, holder):
     host = os.uname().nodename
     with (
         pytest.raises(RuntimeError, match=f'pid {holder} on {host}'),
-        lock_work_dir(tmp_path, patience=0),
+        lock_work_dir(tmp_path),
     ):
         pass
 
@@ -51,7 +51,7 @@ def test_a_dead_process_holds_nothing(tmp_path):
 
     os.waitpid(forked(die), 0)
     for _ in range(2):
-        with lock_work_dir(tmp_path, patience=0):
+        with lock_work_dir(tmp_path):
             assert (tmp_path / '.training').read_text().startswith('pid ')
 
 
