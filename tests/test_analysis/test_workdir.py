@@ -85,6 +85,8 @@ def train(config, work_dir, *options, arch='V-27-slim'):
             'val_dataloader.dataset.indices=12',
             'test_dataloader.dataset.indices=12',
             'log_level=ERROR',
+            # mmengine keeps one of a name for all trainings of a process.
+            f'visualizer.name={work_dir}',
             *options,
         ],
         str(work_dir),
