@@ -11,7 +11,7 @@ from mmengine.registry import MODELS
 from mmvovnet.models.archs import ARCHS, resolve_arch
 from mmvovnet.tasks import Path, dicts, dotted
 from mmvovnet.weights.dialects import Pixels
-from mmvovnet.weights.public import default_weights, public_files
+from mmvovnet.weights.public import default_weights, find
 
 from .changes import SwapError, one_line, type_name
 
@@ -110,19 +110,18 @@ def start_from(arch: str, weights: str | None, wanted: bool) -> Start:
                 'values with nothing frozen with --weights none'
             )
         weights = default.name
-    name = weights.removeprefix('vovnet://')
-    row = public_files().get(name)
-    if row is None:
+    row = find(weights)
+    if isinstance(row, str):
         return Start({}, dict(type='Pretrained', checkpoint=weights), None)
     if resolve_arch(row.options['arch']) != resolve_arch(arch):
         raise SwapError(
-            f'the weights {name!r} are of {row.options["arch"]}, not of '
+            f'the weights {row.name!r} are of {row.options["arch"]}, not of '
             f'{arch!r}'
         )
     # As in configs/_base_/backbones: gates that the weights lack start open.
     skipped = ('arch', 'gate_place')
     options = {k: v for k, v in row.options.items() if k not in skipped}
-    init_cfg = dict(type='Pretrained', checkpoint=f'vovnet://{name}')
+    init_cfg = dict(type='Pretrained', checkpoint=f'vovnet://{row.name}')
     return Start(options, init_cfg, row.pixels)
 
 

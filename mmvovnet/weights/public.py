@@ -143,10 +143,13 @@ def published_pixels(checkpoint: str) -> tuple[dialects.Pixels, ...]:
     return (row.pixels,) if row else ()
 
 
-def locate(name: str | Path) -> tuple[Path, PublicFile | None]:
-    """Get the file that a name means, and its row in the table if it has one.
+def find(name: str | Path) -> PublicFile | str:
+    """The row of the table that a name means, or else a path or an address.
 
     docs/checkpoints.md lists the forms of a name.
+
+    Raises:
+        CheckpointError: It has none of them, and no file has that path.
     """
     name = str(name).replace('hf_hub:', HUB, 1)
     path = Path(name).expanduser()
@@ -160,9 +163,21 @@ def locate(name: str | Path) -> tuple[Path, PublicFile | None]:
             other = f'{HUB}timm/{timm}' if '.' in timm else timm
             bare = known[0] if known else other
     if '://' in bare or bare.startswith(HUB):
-        return fetch(bare), None
+        return bare
     is_path = path.exists() or len(path.parts) > 1
     if is_path and bare == name and name not in table:
-        return path, None
-    row = public_file(bare)
-    return row.fetch(), row
+        return str(path)
+    return public_file(bare)
+
+
+def locate(name: str | Path) -> tuple[Path, PublicFile | None]:
+    """Get the file that a name means, and its row in the table if it has one.
+
+    The forms of a name are those of :func:`find`.
+    """
+    found = find(name)
+    if isinstance(found, PublicFile):
+        return found.fetch(), found
+    if '://' in found or found.startswith(HUB):
+        return fetch(found), None
+    return Path(found), None

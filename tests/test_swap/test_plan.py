@@ -10,6 +10,7 @@ from torch import nn
 
 from mmvovnet.swap import SwapError, plan_swap, swap_backbone
 from mmvovnet.tasks import get
+from mmvovnet.weights import CheckpointError, public_files
 
 FAST = {
     'mmdet::retinanet/retinanet_r18_fpn_1x_coco.py': {
@@ -323,6 +324,20 @@ def test_nothing_random_is_frozen():
 def test_wrong_arch(arch, weights, message):
     with pytest.raises(SwapError, match=message):
         swap_backbone(classifier(), arch, weights)
+
+
+def test_weights_by_every_form_of_a_name():
+    for name in ('vovnet39_pytorchcw', 'vovnet://vovnet39_pytorchcw'):
+        with pytest.raises(CheckpointError, match='like it are vovnet39_pyt'):
+            swap_backbone(classifier(), 'V-39', name)
+    for name in ('timm/ese_vovnet57b', 'vovnet://vovnet57_ese_toolbox.pth'):
+        cfg = swap_backbone(classifier(), 'V-57-eSE', name)
+        checkpoint = cfg.model.backbone.init_cfg.checkpoint
+        row = public_files()[checkpoint.removeprefix('vovnet://')]
+        assert cfg.model.data_preprocessor.mean == [*row.pixels.mean]
+    for name in ('mine/weights.pth', 'hf-hub:me/mine', 'https://a.b/c.pth'):
+        cfg = swap_backbone(classifier(), 'V-39', name)
+        assert cfg.model.backbone.init_cfg.checkpoint == name
 
 
 @pytest.mark.parametrize(
