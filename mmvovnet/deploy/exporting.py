@@ -200,11 +200,11 @@ def _write(
             traced: Any = torch.jit.trace(module, images, check_trace=False)
         torch.jit.save(traced, str(file), _extra_files=extra)
     elif format == 'torch-export':
-        program = _program(module, (images,), (free,))
+        program = _program(module, (images,), free)
         torch.export.save(program, file, extra_files=extra)
     elif format == 'onnx':
-        names = ['images'], metadata['outputs']
-        _save(_onnx(module, (images,), (free,), *names), file, metadata)
+        model = _onnx(module, {'images': images}, free, metadata)
+        _save(model, file, metadata)
     else:
         import openvino
 
@@ -218,29 +218,29 @@ def _write(
 
 
 def _program(
-    module: nn.Module, args: tuple, free: tuple
+    module: nn.Module, args: tuple, free: dict | tuple
 ) -> torch.export.ExportedProgram:
     # It notes inequalities that it does not simplify.
     logger = logging.getLogger('torch.fx.experimental.symbolic_shapes')
     logger.setLevel(logging.ERROR)
     with torch.no_grad():
-        return torch.export.export(module, args, dynamic_shapes=free)
+        return torch.export.export(module, args, dynamic_shapes=(free,))
 
 
 def _onnx(
     module: nn.Module,
-    args: tuple,
-    free: tuple,
-    inputs: Sequence[str],
-    outputs: Sequence[str],
+    example: dict[str, Tensor],
+    free: dict | tuple,
+    metadata: dict[str, Any],
 ) -> Any:
+    args = tuple(example.values())
     program: Any = torch.onnx.export(
         _program(module, args, free),
         args,
         dynamo=True,
         verbose=False,
-        input_names=inputs,
-        output_names=outputs,
+        input_names=[*example],
+        output_names=metadata['outputs'],
         custom_translation_table={
             torch.ops.mmvovnet.suppress.default: onnx_suppress
         },
@@ -260,9 +260,8 @@ def _append(
     front = onnx.load(file)
     maps = [_FREE] * (len(example) - 2)
     free = {0: _AUTO, 1: _AUTO}, {0: _AUTO, 2: _AUTO}, *maps
-    args = tuple(example.values())
     end = onnx.compose.add_prefix(
-        _onnx(tail, args, (free,), [*example], tail.names),
+        _onnx(tail, example, free, metadata),
         'tail/',
         rename_inputs=False,
         rename_outputs=False,

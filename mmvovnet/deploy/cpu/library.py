@@ -8,6 +8,7 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from mmengine.logging import print_log
@@ -36,17 +37,13 @@ def load_kernels() -> bool:
             level=logging.WARNING,
         )
         return False
-    torch.library.register_fake(
-        'mmvovnet::winograd', lambda x, _, bias, activate: _empty(x, bias)
-    )
-    torch.library.register_fake(
-        'mmvovnet::aggregate',
-        lambda xs, _, bias, activate: _empty(xs[0], bias),
-    )
+    torch.library.register_fake('mmvovnet::winograd', _fake)
+    torch.library.register_fake('mmvovnet::aggregate', _fake)
     return True
 
 
-def _empty(x: Tensor, bias: Tensor) -> Tensor:
+def _fake(given: Any, weight: Tensor, bias: Tensor, activate: bool) -> Tensor:
+    x = given if isinstance(given, Tensor) else given[0]
     shape = (x.shape[0], bias.shape[0], *x.shape[2:])
     return x.new_empty(shape).to(memory_format=torch.channels_last)
 
