@@ -171,6 +171,9 @@ def test_names_in_a_config_of_mmdet():
 
 def test_missing_dependency_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, 'mmvovnet.models.refinedet', None)
+    # Others would register their classes in what this test throws away.
+    locations = ('mmvovnet.models.refinedet',)
+    monkeypatch.setattr(MODELS, '_lazy_locations', locations)
     monkeypatch.setattr(MODELS, '_module_dict', {})
     with pytest.raises(
         ImportError, match=r'mmvovnet\.RefineDet.*mmvovnet\[detection\]'

@@ -48,7 +48,7 @@ def image(tmp_path):
 def see(tmp_path, image, base, changes=''):
     config = tmp_path / 'config.py'
     config.write_text(f"_base_ = '{ROOT}/configs/{base}.py'\n{changes}")
-    torch.manual_seed(0)  # of the weights: by others, none may be seen
+    torch.manual_seed(0)  # of the weights
     return explain(image, config)
 
 
