@@ -15,7 +15,7 @@ from mmvovnet.tasks import ABSENT, Path, dicts, dotted, get, library, parts
 from mmvovnet.weights.dialects import Pixels
 
 from . import toy
-from .backbone import find_backbones, measure, start_from, translate
+from .options import find_backbones, measure, start_from, translate
 from .changes import Change, SwapError, one_line, type_name
 from .channels import ChannelMismatch, obvious, repair, watch
 
