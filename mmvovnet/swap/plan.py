@@ -15,9 +15,9 @@ from mmvovnet.tasks import ABSENT, Path, dicts, dotted, get, library, parts
 from mmvovnet.weights.dialects import Pixels
 
 from . import toy
-from .options import find_backbones, measure, start_from, translate
 from .changes import Change, SwapError, one_line, type_name
 from .channels import ChannelMismatch, obvious, repair, watch
+from .options import find_backbones, measure, start_from, translate
 
 _MOST_REPAIRS = 20
 # Sides of toy images; what fails at one is tried at the next. RoIs of small
