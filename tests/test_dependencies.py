@@ -18,6 +18,7 @@ DISTRIBUTIONS = {
     'cv2': 'opencv-python',
     'mmseg': 'mmsegmentation',
     'pynvml': 'nvidia-ml-py',
+    'pytorch_grad_cam': 'grad-cam',
     'sklearn': 'scikit-learn',
     'yaml': 'pyyaml',
 }

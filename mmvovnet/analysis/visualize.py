@@ -1,6 +1,6 @@
 """What a trained model finds in an image, and why."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,6 @@ from typing import Any
 import mmcv
 import numpy as np
 import torch
-import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -62,9 +61,16 @@ def explain(
         checkpoint (str, optional): Weights. Defaults to None, random ones.
 
     Raises:
+        ImportError: If grad-cam is missing.
         ValueError: If the config is of another library, the file is no image,
             the detector finds nothing, or the backbone has no stages.
     """
+    try:
+        from pytorch_grad_cam import GradCAM, GradCAMElementWise
+    except ImportError as error:
+        raise ImportError(
+            "Grad-CAM needs a library: pip install 'mmvovnet[analysis]'"
+        ) from error
     cfg = Config.fromfile(config)
     require(cfg, ('mmdet', 'mmpretrain'), 'the picture')
     model: Any = build_model(cfg, checkpoint)
@@ -72,14 +78,20 @@ def explain(
         name = type(model.backbone).__name__
         raise ValueError(f"{name} has no `stages`: use this package's VoVNet")
     pixels, batch = _prepare(image, model)
-    x = batch['inputs'].requires_grad_()
+    x, samples = batch['inputs'], batch['data_samples']
+    with torch.no_grad():
+        label, score, box, whole, target = _answer(model, x, samples)
+
     stages = model.backbone.stages
-    maps: list[Tensor] = []
+    layers = [stages[i] for i in getattr(model.backbone, 'out_indices', [-1])]
+    # A box depends on places, and Grad-CAM averages the gradient over them.
+    method = GradCAMElementWise if box else GradCAM
+    with method(whole, layers) as grad_cam:
+        cam = grad_cam(x, [target])[0]
+    outputs: list[Tensor] = []
     for stage in stages:
-        stage.register_forward_hook(lambda *args: maps.append(args[-1]))
-    label, box, score, answer = _answer(model, x, batch['data_samples'])
-    maps = maps[-len(stages) :]  # of the last pass, whose answer it is
-    returned = [maps[i] for i in getattr(model.backbone, 'out_indices', [-1])]
+        stage.register_forward_hook(lambda *args: outputs.append(args[-1]))
+    model.backbone(x.requires_grad_())
     canvas = np.zeros((*x.shape[2:], 3))
     canvas[: pixels.shape[0], : pixels.shape[1]] = pixels
     return Explanation(
@@ -87,24 +99,34 @@ def explain(
         model.dataset_meta['classes'][label],
         score,
         box,
-        [out[0].abs().mean(0).detach().numpy() for out in maps],
-        [_field(out, x) for out in maps],
-        _grad_cam(answer, returned, tuple(x.shape[2:]), bool(box)),
+        [out[0].abs().mean(0).detach().numpy() for out in outputs],
+        [_field(out, x) for out in outputs],
+        cam,
     )
+
+
+class _Detections(torch.nn.Module):
+    """A two-stage detector that returns the scores of its boxes."""
+
+    def __init__(self, model: Any, samples: list) -> None:
+        super().__init__()
+        self.model = model
+        self.samples = samples
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        (sample,) = self.model.predict(x, self.samples, rescale=False)
+        return [sample.pred_instances.scores]
 
 
 def _answer(
     model: Any, x: Tensor, samples: list
-) -> tuple[int, list[float], float, Tensor]:
-    """Label, box and score, and what of the output to explain."""
+) -> tuple[int, float, list[float], Any, Callable]:
+    """Label, score and box, and a module and what of its output to explain."""
     if hasattr(model, 'head'):
-        scores = model.head(model.extract_feat(x))[0]
+        scores = model.head(model.extract_feat(x))[0].softmax(0)
         label = int(scores.argmax())
-        return label, [], scores.softmax(0)[label].item(), scores[label]
-    # A one-stage detector of mmdet detaches its detections from the gradient.
-    one_stage = hasattr(model, 'bbox_head')
-    with torch.set_grad_enabled(not one_stage):
-        (sample,) = model.predict(x, samples, rescale=False)
+        return label, float(scores[label]), [], model, lambda out: out[label]
+    (sample,) = model.predict(x, samples, rescale=False)
     found = sample.pred_instances
     if not len(found):
         raise ValueError(
@@ -112,37 +134,17 @@ def _answer(
             'checkpoint'
         )
     best = found[int(found.scores.argmax())]
-    label, answer = int(best.labels), best.scores[0]
-    score = answer.item()
-    if one_stage:
-        classes = model.bbox_head.cls_out_channels
-        answer = max(m[:, label::classes].max() for m in model(x)[0])
-    return label, best.bboxes[0].tolist(), score, answer
-
-
-def _grad_cam(
-    answer: Tensor, maps: list[Tensor], size: tuple, by_place: bool
-) -> np.ndarray:
-    """Grad-CAM, the mean over maps (1, C, H, W), resized to the image."""
-    gradients = torch.autograd.grad(
-        answer, maps, retain_graph=True, materialize_grads=True
+    label, box = int(best.labels), best.bboxes[0].tolist()
+    answer = label, float(best.scores), box
+    if not hasattr(model, 'bbox_head'):
+        return *answer, _Detections(model, samples), torch.max
+    # A one-stage detector of mmdet detaches its detections from the gradient.
+    classes = model.bbox_head.cls_out_channels
+    return (
+        *answer,
+        model,
+        lambda maps: max(m[:, label::classes].max() for m in maps),
     )
-    cams = []
-    for features, gradient in zip(maps, gradients, strict=True):
-        # A box depends on places, over which Grad-CAM averages the gradient.
-        if by_place:
-            weighted = (features * gradient).relu()
-        else:
-            weighted = features * gradient.mean((2, 3), keepdim=True)
-        cam = _scaled(weighted.sum(1, keepdim=True).relu())
-        cams.append(F.interpolate(cam, size, mode='bilinear'))
-    return _scaled(torch.cat(cams).mean((0, 1))).detach().numpy()
-
-
-def _scaled(values: Tensor) -> Tensor:
-    """From 0 to 1."""
-    values = values - values.min()
-    return values / (values.max() + 1e-7)
 
 
 def _prepare(path: str | Path, model: Any) -> tuple[np.ndarray, dict]:
