@@ -20,7 +20,6 @@ import mmengine.hooks
 import mmengine.model
 import mmengine.registry
 import mmengine.runner
-import mmengine.runner.checkpoint
 import torch
 from mmengine.fileio.backends import registry_utils
 from mmengine.utils import import_modules_from_strings
@@ -34,11 +33,6 @@ def state():
         for scope, nodes in {'mmengine': registry, **registry.children}.items()
     }
     places['schemes'] = mmengine.runner.CheckpointLoader._schemes
-    places['loaders'] = {
-        name: value
-        for name, value in vars(mmengine.runner.checkpoint).items()
-        if name.startswith('load_')
-    }
     places['backends'] = registry_utils.backends
     places['prefixes'] = registry_utils.prefix_to_backends
     places['environment'] = os.environ
@@ -102,8 +96,13 @@ SCHEMES = [
     'hf_hub:',
     'http://',
     'https://',
+    'mmcls://',
+    'modelzoo://',
+    'open-mmlab://',
+    'openmmlab://',
     'timm/',
     'timm://',
+    'torchvision://',
     'vovnet://',
 ]
 
@@ -126,7 +125,6 @@ def test_import_registers_names_and_the_engine_changes_mmengine():
         ['backends', 'local'],
         ['hooks of mmengine', 'CheckpointHook'],
         ['hooks of mmengine', 'DistSamplerSeedHook'],
-        ['loaders', 'load_from_http'],
         ['loops of mmengine', 'EpochBasedTrainLoop'],
         ['models of mmengine', 'VoVNet'],  # the class, once imported
         ['prefixes', ''],

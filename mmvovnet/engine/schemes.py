@@ -12,11 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import mmengine.runner.checkpoint
 import numpy as np
 from mmengine.dist import barrier, is_main_process
 from mmengine.logging import print_log
-from mmengine.runner import CheckpointLoader
+from mmengine.runner import (
+    CheckpointLoader,
+    get_deprecated_model_names,
+    get_external_models,
+    get_mmcls_models,
+    get_torchvision_models,
+)
+from mmengine.runner.checkpoint import _process_mmcls_checkpoint
 from torch import Tensor
 
 from mmvovnet.weights.adapter import detect, not_finite, summary, unwrap
@@ -25,6 +31,14 @@ from mmvovnet.weights.download import fetch
 from mmvovnet.weights.errors import CheckpointError
 from mmvovnet.weights.loading import MapLocation, load
 from mmvovnet.weights.public import locate, public_files
+
+_ZOOS = {
+    'torchvision': get_torchvision_models,
+    'modelzoo': get_torchvision_models,
+    'open-mmlab': get_external_models,
+    'openmmlab': get_external_models,
+    'mmcls': get_mmcls_models,
+}
 
 
 @contextmanager
@@ -63,8 +77,16 @@ def load_from_http(filename: str, map_location: MapLocation = None) -> dict:
         raise type(error)(f'{error} It came from {filename}.') from None
 
 
-# Where the loaders of mmengine's lists, such as torchvision://, find it.
-mmengine.runner.checkpoint.load_from_http = load_from_http
+@CheckpointLoader.register_scheme([f'{z}://' for z in _ZOOS], force=True)
+def load_from_zoo(filename: str, map_location: MapLocation = None) -> dict:
+    """Load a model that mmengine's lists name, for mmengine."""
+    zoo, name = filename.split('://')
+    if _ZOOS[zoo] is get_external_models:
+        name = get_deprecated_model_names().get(name, name)
+    url = _ZOOS[zoo]()[name]
+    checkpoint = CheckpointLoader.load_checkpoint(url, map_location)
+    backbone = _process_mmcls_checkpoint
+    return backbone(checkpoint) if zoo == 'mmcls' else checkpoint
 
 
 @CheckpointLoader.register_scheme(
