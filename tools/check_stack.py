@@ -50,7 +50,7 @@ USES = {
     'segmentation': ('mmsegmentation', 'mmcv'),
     'detection3d': ('mmdet3d', 'mmcv'),
     'export': ('nncf', 'onnx', 'onnxruntime', 'onnxscript', 'openvino'),
-    'analysis': ('matplotlib', 'scikit-learn', 'tensorboard'),
+    'analysis': ('grad-cam', 'matplotlib', 'scikit-learn', 'tensorboard'),
     'hub': ('huggingface_hub', 'safetensors'),
     'mim': ('openmim',),
 }
