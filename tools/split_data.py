@@ -67,6 +67,7 @@ def split_voc(
     seed: int = 0,
     ann_subdir: str = 'Annotations',
     img_subdir: str = 'JPEGImages',
+    overwrite: bool = False,
 ) -> list[Path]:
     """Write ``ImageSets/Main/{train,val,test}.txt`` of a VOC folder.
 
@@ -74,6 +75,7 @@ def split_voc(
     in ``root`` those of mmdet's ``XMLDataset``.
 
     Raises:
+        FileExistsError: If one of them is there, and ``overwrite`` not True.
         FileNotFoundError: If there are no annotations, or one has no image.
     """
     root = Path(root)
@@ -86,24 +88,28 @@ def split_voc(
             f"'{root}/{img_subdir}' has no image of {', '.join(lost[:5])} "
             'whose name ends in .jpg: XMLDataset reads no others, convert them'
         )
-    written = []
-    for part, chosen in divide(names, val, test, seed).items():
-        if chosen:
-            path = root / 'ImageSets' / 'Main' / f'{part}.txt'
-            text = ''.join(f'{name}\n' for name in chosen)
-            write(path, text.encode())
-            written.append(path)
-    return written
+    parts = {
+        root / 'ImageSets' / 'Main' / f'{part}.txt': ''.join(
+            f'{name}\n' for name in chosen
+        )
+        for part, chosen in divide(names, val, test, seed).items()
+    }
+    return _write(parts, overwrite)
 
 
 def split_coco(
-    path: str | Path, val: float, test: float, seed: int = 0
+    path: str | Path,
+    val: float,
+    test: float,
+    seed: int = 0,
+    overwrite: bool = False,
 ) -> list[Path]:
     """Split COCO's JSON into ``train.json``, ``val.json`` and ``test.json``.
 
     ``val``, ``test`` and ``seed`` are those of :func:`divide`.
 
     Raises:
+        FileExistsError: If one of them is there, and ``overwrite`` not True.
         ValueError: If one of them would be ``path`` itself, or that does
             not have COCO's form.
     """
@@ -122,18 +128,32 @@ def split_coco(
             f"'{path}' has annotations of images that it does not list, such "
             f'as {next(iter(alone))!r}'
         )
-    written = []
+    parts = {}
     for part, images in divide(everything['images'], val, test, seed).items():
         ids = {image['id'] for image in images}
         annotations = [
             a for a in everything['annotations'] if a['image_id'] in ids
         ]
-        if images:
-            target = path.with_name(f'{part}.json')
-            kept = dict(images=images, annotations=annotations)
-            write(target, json.dumps(everything | kept).encode())
-            written.append(target)
-    return written
+        kept = dict(images=images, annotations=annotations)
+        text = json.dumps(everything | kept) if images else ''
+        parts[path.with_name(f'{part}.json')] = text
+    return _write(parts, overwrite)
+
+
+def _write(parts: dict[Path, str], overwrite: bool) -> list[Path]:
+    """Write parts but for empty ones, in place of those of before or not."""
+    if not overwrite:
+        for path in filter(Path.exists, parts):
+            raise FileExistsError(
+                f"'{path}' is there, and may be the division that others use: "
+                '--overwrite replaces it'
+            )
+    for path, text in parts.items():
+        if text:
+            write(path, text.encode())
+        else:  # an older part holds images of the new ones
+            path.unlink(missing_ok=True)
+    return [path for path, text in parts.items() if text]
 
 
 def main() -> None:
@@ -145,6 +165,9 @@ def main() -> None:
     parser.add_argument('--val', type=float, default=0.2, help='share (0.2)')
     parser.add_argument('--test', type=float, default=0.0, help='share (0)')
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument(
+        '--overwrite', action='store_true', help='replace an older division'
+    )
     for name, default in (('ann', 'Annotations'), ('img', 'JPEGImages')):
         parser.add_argument(
             f'--{name}-subdir', default=default, help=f"VOC's ({default})"
@@ -156,9 +179,9 @@ def main() -> None:
     try:
         if Path(args.data).is_dir():
             folders = args.ann_subdir, args.img_subdir
-            written = split_voc(args.data, *shares, *folders)
+            written = split_voc(args.data, *shares, *folders, args.overwrite)
         else:
-            written = split_coco(args.data, *shares)
+            written = split_coco(args.data, *shares, args.overwrite)
     except (OSError, ValueError) as error:
         raise SystemExit(f'error: {error}') from None
     for path in written:

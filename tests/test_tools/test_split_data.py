@@ -46,6 +46,10 @@ def test_voc(voc):
     assert sorted(name for part in names for name in part) == [
         str(i) for i in range(10)
     ]
+    with pytest.raises(FileExistsError, match=r"train\.txt' is there"):
+        split_voc(voc, 0.2, 0)
+    assert split_voc(voc, 0.2, 0, overwrite=True) == files[:2]
+    assert not files[2].exists()  # its image is one of the other parts' now
     image = voc / 'JPEGImages' / '3.jpg'
     image.rename(image.with_suffix('.png'))
     with pytest.raises(
@@ -70,6 +74,11 @@ def test_coco(tmp_path):
         assert part['categories'] == truth['categories']
     with pytest.raises(ValueError, match='would overwrite'):
         split_coco(train, 0.2, 0)
+    val.write_text('')
+    with pytest.raises(FileExistsError, match='--overwrite replaces'):
+        split_coco(tmp_path / 'all.json', 0.2, 0)
+    split_coco(tmp_path / 'all.json', 0.2, 0, overwrite=True)
+    assert json.loads(val.read_text())['images']
 
 
 @pytest.mark.parametrize(
