@@ -1,6 +1,6 @@
 """Checks of VoVNet's options, before anything is built."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -45,43 +45,50 @@ def check_indices(indices: Sequence[int], num_stages: int) -> tuple[int, ...]:
 def check_options(model: 'VoVNet') -> None:
     """Refuse what is out of range, and layers that exclude each other."""
 
-    def need(option: str, holds: Any, expected: str) -> None:
-        require(holds, option, expected, getattr(model, option))
+    def need(option: str, fits: Callable, expected: str) -> None:
+        value = getattr(model, option)
+        try:
+            holds = fits(value)
+        except TypeError:  # a number in place of several, among others
+            holds = False
+        require(holds, option, expected, value)
 
     for flag in ('bottleneck', 'norm_eval', 'with_cp', 'memory_efficient'):
         check_flag(flag, getattr(model, flag))
-    arch, strides, dilations = model.arch, model.strides, model.dilations
+    arch = model.arch
     stages = len(arch['num_modules'])
-    need('in_channels', is_count(model.in_channels), 'a positive integer')
+    need('in_channels', is_count, 'a positive integer')
     need(
         'frozen_stages',
-        is_count(model.frozen_stages, -1, stages),
+        lambda n: is_count(n, -1, stages),
         f'from -1 (none) to {stages} (stem and all stages)',
     )
     need(
         'stem_strides',
-        len(model.stem_strides) == 3 and {*model.stem_strides} == {1, 2},
+        lambda values: len(values) == 3 and {*values} == {1, 2},
         '3 values of 1 or 2 with a product of 4, or of 2 as in the paper, '
         'whose first stage starts with a max pool',
     )
     need(
         'strides',
-        len(strides) == stages
-        and {*strides} <= {1, 2}
-        and (strides[0] == 1 or model.pooled),
+        lambda values: (
+            len(values) == stages
+            and {*values} <= {1, 2}
+            and (values[0] == 1 or model.pooled)
+        ),
         f'{stages} values of 1 or 2, one per stage, and the first of them 1 '
         'where the stem has a stride of 4',
     )
     need(
         'dilations',
-        len(dilations) == stages and all(map(is_count, dilations)),
+        lambda values: len(values) == stages and all(map(is_count, values)),
         f'{stages} positive integers, one per stage',
     )
-    need('pool_padding', is_count(model.pool_padding, 0, 1), '0 or 1')
-    need('drop_path_rate', 0 <= model.drop_path_rate < 1, 'in [0, 1)')
+    need('pool_padding', lambda n: is_count(n, 0, 1), '0 or 1')
+    need('drop_path_rate', lambda rate: 0 <= rate < 1, 'in [0, 1)')
     need(
         'drop_path_rate',
-        arch['identity'] or not model.drop_path_rate,
+        lambda rate: arch['identity'] or not rate,
         '0 where modules lack identity=True, as it would drop the features',
     )
     for option in ('bottleneck', 'dcn'):
@@ -94,7 +101,7 @@ def check_options(model: 'VoVNet') -> None:
         return
     need(
         'stage_with_dcn',
-        len(model.stage_with_dcn) == stages,
+        lambda values: len(values) == stages,
         f'{stages} values, one per stage',
     )
     try:

@@ -22,6 +22,19 @@ def test_flags_are_bools(flag):
             VoVNet(SMALL, out_indices=(1,), **{flag: value})
 
 
+@pytest.mark.parametrize(
+    ('option', 'value'),
+    [
+        ('strides', 2),
+        ('dilations', 2),
+        ('drop_path_rate', '0.1'),
+    ],
+)
+def test_options_of_another_type(option, value):
+    with pytest.raises(ValueError, match=f'{option} must be .* got {value!r}'):
+        VoVNet(SMALL, out_indices=(1,), **{option: value})
+
+
 @pytest.mark.parametrize('flag', ['depthwise', 'identity'])
 def test_flags_of_an_arch_are_bools(flag):
     with pytest.raises(TypeError, match=f"{flag} must be .* got 'no'"):
