@@ -184,6 +184,7 @@ WARNINGS = {
     'thin': ([1, 1, 0.5, 5], 'thinner than a pixel'),
     'outside': ([200, 1, 5, 5], 'lies outside its image'),
     'over the edge': ([60, 60, 20, 20], 'reaches over the edge'),
+    'half a pixel inside': ([1, -19.5, 20, 20], 'reaches over the edge'),
 }
 
 
@@ -387,6 +388,7 @@ CAT = VOC.format('cat', 1, 1, 20, 20)
         ('<annotation><object/></annotation>', 'an object has no name'),
         ('<html>', 'cannot be read'),
         (CAT.replace('>64<', '>64.0<'), "'64.0'"),
+        (CAT.replace('>64<', '>1<'), 'lies outside its image'),
         (
             CAT.replace(
                 '</name>', '</name><difficult>Unspecified</difficult>'

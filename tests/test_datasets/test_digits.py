@@ -113,6 +113,22 @@ def test_masks_are_what_was_painted():
         assert alpha[alpha > 0].min() >= 64  # a quarter opaque
 
 
+def test_paint_is_mixed_to_the_nearest_value():
+    patch = np.arange(256, dtype=np.uint8)[:, None, None].repeat(3, 2)
+    patch = patch.repeat(192, 1)
+    colour = np.random.default_rng(0).integers(128, 256, 3)
+    alpha = np.arange(64, 256, dtype=np.uint8)[None].repeat(256, 0)
+    share = alpha[..., None] / 255
+    expected = np.rint(patch * (1 - share) + share * colour)
+    digits._blend(patch, alpha, np.random.default_rng(0))
+    assert np.array_equal(patch, expected)
+
+
+def test_images_are_stored_as_they_are(made):
+    for path in made.rglob('*.png'):
+        assert path.stat().st_size > len(Image.open(path).tobytes())
+
+
 def test_sides():
     scans, _ = digits.load_scans('train')
     rng = np.random.default_rng(0)

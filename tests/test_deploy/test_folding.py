@@ -198,6 +198,14 @@ def test_what_cannot_be_folded_is_refused(layers, reason):
         fuse(model)
 
 
+def test_conv_of_zeros():
+    conv = nn.Conv2d(2, 2, 1, bias=False)
+    model = nn.Sequential(conv, nn.BatchNorm2d(2)).eval()
+    nn.init.zeros_(model[0].weight)
+    x = torch.rand(1, 2, 4, 4)
+    assert fuse(model)(x).equal(model(x))
+
+
 def test_norm_before_its_conv_is_refused():
     model = ConvModule(
         2, 2, 1, norm_cfg=dict(type='BN'), order=('norm', 'conv', 'act')
