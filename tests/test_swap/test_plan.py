@@ -9,6 +9,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from mmvovnet.swap import SwapError, plan_swap, swap_backbone
+from mmvovnet.swap.channels import obvious
 from mmvovnet.tasks import get
 from mmvovnet.weights import CheckpointError, public_files
 
@@ -233,6 +234,31 @@ def test_strides_that_vovnet_has_not(found):
     cfg.model.backbone = dict(type=Pyramid, strides=found)
     with pytest.raises(SwapError, match='Pyramid puts out maps of strides'):
         swap_backbone(cfg, 'V-27-slim')
+
+
+@pytest.mark.parametrize(
+    ('dcn', 'stages'),
+    [(None, (False, True, True, True)), (dict(type='DCN'), (False,) * 4)],
+)
+def test_deformable_convs_of_no_stage(dcn, stages):
+    pytest.importorskip('mmdet')
+    options = dict(dcn=dcn, stage_with_dcn=stages)
+    cfg = classifier(backbone=dict(type='mmdet.ResNet', **options))
+    backbone = swap_backbone(cfg, 'V-27-slim').model.backbone
+    assert not backbone.keys() & options.keys()
+
+
+def test_no_step_is_taken_unasked():
+    assert plan_swap(classifier(), 'V-27-slim').step is None
+
+
+def test_two_levels_are_surely_channels():
+    neck = dict(in_channels=[256, 512], out_channels=256)
+    cfg = Config(dict(model=dict(neck=neck)))
+    old, new = [64, 128, 256, 512], [112, 256, 384, 512]
+    place = ('model', 'neck', 'in_channels')
+    found = dict(obvious(cfg, ('model', 'backbone'), old, new))
+    assert found == {place: [384, 512]}
 
 
 @pytest.mark.parametrize(

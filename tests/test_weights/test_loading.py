@@ -186,6 +186,14 @@ def test_allows_nothing_to_others(tmp_path):
         torch.load(path, weights_only=True)
 
 
+@pytest.mark.parametrize('log', [np.ones((1, 1)), np.array(['a']), [1.0]])
+def test_a_history_holds_rows_of_numbers(tmp_path, log):
+    history = HistoryBuffer()
+    history._log_history, history._count_history = log, np.ones(1)
+    with pytest.raises(CheckpointError, match='holds no history'):
+        load(save(history, tmp_path / 'a.pth'))
+
+
 def test_old_format(tmp_path):
     path = tmp_path / 'a.pth'
     saved = dict(weight=torch.randn(3), epoch=4)

@@ -15,7 +15,8 @@ IMAGES = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 def write(tmp_path):
     def write(state):
         torch.save(state, tmp_path / 'source.pth')
-        return write_hub_folder(tmp_path / 'source.pth', tmp_path / 'model')
+        folder = tmp_path / 'new' / 'model'
+        return write_hub_folder(tmp_path / 'source.pth', folder)
 
     return write
 
@@ -27,7 +28,7 @@ def test_timm_reads_it(write, tmp_path):
     config, weights = write(convert(ours.state_dict(), 'detectron2'))
     assert config.name == 'config.json' and weights.stat().st_size > 10**6
     theirs = timm.create_model(
-        f'local-dir:{tmp_path / "model"}', pretrained=True
+        f'local-dir:{tmp_path / "new" / "model"}', pretrained=True
     ).eval()
     mean, std = (theirs.pretrained_cfg[key] for key in ('mean', 'std'))
     with torch.no_grad():
@@ -65,7 +66,7 @@ def test_nan_is_not_written(write, tmp_path):
     state['stem.1.conv.weight'][0] = torch.nan
     with pytest.raises(CheckpointError, match='NaN or infinite weights'):
         write(state)
-    assert not (tmp_path / 'model').exists()
+    assert not (tmp_path / 'new' / 'model').exists()
 
 
 @pytest.mark.parametrize(
@@ -79,4 +80,4 @@ def test_what_timm_has_not_is_refused(options, said, write, tmp_path):
     pytest.importorskip('timm')
     with pytest.raises(CheckpointError, match=said):
         write(VoVNet(**options).state_dict())
-    assert not (tmp_path / 'model').exists()
+    assert not (tmp_path / 'new' / 'model').exists()
