@@ -9,7 +9,7 @@ import pytest
 from mmvovnet.weights import CheckpointError
 from mmvovnet.weights.pickles import PickleReader
 
-from .opcodes import call, dict_, integer, list_, tuple_
+from .opcodes import call, dict_, integer, list_, text, tuple_
 
 MODULUS = 2**61 - 1  # of the hash of numbers
 COUNT = 19_990
@@ -75,6 +75,13 @@ def test_keys_of_checkpoints_are_read():
     keys = [*map(integer, range(1000)), *tuples]
     found = read(dict_(*(key + b'N' for key in keys)))
     assert len(found) == 1900
+
+
+def test_texts_of_4096_characters_are_the_longest_keys():
+    longest = dict_(text('a' * 4096) + b'N')
+    assert read(longest) == {'a' * 4096: None}
+    with pytest.raises(CheckpointError, match='at most 4096 characters'):
+        read(dict_(text('a' * 4097) + b'N'))
 
 
 def test_copies_of_a_counter_count_their_keys():
