@@ -134,8 +134,6 @@ class OSAModule(BaseModule):
 
     def concatenate(self, maps: Iterable[Tensor]) -> Tensor:
         """Aggregate all maps at once."""
-        if hasattr(self.aggregate.conv, 'takes_maps'):  # of mmvovnet.deploy
-            return self.aggregate([*maps])
         return self.aggregate(torch.cat([*maps], dim=1))
 
     def adds_up(self, x: Tensor) -> bool:

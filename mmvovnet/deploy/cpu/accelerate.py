@@ -14,7 +14,7 @@ from mmvovnet.processor import has_bfloat16
 
 from ..folding import Model, fuse
 from .library import load_kernels
-from .packed import AggregateConv2d, WinogradConv2d
+from .packed import AggregateConv2d, PackedOSAModule, WinogradConv2d
 
 
 def accelerate(model: Model) -> Model:
@@ -82,6 +82,7 @@ def _replace_convs(module: nn.Module) -> None:
         unit = module.aggregate
         if type(unit.conv) is nn.Conv2d and unit.conv.out_channels % 16 == 0:
             unit.conv = AggregateConv2d(unit.conv, _take_relu(unit))
+            module.__class__ = PackedOSAModule
 
 
 def _is_winograd(conv: Any) -> TypeGuard[nn.Conv2d]:

@@ -1,11 +1,13 @@
 """Convs whose weights are packed for the kernels of this package."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from mmvovnet.models.osa import OSAModule
 
 from .library import load_kernels
 
@@ -136,8 +138,6 @@ class WinogradConv2d(PackedConv2d):
 class AggregateConv2d(PackedConv2d):
     """A 1x1 conv on maps that would be concatenated for it."""
 
-    takes_maps = True  # an OSA module hands them over as they are
-
     def transform(self) -> Tensor:
         """Give the weight as ``(1, C, K)``."""
         return self.weight.flatten(1).t().unsqueeze(0)
@@ -149,3 +149,11 @@ class AggregateConv2d(PackedConv2d):
         return torch.ops.mmvovnet.aggregate(
             xs, self.packed, self.offset, self.activate
         )
+
+
+class PackedOSAModule(OSAModule):
+    """An OSA module whose aggregation is by an :class:`AggregateConv2d`."""
+
+    def concatenate(self, maps: Iterable[Tensor]) -> Tensor:
+        """Hand the kernel the maps as they are."""
+        return self.aggregate([*maps])
