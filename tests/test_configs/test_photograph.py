@@ -23,10 +23,7 @@ ARCH = dict(
     num_layers=3,
 )
 NARROW = dict(
-    backbone=dict(
-        frozen_stages=-1,
-        norm_eval=False,
-    ),
+    backbone=dict(frozen_stages=-1, norm_eval=False, init_cfg=None),
     neck=dict(in_channels=[64, 96, 128], out_channels=64),
     bbox_head=dict(  # KITTI knows no velocities and attributes
         num_classes=3,
@@ -45,7 +42,7 @@ NARROW = dict(
     train_cfg=dict(code_weight=[1.0, 1.0, 0.2, 1.0, 1.0, 1.0, 1.0]),
     test_cfg=dict(nms_thr=0.1, score_thr=0.1),
 )
-STEPS = 400
+STEPS = 600
 LEFT, TOP, RIGHT, BOTTOM = 288, 96, 672, 256  # where the objects are
 
 
