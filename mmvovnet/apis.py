@@ -9,7 +9,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-from mmvovnet.tasks import class_names, require
+from mmvovnet.tasks import class_names, model_of, require
 from mmvovnet.weights.fit import load_weights
 
 
@@ -40,8 +40,7 @@ def build_model(
     known = ('mmdet', 'mmpretrain', 'mmseg')
     cfg.default_scope = require(cfg, known, 'a model from a config')
     init_default_scope(cfg.default_scope)
-    if 'data_preprocessor' in cfg:  # as MMPretrain's configs have it
-        cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    cfg.model = model_of(cfg)
     model: Any = revert_sync_batchnorm(MODELS.build(cfg.model)).eval()
     model.cfg = cfg
     meta = load_weights(model, checkpoint, may_miss) if checkpoint else {}

@@ -1,6 +1,7 @@
 """What a config is for: whose models it names, and on which data."""
 
 from collections.abc import Iterator
+from copy import copy
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -119,6 +120,22 @@ def leaves(dataset: Any) -> Iterator[ConfigDict]:
     elif isinstance(dataset, dict):
         inner = dataset.get('datasets') or dataset.get('dataset')
         yield from leaves(inner) if inner else [dataset]
+
+
+def model_of(cfg: Config) -> Any:
+    """A config's model, with the preprocessor that may stand outside it.
+
+    The Runner gives that to the model. The config stays as it is.
+
+    Example:
+        >>> cfg = Config(dict(model={}, data_preprocessor=dict(mean=[0])))
+        >>> model_of(cfg)
+        {'data_preprocessor': {'mean': [0]}}
+    """
+    model = copy(cfg.get('model') or {})
+    if cfg.get('data_preprocessor'):
+        model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    return model
 
 
 def pipeline_of(cfg: Config) -> list[ConfigDict]:

@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 import mmvovnet.engine.schemes  # noqa: F401 - its loaders
 from mmvovnet.models import VoVNet
+from mmvovnet.tasks import model_of
 from mmvovnet.weights.adapter import summary
 from mmvovnet.weights.dialects import Pixels
 from mmvovnet.weights.pixels import given_pixels
@@ -44,9 +45,7 @@ def diagnose(cfg: Config, file: str, image: str | None = None) -> Report:
         ValueError: If the model has no VoVNet.
     """
     init_default_scope(cfg.get('default_scope', 'mmengine'))
-    if 'data_preprocessor' in cfg:
-        cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
-    model = MODELS.build(cfg.model)
+    model = MODELS.build(model_of(cfg))
     backbones = [m for m in model.modules() if isinstance(m, VoVNet)]
     if not backbones:
         raise ValueError('the model of this config has no VoVNet')

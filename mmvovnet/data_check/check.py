@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DATASETS, DefaultScope
 
-from mmvovnet.tasks import dicts, leaves
+from mmvovnet.tasks import dicts, leaves, model_of
 
 from .boxes import check_boxes
 from .images import DEPTHS, check_images
@@ -51,9 +51,7 @@ def check(
         raise ValueError(f"depth='{depth}' is none of {', '.join(DEPTHS)}")
     report = Report()
     files: dict[str, set[str]] = {}
-    model = dict(cfg.get('model') or {})
-    if cfg.get('data_preprocessor'):  # the Runner gives it to the model
-        model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    model = model_of(cfg)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
         _check_validation(cfg, report)
         check_shapes(model, report, _side(cfg))

@@ -19,7 +19,7 @@ from mmengine.registry import MODELS
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
-from mmvovnet.tasks import dicts, library
+from mmvovnet.tasks import dicts, library, model_of
 
 from .changes import type_name
 
@@ -45,9 +45,7 @@ def silence() -> Iterator[None]:
 
 def build(cfg: Config, size: int = 64) -> BaseModel:
     """Build a config's model for images of a size, with random weights."""
-    model = deepcopy(cfg.model)
-    if cfg.get('data_preprocessor'):
-        model.setdefault('data_preprocessor', deepcopy(cfg.data_preprocessor))
+    model = deepcopy(model_of(cfg))
     for path, node in dicts(model):
         for key in _COUNTS:
             if type(node.get(key)) is int:
