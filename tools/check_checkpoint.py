@@ -29,13 +29,12 @@ def main() -> int:
     from mmvovnet.analysis.checkpoint import diagnose
     from mmvovnet.engine import load_config
     from mmvovnet.engine.known_warnings import ignore_known_warnings
-    from mmvovnet.weights import CheckpointError
 
     ignore_known_warnings()
     cfg = load_config(args.config, args.cfg_options)
     try:
         report = diagnose(cfg, args.checkpoint, args.image)
-    except (CheckpointError, ValueError) as error:
+    except ValueError as error:
         raise SystemExit(f'error: {error}') from None
     print(report)
     return bool(report.problems)
